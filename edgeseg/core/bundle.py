@@ -1,0 +1,189 @@
+"""Bundle: the folder that crosses from the host to the target.
+
+    NAME/
+      model.onnx      frame uint8 1,H,W,3 -> labels uint8 1,H,W; Q/DQ nodes when INT8
+      golden.npz      one frame and the labels it gave on the host
+      manifest.json   format, spec, precision, steps, opset, SHA-256 of both, reference scores
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from edgeseg.core.files import atomic_dir, sha256_file
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import BundleError, SpecError
+
+FORMAT = 1
+PRECISIONS = ("int8", "fp16", "fp32")
+MODEL_FILE = "model.onnx"
+GOLDEN_FILE = "golden.npz"
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Golden:
+    """One frame and the labels the host computed for it.
+
+    Attributes:
+        frame: RGB frame at the model's input size.
+        labels: what the exported network must give for it.
+    """
+
+    frame: UInt8[np.ndarray, "1 h w 3"]
+    labels: UInt8[np.ndarray, "1 h w"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose hashes have been checked.
+
+    Attributes:
+        path: the folder.
+        name: the model's name, for tables and file names.
+        spec: what the model is, sees and means.
+        precision: "int8", "fp16" or "fp32".
+        steps: what was done to the model, in order, as JSON values.
+        opset: ONNX operator set of the graph.
+        reference: scores measured on the host, with what they were measured on.
+        digest: SHA-256 of model.onnx, which names the bundle in reports.
+    """
+
+    path: Path
+    name: str
+    spec: ModelSpec
+    precision: str
+    steps: tuple[Mapping[str, Any], ...]
+    opset: int
+    reference: Mapping[str, Any]
+    digest: str
+
+    @property
+    def onnx_path(self) -> Path:
+        """The graph."""
+        return self.path / MODEL_FILE
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files of the bundle."""
+        files = (MODEL_FILE, GOLDEN_FILE, MANIFEST_FILE)
+        return sum((self.path / name).stat().st_size for name in files)
+
+    def golden(self) -> Golden:
+        """Read the golden pair."""
+        try:
+            with np.load(self.path / GOLDEN_FILE) as pair:
+                return Golden(pair["frame"], pair["labels"])
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise BundleError(
+                f"{self.path / GOLDEN_FILE} has no frame and labels ({error}); export it again"
+            ) from error
+
+
+def write_bundle(
+    path: Path,
+    onnx_bytes: bytes,
+    golden: Golden,
+    *,
+    name: str,
+    spec: ModelSpec,
+    precision: str,
+    opset: int,
+    steps: Sequence[Mapping[str, Any]] = (),
+    reference: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Write a bundle folder as a whole: it appears complete or not at all.
+
+    Raises:
+        BundleError: `precision` is unknown, or `path` is a folder that is not a bundle.
+        OSError: the disk is full or not writable; nothing is left at `path`.
+    """
+    if precision not in PRECISIONS:
+        raise BundleError(f"precision {precision!r} is not one of {PRECISIONS}")
+    if path.exists() and not (path / MANIFEST_FILE).is_file():
+        raise BundleError(f"{path} exists and is not a bundle; give a new or a bundle's path")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, frame=golden.frame, labels=golden.labels)
+    contents = {MODEL_FILE: onnx_bytes, GOLDEN_FILE: buffer.getvalue()}
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "spec": spec.to_json(),
+        "precision": precision,
+        "steps": [dict(step) for step in steps],
+        "opset": opset,
+        "files": {
+            file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for file, data in contents.items()
+        },
+        "reference": dict(reference or {}),
+    }
+    with atomic_dir(path) as folder:
+        for file, data in contents.items():
+            (folder / file).write_bytes(data)
+        (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n")
+    return read_bundle(path)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle folder and check every file against its manifest.
+
+    Raises:
+        BundleError: the folder, a file or a key is missing, or a hash differs.
+    """
+    manifest_path = path / MANIFEST_FILE
+    if not path.exists():
+        raise BundleError(f"{path} does not exist; give a bundle folder or a zoo name")
+    if not manifest_path.is_file():
+        raise BundleError(f"{path} has no {MANIFEST_FILE}; give a folder written by edgeseg export")
+    try:
+        manifest = json.loads(manifest_path.read_text())
+        if manifest["format"] != FORMAT:
+            raise BundleError(
+                f"{path} has bundle format {manifest['format']}, this edgeseg reads {FORMAT}; "
+                "export it again"
+            )
+        files = manifest["files"]
+        for file in (MODEL_FILE, GOLDEN_FILE):
+            _check_file(path / file, files[file])
+        precision = manifest["precision"]
+        if precision not in PRECISIONS:
+            raise BundleError(f"{manifest_path}: precision {precision!r} is not in {PRECISIONS}")
+        return Bundle(
+            path=path,
+            name=str(manifest["name"]),
+            spec=ModelSpec.from_json(manifest["spec"]),
+            precision=precision,
+            steps=tuple(manifest["steps"]),
+            opset=int(manifest["opset"]),
+            reference=manifest["reference"],
+            digest=str(files[MODEL_FILE]["sha256"]),
+        )
+    except (KeyError, TypeError, ValueError, SpecError) as error:
+        raise BundleError(f"{manifest_path} is malformed ({error}); export it again") from error
+
+
+def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path} is missing; copy the whole bundle folder again")
+    if path.stat().st_size != entry["bytes"]:
+        raise BundleError(
+            f"{path} has {path.stat().st_size} bytes, the manifest says {entry['bytes']}; "
+            "copy the whole bundle folder again"
+        )
+    found = sha256_file(path)
+    if found != entry["sha256"]:
+        raise BundleError(
+            f"{path} has sha256 {found[:12]}…, the manifest says {str(entry['sha256'])[:12]}…; "
+            "copy the whole bundle folder again"
+        )

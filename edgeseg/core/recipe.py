@@ -1,0 +1,132 @@
+"""Recipe: what is done to a model, in order; StepDone: one thing that was done."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeseg.errors import RecipeError
+
+# What may follow what. Pruning after quantisation would prune fake-quantised wrappers, and a
+# network is folded once, right before its fake-quantisers go in.
+MAY_FOLLOW: dict[str | None, tuple[str, ...]] = {
+    None: ("train",),
+    "train": ("prune", "finetune", "quantize"),
+    "prune": ("prune", "finetune", "quantize"),
+    "finetune": ("prune", "finetune", "quantize"),
+    "quantize": ("qat",),
+    "qat": ("qat",),
+}
+KINDS = ("train", "prune", "finetune", "quantize", "qat")
+KEYS: dict[str, tuple[str, ...]] = {
+    "train": ("data", "epochs", "batch", "lr", "seed", "augment", "class_weight_exponent"),
+    "prune": ("ratio", "target_macs", "importance", "round_to"),
+    "finetune": ("data", "epochs", "batch", "lr", "seed", "augment"),
+    "quantize": ("data", "observer", "percentile", "images", "keep_float"),
+    "qat": ("data", "epochs", "batch", "lr", "seed", "augment", "distill"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class StepDone:
+    """One step that was carried out, with what is needed to rebuild its module.
+
+    Attributes:
+        kind: one of KINDS.
+        options: the options the step ran with, JSON values.
+        metadata: what it decided (kept channels, quantiser groups), JSON values.
+    """
+
+    kind: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "kind": self.kind,
+            "options": dict(self.options),
+            "metadata": dict(self.metadata),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> StepDone:
+        """Build a step from to_json's document."""
+        return cls(document["kind"], document.get("options", {}), document.get("metadata", {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step of a recipe: its kind and options."""
+
+    kind: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """An architecture and the ordered steps that turn it into a deployable model."""
+
+    arch: str
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Recipe:
+        """Check a parsed TOML document and build the recipe.
+
+        Args:
+            document: `arch = "…"` and a list `step` of tables, each with `kind` and its options.
+
+        Raises:
+            RecipeError: every unknown key, unknown kind and illegal order, in one message.
+        """
+        problems = [
+            f"unknown key {key!r} at the top level" for key in document if key not in ("arch", "step")
+        ]
+        arch = document.get("arch")
+        if not isinstance(arch, str) or not arch:
+            problems.append("arch is missing")
+        tables = document.get("step")
+        if not isinstance(tables, Sequence) or isinstance(tables, str) or not tables:
+            problems.append("no [[step]] is given")
+            tables = ()
+        steps = []
+        for number, table in enumerate(tables, start=1):
+            kind = table.get("kind") if isinstance(table, Mapping) else None
+            if kind not in KINDS:
+                problems.append(f"step {number}: kind {kind!r} is not one of {', '.join(KINDS)}")
+                continue
+            options = {key: value for key, value in table.items() if key != "kind"}
+            problems += [
+                f"step {number} ({kind}): {message}" for message in _unknown(options, KEYS[kind])
+            ]
+            steps.append(Step(kind, options))
+        problems += order_problems([step.kind for step in steps])
+        if problems:
+            raise RecipeError("recipe: " + "; ".join(problems))
+        return cls(str(arch), tuple(steps))
+
+
+def order_problems(kinds: Sequence[str]) -> list[str]:
+    """Return one message per pair of neighbouring steps that cannot stand in this order."""
+    problems = []
+    previous: str | None = None
+    for kind in kinds:
+        allowed = MAY_FOLLOW[previous]
+        if kind not in allowed:
+            place = f"after {previous}" if previous else "first"
+            problems.append(f"{kind} cannot stand {place}; allowed there: {', '.join(allowed)}")
+        previous = kind
+    return problems
+
+
+def _unknown(options: Mapping[str, Any], known: Sequence[str]) -> list[str]:
+    messages = []
+    for key in options:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            messages.append(f"unknown key {key!r}{hint}")
+    return messages
