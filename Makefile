@@ -1,0 +1,58 @@
+# Works in a fresh clone with python3, make and a C compiler: every target makes .venv first.
+#   PIP_ARGS     further arguments for pip, such as the index of a CPU-only torch
+#   PYTEST_ARGS  further arguments for pytest
+PYTHON ?= python3
+PIP_ARGS ?=
+PYTEST_ARGS ?= -n 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXTRAS := cv,host,onnxruntime,openvino,dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+# One thread for each test worker: two OpenMP pools on two cores slow each other tenfold.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow bench check format clean
+
+help:
+	@echo "make demo       the whole pipeline on the synthetic drive, with a page of pictures"
+	@echo "make test       the tests (set EDGESEG_CAMVID to a CamVid folder to run those too)"
+	@echo "make test-slow  the slow tests as well"
+	@echo "make bench      the shipped model on each installed runtime"
+	@echo "make check      format, lint and types"
+
+# torch first and by itself, so that its pin decides which torch everything after it sees.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+	$(PIP) torch
+	$(PIP) -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV): $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/edgeseg demo
+
+test: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow and not device" $(PYTEST_ARGS)
+
+test-slow: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not device" $(PYTEST_ARGS)
+
+bench: $(STAMP)
+	$(BIN)/edgeseg bench --data synthetic:64 --html runs/bench/index.html
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

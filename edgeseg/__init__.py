@@ -1,0 +1,70 @@
+"""Semantic segmentation for a Jetson camera: train, quantize, and measure what it costs.
+
+Names below load the module that holds them on first use, so `import edgeseg` stays cheap and
+pulls in neither torch nor a runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# name -> the module that holds it. Only errors, core and target: a host name would make an
+# attribute of this package need torch.
+_HOMES = {
+    "BACKENDS": "edgeseg.target.backends",
+    "BackendUnavailable": "edgeseg.errors",
+    "Bundle": "edgeseg.core.bundle",
+    "BundleError": "edgeseg.errors",
+    "ConfusionMatrix": "edgeseg.core.metrics",
+    "EdgesegError": "edgeseg.errors",
+    "ModelSpec": "edgeseg.core.spec",
+    "Preprocess": "edgeseg.core.spec",
+    "Recipe": "edgeseg.core.recipe",
+    "Report": "edgeseg.core.report",
+    "SyntheticDrive": "edgeseg.core.synthetic",
+    "open_backend": "edgeseg.target.backends",
+    "open_dataset": "edgeseg.core.dataset",
+    "read_bundle": "edgeseg.core.bundle",
+}
+
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle, read_bundle
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.core.metrics import ConfusionMatrix
+    from edgeseg.core.recipe import Recipe
+    from edgeseg.core.report import Report
+    from edgeseg.core.spec import ModelSpec, Preprocess
+    from edgeseg.core.synthetic import SyntheticDrive
+    from edgeseg.errors import BackendUnavailable, BundleError, EdgesegError
+    from edgeseg.target.backends import BACKENDS, open_backend
+
+__all__ = [
+    "BACKENDS",
+    "BackendUnavailable",
+    "Bundle",
+    "BundleError",
+    "ConfusionMatrix",
+    "EdgesegError",
+    "ModelSpec",
+    "Preprocess",
+    "Recipe",
+    "Report",
+    "SyntheticDrive",
+    "open_backend",
+    "open_dataset",
+    "read_bundle",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
