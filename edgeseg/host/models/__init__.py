@@ -1,0 +1,40 @@
+"""The architectures: name -> class. A new one is one file here and one line in MODELS."""
+
+from __future__ import annotations
+
+import difflib
+
+from torch import nn
+
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import SpecError
+from edgeseg.host.models.deeplabv3plus import DeepLabV3Plus
+from edgeseg.host.models.segnet import SegNet, SegNetBasic
+
+MODELS: dict[str, type[nn.Module]] = {
+    "deeplabv3plus-mobilenetv2": DeepLabV3Plus,
+    "segnet": SegNet,
+    "segnet-basic": SegNetBasic,
+}
+DEFAULT_OUTPUT_STRIDE = {"deeplabv3plus-mobilenetv2": 16, "segnet": 32, "segnet-basic": 16}
+
+
+def build_model(spec: ModelSpec) -> nn.Module:
+    """Build the network of a spec with fresh weights.
+
+    Returns:
+        A module from normalised float N,3,H,W to logits N,K,h,w; `.classifier` is its last layer.
+
+    Raises:
+        SpecError: the architecture is unknown (the nearest is offered) or refuses an option.
+    """
+    if spec.arch not in MODELS:
+        near = difflib.get_close_matches(spec.arch, MODELS, n=1, cutoff=0.3)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise SpecError(f"unknown model {spec.arch!r}; {hint}known: {', '.join(MODELS)}")
+    try:
+        return MODELS[spec.arch](
+            spec.n_classes, output_stride=spec.output_stride, **dict(spec.options)
+        )
+    except TypeError as error:
+        raise SpecError(f"{spec.arch} refuses options {dict(spec.options)}: {error}") from error

@@ -1,0 +1,91 @@
+"""Building blocks that several architectures share."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class ConvBNReLU(nn.Sequential):
+    """Convolution without bias, batch normalisation and, unless switched off, ReLU.
+
+    Padding keeps the size at stride 1 and gives ceil(size / 2) at stride 2.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        relu: bool = True,
+    ) -> None:
+        """Build the layers; `groups == in_channels` makes the convolution depthwise."""
+        layers: list[nn.Module] = [
+            nn.Conv2d(
+                in_channels,
+                out_channels,
+                kernel,
+                stride=stride,
+                padding=dilation * (kernel - 1) // 2,
+                dilation=dilation,
+                groups=groups,
+                bias=False,
+            ),
+            nn.BatchNorm2d(out_channels),
+        ]
+        if relu:
+            layers.append(nn.ReLU(inplace=False))
+        super().__init__(*layers)
+
+
+class SeparableConv(nn.Sequential):
+    """Depthwise 3x3 (possibly atrous), then pointwise 1x1, each with BN and ReLU.
+
+    Source: DeepLabv3+, arXiv 1802.02611, section 3.2 (atrous separable convolution).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, dilation: int = 1) -> None:
+        """Build the two convolutions."""
+        super().__init__(
+            ConvBNReLU(in_channels, in_channels, 3, dilation=dilation, groups=in_channels),
+            ConvBNReLU(in_channels, out_channels, 1),
+        )
+
+
+class IndexedMaxPool2d(nn.Module):
+    """2x2 stride-2 max pooling that also returns its argmax indices, ceil mode.
+
+    A leaf of its own so that tracing, pruning and export can treat the index path as one thing.
+    Source: SegNet, arXiv 1511.00561, section 3.
+    """
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pool N,C,H,W to N,C,ceil(H/2),ceil(W/2); return values and flat int64 indices."""
+        return F.max_pool2d(x, 2, 2, ceil_mode=True, return_indices=True)
+
+
+class MaxUnpool2d(nn.Module):
+    """Puts values back where an IndexedMaxPool2d took them from, zeros elsewhere."""
+
+    def forward(
+        self, values: torch.Tensor, indices: torch.Tensor, like: torch.Tensor
+    ) -> torch.Tensor:
+        """Un-pool N,C,h,w to the height and width of `like` (the pooling's input)."""
+        return F.max_unpool2d(values, indices, 2, 2, output_size=like.shape[-2:])
+
+
+def initialize(module: nn.Module) -> None:
+    """He initialisation (fan out) of every convolution, unit BN; He et al. 2015, eq. 10."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)

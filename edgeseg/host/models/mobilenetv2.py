@@ -1,0 +1,97 @@
+"""MobileNetV2 as a dilated feature extractor (arXiv 1801.04381, table 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edgeseg.errors import SpecError
+from edgeseg.host.models.blocks import ConvBNReLU
+
+# Expansion t, output channels c, repeats n, stride s of table 2; the last 1x1 (1280) is left out,
+# as DeepLabv3+ does.
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+LOW_LEVEL_STAGE = 1
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise 3x3, project 1x1 without activation; a skip where shapes agree.
+
+    Deviation: ReLU instead of ReLU6, because the INT8 scale already bounds the range and a clip
+    would be one more node for every runtime to fuse.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, expansion: int, *, stride: int, dilation: int
+    ) -> None:
+        """Build the block; `expansion` 1 leaves the first convolution out."""
+        super().__init__()
+        hidden = in_channels * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers.append(ConvBNReLU(in_channels, hidden, 1))
+        layers += [
+            ConvBNReLU(hidden, hidden, 3, stride=stride, dilation=dilation, groups=hidden),
+            ConvBNReLU(hidden, out_channels, 1, relu=False),
+        ]
+        self.body = nn.Sequential(*layers)
+        self.skip = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N,in,H,W to N,out,H/stride,W/stride."""
+        if self.skip:
+            return x + self.body(x)
+        return self.body(x)
+
+
+class MobileNetV2(nn.Module):
+    """Feature extractor returning the stride-4 and the deepest feature maps."""
+
+    low_channels = STAGES[LOW_LEVEL_STAGE][1]
+    out_channels = STAGES[-1][1]
+
+    def __init__(self, output_stride: int = 16) -> None:
+        """Build the network; strides beyond `output_stride` become dilations (atrous).
+
+        Raises:
+            SpecError: `output_stride` is not 8, 16 or 32.
+        """
+        super().__init__()
+        if output_stride not in (8, 16, 32):
+            raise SpecError(f"output_stride {output_stride} is not 8, 16 or 32")
+        self.stem = ConvBNReLU(3, 32, 3, stride=2)
+        stages: list[nn.Module] = []
+        channels, current_stride, dilation = 32, 2, 1
+        for expansion, width, repeats, stride in STAGES:
+            blocks: list[nn.Module] = []
+            for index in range(repeats):
+                step, block_dilation = 1, dilation
+                if index == 0 and stride == 2:
+                    if current_stride == output_stride:
+                        # The first block of a stage that no longer strides keeps the dilation
+                        # of the stage before: its input is not yet sparse.
+                        dilation *= 2
+                    else:
+                        step, current_stride = 2, current_stride * 2
+                blocks.append(
+                    InvertedResidual(
+                        channels, width, expansion, stride=step, dilation=block_dilation
+                    )
+                )
+                channels = width
+            stages.append(nn.Sequential(*blocks))
+        self.low_level = nn.Sequential(*stages[: LOW_LEVEL_STAGE + 1])
+        self.high_level = nn.Sequential(*stages[LOW_LEVEL_STAGE + 1 :])
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return features at stride 4 (24 channels) and at the output stride (320 channels)."""
+        low = self.low_level(self.stem(x))
+        return low, self.high_level(low)
