@@ -1,0 +1,267 @@
+"""Report: what one run measured; Budget: what a run may cost. No clock lives here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from array import array
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeseg.core.files import atomic_write_text
+from edgeseg.errors import UsageError
+
+FORMAT = 1
+STAGES = ("capture", "preprocess", "infer", "sink", "wait", "end_to_end")
+NS_PER_MS = 1e6
+# A day at 30 FPS is 2.6 million frames; percentiles are taken over the newest of this many.
+WINDOW = 65_536
+
+
+@dataclasses.dataclass(frozen=True)
+class Percentiles:
+    """Median, 90th and 99th percentile of one series, in milliseconds."""
+
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleId:
+    """Which bundle ran: name, SHA-256 of its graph, precision it was exported in."""
+
+    name: str
+    sha256: str
+    precision: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Peak memory of a run.
+
+    Attributes:
+        method: how `peak_bytes` was measured; two peaks compare only under one method.
+        peak_bytes: the headline figure.
+        details: further readings in bytes, by name; an absent reading has no key.
+    """
+
+    method: str
+    peak_bytes: int
+    details: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Scores of a run against truth, all 0-1.
+
+    Attributes:
+        n: scored frames.
+        global_accuracy: G, share of right pixels.
+        class_accuracy: C, mean over classes of the share of right pixels.
+        miou: mean intersection over union.
+        bf: boundary F1, None when it was not asked for.
+        streaming_miou: mIoU of the newest prediction available when each labelled frame arrived;
+            None unless a labelled source was replayed at a pace.
+    """
+
+    n: int
+    global_accuracy: float
+    class_accuracy: float
+    miou: float
+    bf: float | None = None
+    streaming_miou: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One run, as written to JSON: times in ms, memory in bytes, ratios 0-1.
+
+    Attributes:
+        bundle: what ran.
+        machine: fingerprint of where it ran; only equal fingerprints compare in absolute figures.
+        source: the frame source, without credentials.
+        frames: frames that got labels, warm-up not counted.
+        dropped: frames overwritten by newer ones before they got labels; 0 for files.
+        reconnects: times a live source was lost and found again.
+        fps: (stamps - 1) / (last - first) of finished frames; None below two frames.
+        latency_ms: by stage. `end_to_end` runs from the start of capture to the end of the sinks
+            and includes `wait`, the time a frame stood between stages.
+        memory: peak memory, None where it cannot be read.
+        frame_age_ms: arrival to labels ready; None for files, whose frames have no age.
+        power_w: by rail, None where no sensor can be read.
+        temperature_c: by zone, None where no sensor can be read.
+        accuracy: None without truth.
+        backend: runtime, its version, the precision that really ran, threads.
+        run: how it ran: warm-up runs, why it stopped, errors of sinks.
+    """
+
+    bundle: BundleId
+    machine: Mapping[str, Any]
+    source: str
+    frames: int
+    dropped: int
+    reconnects: int
+    fps: float | None
+    latency_ms: Mapping[str, Percentiles]
+    memory: Memory | None
+    frame_age_ms: Percentiles | None = None
+    power_w: Mapping[str, float] | None = None
+    temperature_c: Mapping[str, float] | None = None
+    accuracy: Accuracy | None = None
+    backend: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of `edgeseg stream --json`."""
+        document = {"format": FORMAT, **dataclasses.asdict(self)}
+        if self.memory is not None:
+            memory = document["memory"]
+            document["memory"] = {**memory.pop("details"), **memory}
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Report:
+        """Build a report from to_json's document; unknown keys of later versions are ignored.
+
+        Raises:
+            UsageError: the document is no report, or of a format this version cannot read.
+        """
+        try:
+            if document["format"] != FORMAT:
+                raise UsageError(
+                    f"report format {document['format']!r}, this edgeseg reads {FORMAT}; "
+                    "measure again with this version"
+                )
+            names = {field.name for field in dataclasses.fields(cls)}
+            given = {key: value for key, value in document.items() if key in names}
+            given["bundle"] = _known(BundleId, given["bundle"])
+            given["latency_ms"] = {
+                stage: _known(Percentiles, value) for stage, value in given["latency_ms"].items()
+            }
+            if given["memory"] is not None:
+                details = dict(given["memory"])
+                given["memory"] = Memory(details.pop("method"), details.pop("peak_bytes"), details)
+            for name, kind in (("frame_age_ms", Percentiles), ("accuracy", Accuracy)):
+                if given.get(name) is not None:
+                    given[name] = _known(kind, given[name])
+            return cls(**given)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"the document is no report ({error!r}); give the JSON of edgeseg stream"
+            ) from error
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write a report as JSON, whole or not at all."""
+    atomic_write_text(path, json.dumps(report.to_json(), indent=1) + "\n")
+
+
+def read_report(path: Path) -> Report:
+    """Read a report that write_report or `edgeseg stream --json` wrote.
+
+    Raises:
+        UsageError: the file is missing, no JSON, or no report.
+    """
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not a readable JSON report ({error})") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} holds no report; give the JSON of edgeseg stream")
+    return Report.from_json(document)
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """Limits a report is judged against; None means no limit.
+
+    Attributes:
+        min_miou: smallest mIoU, 0-1.
+        min_fps: smallest rate.
+        max_infer_p50_ms: largest median of the network alone.
+        max_end_to_end_p99_ms: largest 99th percentile of the whole way.
+        max_frame_age_p90_ms: largest 90th percentile of the age of a live frame.
+        max_peak_bytes: largest peak memory.
+        max_dropped_ratio: largest share of captured frames that were dropped, 0-1.
+    """
+
+    min_miou: float | None = None
+    min_fps: float | None = None
+    max_infer_p50_ms: float | None = None
+    max_end_to_end_p99_ms: float | None = None
+    max_frame_age_p90_ms: float | None = None
+    max_peak_bytes: int | None = None
+    max_dropped_ratio: float | None = None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Budget:
+        """Check a parsed TOML or JSON table and build the budget.
+
+        Raises:
+            UsageError: every unknown key and every value that is no number, in one message.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        problems = [f"unknown key {key!r}" for key in document if key not in names]
+        problems += [
+            f"{key} is {value!r}, expected a number"
+            for key, value in document.items()
+            if key in names and (isinstance(value, bool) or not isinstance(value, (int, float)))
+        ]
+        if problems:
+            raise UsageError(f"budget: {'; '.join(problems)}; known keys: {', '.join(names)}")
+        return cls(**document)
+
+
+class StageTimes:
+    """Durations of one stage, in nanoseconds; the newest WINDOW of them are kept."""
+
+    def __init__(self, window: int = WINDOW) -> None:
+        """Start empty."""
+        self._window = window
+        self._values = array("q")
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Return how many durations were added in all."""
+        return self._count
+
+    def add(self, duration_ns: int) -> None:
+        """Add one duration."""
+        if len(self._values) < self._window:
+            self._values.append(duration_ns)
+        else:
+            self._values[self._count % self._window] = duration_ns
+        self._count += 1
+
+    def percentiles(self) -> Percentiles | None:
+        """Return the percentiles in ms, or None when nothing was added."""
+        return percentiles_ms(self._values)
+
+
+def percentiles_ms(durations_ns: Iterable[int]) -> Percentiles | None:
+    """Return p50, p90 and p99 in ms, interpolated linearly between neighbours; None if empty."""
+    ordered = sorted(durations_ns)
+    if not ordered:
+        return None
+
+    def at(share: float) -> float:
+        position = share * (len(ordered) - 1)
+        low = int(position)
+        high = min(low + 1, len(ordered) - 1)
+        return (ordered[low] + (ordered[high] - ordered[low]) * (position - low)) / NS_PER_MS
+
+    return Percentiles(at(0.5), at(0.9), at(0.99))
+
+
+def frames_per_second(n_stamps: int, first_ns: int, last_ns: int) -> float | None:
+    """Return (stamps - 1) / (last - first): n stamps enclose n - 1 gaps. None below two stamps."""
+    if n_stamps < 2 or last_ns <= first_ns:
+        return None
+    return (n_stamps - 1) * 1e9 / (last_ns - first_ns)
+
+
+def _known(kind: type, document: Mapping[str, Any]) -> Any:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{key: value for key, value in document.items() if key in names})
