@@ -1,0 +1,112 @@
+"""The command line: one file per verb, loaded when its help or the verb itself is asked for.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 accuracy gate, 4 latency or memory gate, 5 this machine lacks
+something, 130 interrupted. Standard output carries results only; everything else is on standard
+error.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+
+import edgeseg
+from edgeseg.core.nearest import unknown
+from edgeseg.errors import EdgesegError, UsageError
+
+# In the order a newcomer needs them.
+VERBS = {
+    "models": "edgeseg.cli.models",
+}
+INTERRUPTED = 128 + signal.SIGINT
+NO_SPACE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than this system allows",
+}
+
+
+class VerbGroup(click.Group):
+    """A group whose verbs live in modules of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb's module and return its command."""
+        module = VERBS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse an unknown verb with the nearest known one."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            raise UsageError(unknown("verb", args[0], VERBS))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=VerbGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: edgeseg demo",
+)
+@click.version_option(edgeseg.__version__, message="edgeseg %(version)s")
+def edgeseg_command() -> None:
+    """Train, quantize and stream semantic segmentation, and measure what it costs."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code, with every expected failure as one line."""
+    try:
+        result = edgeseg_command.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="edgeseg",
+            standalone_mode=False,
+        )
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        where = getattr(getattr(error, "ctx", None), "command_path", "edgeseg")
+        message = error.format_message().rstrip(".")
+        return _fail(f"{message}; see '{where} --help'", error.exit_code)
+    except EdgesegError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(_os_message(error), 1)
+
+
+def main() -> None:
+    """Entry point of the `edgeseg` script."""
+    sys.exit(run())
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"edgeseg: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _os_message(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    if error.errno in NO_SPACE:
+        return f"{name}{NO_SPACE[error.errno]}; nothing was written, free some space and try again"
+    return f"{name}{error.strerror or error}"

@@ -1,0 +1,102 @@
+"""`edgeseg models`: the architectures and the zoo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgeseg.cli.options import SIZE, importable, json_option
+from edgeseg.cli.output import megabytes, print_json, print_table, ratio, say
+
+
+@click.command(name="models", epilog="Example: edgeseg models --size 360x480")
+@click.option(
+    "--size", type=SIZE, default=(360, 480), show_default="360x480", help="Input size for the MACs."
+)
+@json_option
+def command(size: tuple[int, int], as_json: bool) -> None:
+    """List the architectures with their cost, and the bundles of the zoo."""
+    architectures = _architectures(size)
+    zoo = _zoo()
+    if as_json:
+        print_json({"architectures": architectures, "zoo": zoo})
+        return
+    if architectures:
+        height, width = size
+        print_table(
+            ("architecture", "parameters", f"MACs at {height}x{width}", "source"),
+            [
+                (
+                    row["name"],
+                    f"{row['params'] / 1e6:.2f} M",
+                    f"{row['macs'] / 1e9:.2f} G",
+                    row["source"],
+                )
+                for row in architectures
+            ],
+            title="Architectures",
+        )
+    if not zoo:
+        say("this install ships no bundle")
+        return
+    print_table(
+        ("bundle", "precision", "size", "bytes", "mIoU of its reference"),
+        [
+            (
+                row["name"],
+                row["precision"],
+                "x".join(map(str, row["size_hw"])),
+                megabytes(row["bytes"]),
+                ratio(row["reference"].get("miou")),
+            )
+            for row in zoo
+        ],
+        title="Zoo",
+    )
+
+
+def _architectures(size: tuple[int, int]) -> list[dict[str, Any]]:
+    if not importable("torch"):
+        say("the architectures are listed where torch is: pip install 'edgeseg[host]'")
+        return []
+    from edgeseg.core.spec import ModelSpec
+    from edgeseg.host.cost import spec_cost
+    from edgeseg.host.models import DEFAULT_OUTPUT_STRIDE, MODELS
+
+    rows = []
+    for name, model in MODELS.items():
+        spec = ModelSpec(name, size_hw=size, output_stride=DEFAULT_OUTPUT_STRIDE[name])
+        cost = spec_cost(spec)
+        rows.append(
+            {
+                "name": name,
+                "params": cost.params,
+                "macs": cost.macs,
+                "size_hw": list(size),
+                "source": str(model.source),
+            }
+        )
+    return rows
+
+
+def _zoo() -> list[dict[str, Any]]:
+    from edgeseg.core.zoo import find_bundle, zoo_names
+
+    rows = []
+    for name in zoo_names():
+        bundle = find_bundle(name)
+        rows.append(
+            {
+                "name": name,
+                "path": str(bundle.path),
+                "arch": bundle.spec.arch,
+                "precision": bundle.precision,
+                "size_hw": list(bundle.spec.size_hw),
+                "bytes": bundle.size_bytes,
+                "params": bundle.reference.get("params"),
+                "macs": bundle.reference.get("macs"),
+                "reference": dict(bundle.reference),
+            }
+        )
+    return rows

@@ -1,0 +1,111 @@
+"""Options that several verbs share, and the types that parse them."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgeseg.errors import BackendUnavailable
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DATA_HELP = (
+    "'synthetic' or 'synthetic:N' (N frames), a folder in CamVid's layout, "
+    "or a folder with images/, masks/ and classes.txt"
+)
+
+
+class SizeType(click.ParamType):
+    """HEIGHTxWIDTH, such as 360x480."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Parse the text into (height, width)."""
+        if isinstance(value, tuple):
+            return value[0], value[1]
+        match = re.fullmatch(r"(\d+)x(\d+)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a size; give HEIGHTxWIDTH, such as 360x480", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+SIZE = SizeType()
+PATH = click.Path(path_type=Path)
+
+
+def json_option(function: Function) -> Function:
+    """Add --json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document on standard output."
+    )(function)
+
+
+def data_option(
+    *, required: bool = False, default: str | None = None
+) -> Callable[[Function], Function]:
+    """Add --data."""
+    return click.option(
+        "--data", required=required, default=default, show_default=True, help=DATA_HELP + "."
+    )
+
+
+def backend_option(function: Function) -> Function:
+    """Add --backend and --threads."""
+    function = click.option(
+        "--backend",
+        default=None,
+        help="Runtime to use, such as onnxruntime or openvino.  [default: the first installed]",
+    )(function)
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default="all cores",
+        help="Threads of the runtime.",
+    )(function)
+
+
+def needs(*modules: str, extra: str) -> Callable[[Function], Function]:
+    """Check before a verb runs that its libraries can be imported.
+
+    Raises:
+        BackendUnavailable: when called, names every missing library and the pip line that adds it.
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            require(*modules, extra=extra)
+            return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
+
+
+def require(*modules: str, extra: str) -> None:
+    """Check that libraries can be imported; see needs."""
+    missing = [name for name in modules if not importable(name)]
+    if missing:
+        verb = click.get_current_context().info_name
+        raise BackendUnavailable(
+            f"{verb} needs {' and '.join(missing)}, not installed here; "
+            f"pip install 'edgeseg[{extra}]'"
+        )
+
+
+def importable(name: str) -> bool:
+    """Tell whether a module can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

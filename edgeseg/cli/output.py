@@ -1,0 +1,94 @@
+"""What the command line prints: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+def say(message: str) -> None:
+    """Print one line for the person at the terminal, on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print the one JSON document of a command on standard output."""
+    json.dump(document, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
+) -> None:
+    """Print rows as a table on standard output; columns of figures align right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    for index, column in enumerate(columns):
+        figures = all(row[index][:1] in "-+0123456789" for row in cells)
+        table.add_column(column, justify="right" if figures else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    # A pipe has no width of its own; 80 columns would fold the names apart.
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width).print(table)
+
+
+class Progress:
+    """One bar on standard error; `update` is what long-running library calls get as a callback."""
+
+    def __init__(self, progress: Any, task: Any) -> None:
+        """Wrap a rich progress display and the one task on it."""
+        self._progress = progress
+        self._task = task
+
+    def update(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Move the bar to `done` of `total` and show `note` beside it."""
+        self._progress.update(self._task, completed=done, total=total, note=note)
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, total: float | None = None) -> Iterator[Progress]:
+    """Show a progress bar while the body runs; silent where standard error is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    bar = RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    with bar:
+        yield Progress(bar, bar.add_task(title, total=total, note=""))
+
+
+def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
+    """Yield `items` with a progress bar on standard error."""
+    with progress_bar(title, total) as bar:
+        for index, item in enumerate(items):
+            yield item
+            bar.update(index + 1, total)
+
+
+def ratio(value: float | None) -> str | None:
+    """Format a 0-1 figure for a table."""
+    return None if value is None else f"{value:.4f}"
+
+
+def megabytes(value: int | float | None) -> str | None:
+    """Format bytes for a table."""
+    return None if value is None else f"{value / 1e6:.1f} MB"

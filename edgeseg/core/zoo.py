@@ -1,0 +1,56 @@
+"""The zoo: bundles that ship inside the package, found by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeseg.core.bundle import MANIFEST_FILE, Bundle, read_bundle
+from edgeseg.core.nearest import unknown
+from edgeseg.errors import BundleError, UsageError
+
+ZOO = Path(__file__).parent.parent / "zoo"
+# What `export`, `stream` and `bench` take when no model is named.
+DEFAULT = "deeplabv3plus-mobilenetv2-camvid"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+
+def zoo_names(root: Path = ZOO) -> list[str]:
+    """Return the names of the shipped bundles, the default first."""
+    names = sorted(path.parent.name for path in root.glob(f"*/{MANIFEST_FILE}"))
+    return sorted(names, key=lambda name: name != DEFAULT)
+
+
+def zoo_checkpoint(name: str, root: Path = ZOO) -> Path | None:
+    """Return the checkpoint that ships beside a bundle, or None where only the bundle ships."""
+    path = root / name / CHECKPOINT_FILE
+    return path if path.is_file() else None
+
+
+def find_bundle(text: str, root: Path = ZOO) -> Bundle:
+    """Read a bundle by its path or its zoo name.
+
+    Raises:
+        BundleError: the path is not a bundle, or the bundle is damaged.
+        UsageError: `text` is neither a path that exists nor a zoo name.
+    """
+    path = Path(text)
+    if path.exists():
+        return read_bundle(path)
+    names = zoo_names(root)
+    if text in names:
+        return read_bundle(root / text)
+    if path.name != text:
+        raise BundleError(f"{text} does not exist; give a bundle folder or a zoo name")
+    raise UsageError(unknown("bundle", text, names) + " A bundle folder's path works too.")
+
+
+def default_bundle(root: Path = ZOO) -> Bundle:
+    """Read the default bundle.
+
+    Raises:
+        BundleError: this install ships no bundle.
+    """
+    names = zoo_names(root)
+    if not names:
+        raise BundleError(f"no bundle ships in {root}; give a bundle folder")
+    return read_bundle(root / names[0])

@@ -1,0 +1,86 @@
+"""What every test shares: one thread, the CamVid folder, and a bundle small enough to make here."""
+
+import os
+
+# Two OpenMP pools on two cores slow each other tenfold. Set before torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeseg.core.bundle import Bundle, Golden, write_bundle
+from edgeseg.core.spec import ModelSpec
+
+
+@pytest.fixture(scope="session")
+def camvid() -> Path:
+    """The CamVid folder, where EDGESEG_CAMVID names one."""
+    root = os.environ.get("EDGESEG_CAMVID")
+    if not root:
+        pytest.skip("EDGESEG_CAMVID names no CamVid folder")
+    path = Path(root)
+    if not (path / "val.txt").is_file():
+        pytest.fail(f"EDGESEG_CAMVID is {path}, which has no val.txt")
+    return path
+
+
+@pytest.fixture(scope="session")
+def colour_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of one 1x1 convolution that labels each pixel by its nearest palette colour."""
+    return make_colour_bundle(tmp_path_factory.mktemp("bundle") / "colour", (64, 96))
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> Callable[[str, tuple[int, int]], Bundle]:
+    """A function that writes the colour bundle into this test's own folder."""
+    return lambda name, size_hw: make_colour_bundle(tmp_path / name, size_hw)
+
+
+def make_colour_bundle(path: Path, size_hw: tuple[int, int]) -> Bundle:
+    """Write the bundle of the colour_bundle fixture at any size."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    spec = ModelSpec("segnet-basic", size_hw=size_hw)
+    height, width = size_hw
+    palette = np.array(spec.palette, np.float32)
+    # argmin |x - c|^2 = argmax 2 x.c - |c|^2
+    weight = (2 * palette).reshape(spec.n_classes, 3, 1, 1)
+    bias = -(palette**2).sum(1)
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    uint8 = onnx.TensorProto.UINT8
+    graph = onnx.helper.make_graph(
+        [
+            make("Transpose", ["frame"], ["planes"], perm=[0, 3, 1, 2]),
+            make("Cast", ["planes"], ["float"], to=onnx.TensorProto.FLOAT),
+            make("Conv", ["float", "weight", "bias"], ["logits"]),
+            make("ArgMax", ["logits"], ["best"], axis=1, keepdims=0),
+            make("Cast", ["best"], ["labels"], to=uint8),
+        ],
+        "colour",
+        [
+            onnx.helper.make_tensor_value_info(
+                "frame", onnx.TensorProto.UINT8, [1, height, width, 3]
+            )
+        ],
+        [onnx.helper.make_tensor_value_info("labels", onnx.TensorProto.UINT8, [1, height, width])],
+        [
+            onnx.numpy_helper.from_array(weight, "weight"),
+            onnx.numpy_helper.from_array(bias, "bias"),
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    model.ir_version = 10
+    labels = np.random.default_rng(0).integers(0, spec.n_classes, (1, *size_hw)).astype(np.uint8)
+    frame = np.array(spec.palette, np.uint8)[labels]
+    return write_bundle(
+        path,
+        model.SerializeToString(),
+        Golden(frame, labels),
+        name="colour",
+        spec=spec,
+        precision="fp32",
+        opset=18,
+    )

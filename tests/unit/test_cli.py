@@ -1,0 +1,97 @@
+import errno
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+import edgeseg.cli
+from edgeseg.cli import VERBS, edgeseg_command, run
+from edgeseg.errors import AccuracyMissed, BackendUnavailable, DataError, LatencyMissed
+
+
+def raising(error: BaseException) -> click.Command:
+    def body() -> None:
+        raise error
+
+    return click.Command("raising", callback=body)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (DataError("a  folder\nis empty"), 1, "a folder is empty"),
+        (AccuracyMissed("mIoU 0.1"), 3, "mIoU 0.1"),
+        (LatencyMissed("90 ms"), 4, "90 ms"),
+        (BackendUnavailable("no runtime"), 5, "no runtime"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "the disk is full"),
+        (OSError(errno.EFBIG, "File too large", "x.bin"), 1, "x.bin: the file is larger"),
+        (PermissionError(errno.EACCES, "Permission denied", "y"), 1, "y: Permission denied"),
+    ],
+)
+def test_each_failure_is_one_line_with_its_code(monkeypatch, capsys, error, code, message):
+    monkeypatch.setattr(edgeseg_command, "get_command", lambda ctx, name: raising(error))
+    assert run(["models"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    err = err.lstrip("\n")  # click leaves the line on which the terminal shows ^C
+    assert err.startswith("edgeseg: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_bug_still_shows_its_traceback(monkeypatch):
+    monkeypatch.setattr(
+        edgeseg_command, "get_command", lambda ctx, name: raising(ZeroDivisionError())
+    )
+    with pytest.raises(ZeroDivisionError):
+        run(["models"])
+
+
+def test_an_unknown_verb_offers_the_nearest(capsys):
+    assert run(["modls"]) == 2
+    assert "did you mean 'models'?" in capsys.readouterr().err
+
+
+def test_a_bad_option_is_one_line_and_points_at_the_help(capsys):
+    assert run(["models", "--size", "3"]) == 2
+    err = capsys.readouterr().err
+    assert "'3' is not a size" in err
+    assert "edgeseg models --help" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example_and_json(verb, capsys):
+    assert run([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"edgeseg {verb}" in text.split("Example", 1)[1]
+    assert "--json" in text
+
+
+def test_models_prints_one_document(capsys):
+    assert run(["models", "--json", "--size", "64x96"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in document["architectures"]}
+    assert set(rows) == {"deeplabv3plus-mobilenetv2", "segnet", "segnet-basic"}
+    assert all(row["size_hw"] == [64, 96] and row["macs"] > row["params"] for row in rows.values())
+    assert set(document) == {"architectures", "zoo"}
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    script = f"{sys.executable} -m edgeseg.cli models --json | head -c 1"
+    done = subprocess.run(script, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout == "{"
+
+
+def test_the_group_knows_exactly_the_verbs_that_have_a_module():
+    context = click.Context(edgeseg_command)
+    for verb in VERBS:
+        command = edgeseg_command.get_command(context, verb)
+        assert command is not None
+        assert command.name == verb
+    assert edgeseg_command.get_command(context, "nothing") is None
+    assert edgeseg.cli.INTERRUPTED == 130
