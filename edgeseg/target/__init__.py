@@ -1,0 +1,1 @@
+"""The board's side: one runtime, the frame loop and what is measured in it. Never imports torch."""

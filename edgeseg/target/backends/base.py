@@ -1,0 +1,84 @@
+"""Backend: one loaded bundle on one runtime, from a frame to its labels."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from edgeseg.errors import BackendError
+from edgeseg.target.resource import Resource
+
+INPUT = "frame"
+OUTPUT = "labels"
+
+
+@dataclasses.dataclass(frozen=True)
+class BackendIo:
+    """What a backend takes, and what it really runs on.
+
+    Attributes:
+        runtime: name and version, e.g. "onnxruntime 1.31.1".
+        device: "cpu", or the device's own name.
+        precision: the arithmetic that really runs, e.g. "int8+f32" or "bf16". A runtime may
+            choose another one than the bundle's.
+        threads: threads of one inference, None for the runtime's own choice.
+        frame_shape: n, h, w, 3 of `infer`'s argument.
+    """
+
+    runtime: str
+    device: str
+    precision: str
+    threads: int | None
+    frame_shape: tuple[int, int, int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values for reports."""
+        document = dataclasses.asdict(self)
+        document["frame_shape"] = list(self.frame_shape)
+        return document
+
+
+class Backend(Resource):
+    """A runtime with a loaded graph; a context manager that frees it.
+
+    One call at a time: `infer` is not safe from two threads at once.
+    """
+
+    io: BackendIo
+
+    @abc.abstractmethod
+    def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
+        """Return one label per pixel.
+
+        The returned array belongs to the backend and holds only until the next call; copy it to
+        keep it. `frames` may be reused as soon as the call returns.
+
+        Raises:
+            BackendError: wrong shape or dtype, the runtime failed, or the backend is closed.
+        """
+
+
+def check_frames(frames: np.ndarray, io: BackendIo) -> None:
+    """Refuse frames that the graph cannot take.
+
+    Raises:
+        BackendError: dtype, shape or memory layout differs from `io`.
+    """
+    if frames.dtype != np.uint8 or frames.shape != io.frame_shape:
+        wanted = "x".join(map(str, io.frame_shape))
+        given = "x".join(map(str, frames.shape))
+        raise BackendError(
+            f"frames are {frames.dtype} {given}, expected uint8 {wanted} (n, h, w, RGB); "
+            "letterbox them to the bundle's size_hw"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first non-empty line of a runtime's message, shortened for one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= 240 else text[:237] + "..."

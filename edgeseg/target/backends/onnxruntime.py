@@ -1,0 +1,116 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+from jaxtyping import UInt8
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.errors import BackendError
+from edgeseg.target.backends.base import (
+    INPUT,
+    OUTPUT,
+    Backend,
+    BackendIo,
+    check_frames,
+    first_line,
+)
+
+ERRORS_ONLY = 3
+RAN = {"int8": "int8+f32", "fp16": "f32", "fp32": "f32"}
+
+
+class OnnxRuntimeBackend(Backend):
+    """A bundle in an ONNX Runtime session.
+
+    INT8 bundles get uint8 activations while they are loaded (uint8_activations.py): the file's
+    int8 activations suit TensorRT, but ONNX Runtime has no fast CPU kernels for them.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, threads: int | None = None, optimize: bool = True
+    ) -> None:
+        """Load the graph.
+
+        Args:
+            bundle: what to run.
+            threads: threads of one inference; None leaves the choice to the runtime.
+            optimize: False switches every graph optimisation and the activation rewrite off, so
+                that the file's own arithmetic runs, for parity checks.
+
+        Raises:
+            BackendError: the file is no graph, or not one that takes frames and gives labels.
+        """
+        options = ort.SessionOptions()
+        options.log_severity_level = ERRORS_ONLY
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        levels = ort.GraphOptimizationLevel
+        options.graph_optimization_level = (
+            levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+        )
+        try:
+            self._session: ort.InferenceSession | None = ort.InferenceSession(
+                _graph(bundle, rewrite=optimize), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            # The runtime's error classes share no base of their own.
+            raise BackendError(
+                f"onnxruntime {ort.__version__} cannot load {bundle.onnx_path}: "
+                f"{first_line(error)}; export the bundle again"
+            ) from error
+        self.io = BackendIo(
+            runtime=f"onnxruntime {ort.__version__}",
+            device="cpu",
+            precision=RAN[bundle.precision],
+            threads=threads,
+            frame_shape=_frame_shape(self._session, bundle),
+        )
+
+    def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
+        """Return one label per pixel; see Backend.infer for who owns the array."""
+        if self._session is None:
+            raise BackendError("this onnxruntime backend is closed; open it again")
+        check_frames(frames, self.io)
+        try:
+            labels: UInt8[np.ndarray, "n h w"] = self._session.run([OUTPUT], {INPUT: frames})[0]
+        except Exception as error:
+            raise BackendError(f"onnxruntime failed while running: {first_line(error)}") from error
+        return labels
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._session = None
+
+
+def _graph(bundle: Bundle, *, rewrite: bool) -> str | bytes:
+    if not (rewrite and bundle.precision == "int8"):
+        return str(bundle.onnx_path)
+    # Imported here: an FP32 bundle does not pay for the onnx package's memory.
+    import onnx
+
+    from edgeseg.target.backends.uint8_activations import rewrite_activations
+
+    model = onnx.load(bundle.onnx_path)
+    rewrite_activations(model)
+    return model.SerializeToString()
+
+
+def _frame_shape(session: ort.InferenceSession, bundle: Bundle) -> tuple[int, int, int, int]:
+    inputs = {value.name: value for value in session.get_inputs()}
+    outputs = {value.name: value for value in session.get_outputs()}
+    frame, labels = inputs.get(INPUT), outputs.get(OUTPUT)
+    if frame is None or labels is None or {frame.type, labels.type} != {"tensor(uint8)"}:
+        raise BackendError(
+            f"{bundle.onnx_path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, "
+            f"expected uint8 {INPUT!r} and uint8 {OUTPUT!r}; export it with edgeseg export"
+        )
+    height, width = bundle.spec.size_hw
+    shape = (1, height, width, 3)
+    if tuple(frame.shape) != shape:
+        raise BackendError(
+            f"{bundle.onnx_path} takes frames {frame.shape}, its manifest says {list(shape)}; "
+            "export it again"
+        )
+    return shape

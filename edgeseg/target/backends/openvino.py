@@ -1,0 +1,127 @@
+"""OpenVINO on the CPU; it runs the bundle's graph as the file has it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import openvino as ov
+from jaxtyping import UInt8
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.errors import BackendError, UsageError
+from edgeseg.target.backends.base import (
+    INPUT,
+    OUTPUT,
+    Backend,
+    BackendIo,
+    check_frames,
+    first_line,
+)
+
+FLOAT_PRECISIONS = ("f32", "default")
+INTEGER = ("i8", "u8")
+
+
+class OpenVinoBackend(Backend):
+    """A bundle compiled by OpenVINO.
+
+    On many CPUs OpenVINO runs FP32 layers in bf16 unless it is told not to; `io.precision` says
+    what the compiled graph really uses.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, threads: int | None = None, float_precision: str = "f32"
+    ) -> None:
+        """Compile the graph.
+
+        Args:
+            bundle: what to run.
+            threads: threads of one inference; None leaves the choice to the runtime.
+            float_precision: "f32" holds the layers that are not INT8 to f32; "default" lets the
+                runtime choose, which is bf16 where the CPU has it.
+
+        Raises:
+            UsageError: unknown `float_precision`.
+            BackendError: the file is no graph, or not one that takes frames and gives labels.
+        """
+        if float_precision not in FLOAT_PRECISIONS:
+            raise UsageError(
+                f"float_precision is {float_precision!r}, expected one of {FLOAT_PRECISIONS}"
+            )
+        config: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = threads
+        if float_precision == "f32":
+            config["INFERENCE_PRECISION_HINT"] = "f32"
+        version = ov.__version__.split("-")[0]
+        try:
+            compiled = ov.Core().compile_model(str(bundle.onnx_path), "CPU", config)
+        except Exception as error:
+            raise BackendError(
+                f"openvino {version} cannot load {bundle.onnx_path}: {first_line(error)}; "
+                "export the bundle again"
+            ) from error
+        frame_shape = _frame_shape(compiled, bundle)
+        self._request: ov.InferRequest | None = compiled.create_infer_request()
+        self.io = BackendIo(
+            runtime=f"openvino {version}",
+            device="cpu",
+            precision=_precision(compiled),
+            threads=threads,
+            frame_shape=frame_shape,
+        )
+
+    def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
+        """Return one label per pixel; see Backend.infer for who owns the array."""
+        if self._request is None:
+            raise BackendError("this openvino backend is closed; open it again")
+        check_frames(frames, self.io)
+        try:
+            results = self._request.infer({INPUT: frames}, share_inputs=True, share_outputs=True)
+        except Exception as error:
+            raise BackendError(f"openvino failed while running: {first_line(error)}") from error
+        labels: UInt8[np.ndarray, "n h w"] = results[OUTPUT]
+        return labels
+
+    def close(self) -> None:
+        """Drop the request and with it the compiled graph."""
+        self._request = None
+
+
+def _frame_shape(compiled: ov.CompiledModel, bundle: Bundle) -> tuple[int, int, int, int]:
+    inputs = {name: port for port in compiled.inputs for name in port.get_names()}
+    outputs = {name: port for port in compiled.outputs for name in port.get_names()}
+    frame, labels = inputs.get(INPUT), outputs.get(OUTPUT)
+    if (
+        frame is None
+        or labels is None
+        or {frame.get_element_type(), labels.get_element_type()} != {ov.Type.u8}
+    ):
+        raise BackendError(
+            f"{bundle.onnx_path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, "
+            f"expected uint8 {INPUT!r} and uint8 {OUTPUT!r}; export it with edgeseg export"
+        )
+    height, width = bundle.spec.size_hw
+    shape = (1, height, width, 3)
+    given = [d.get_length() if d.is_static else None for d in frame.get_partial_shape()]
+    if given != list(shape):
+        raise BackendError(
+            f"{bundle.onnx_path} takes frames {given}, its manifest says {list(shape)}; "
+            "export it again"
+        )
+    return shape
+
+
+def _precision(compiled: ov.CompiledModel) -> str:
+    """Name the arithmetic of the compiled convolutions, e.g. "int8+f32"."""
+    counts: Counter[str] = Counter()
+    for node in compiled.get_runtime_model().get_ops():
+        info = node.get_rt_info()
+        if "layerType" in info and str(info["layerType"].astype(str)) == "Convolution":
+            found = str(info["runtimePrecision"].astype(str)).lower()
+            counts["int8" if found in INTEGER else found] += 1
+    if not counts:
+        return "unknown"
+    floats = sorted(name for name in counts if name != "int8")
+    return "+".join((["int8"] if "int8" in counts else []) + floats)

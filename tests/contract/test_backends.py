@@ -1,0 +1,146 @@
+"""What every backend must do: one suite over the registry."""
+
+import gc
+import threading
+
+import jaxtyping
+import numpy as np
+import onnx
+import pytest
+from tinybundle import SIZE_HW, expected_labels, graph, random_frame, tiny_bundle
+
+from edgeseg.core.bundle import Golden, write_bundle
+from edgeseg.errors import BackendError
+from edgeseg.target.backends import BACKENDS, Backend, missing_package, open_backend
+
+
+@pytest.fixture(params=BACKENDS)
+def name(request):
+    package = missing_package(request.param)
+    if package:
+        pytest.skip(f"{package} is not installed")
+    return request.param
+
+
+@pytest.fixture
+def unchecked():
+    """Switch the shape annotations off: a user runs without them and must still get an answer."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_labels_are_right_and_fit_the_io(tmp_path, name, precision):
+    bundle = tiny_bundle(tmp_path / "b", precision=precision)
+    with open_backend(name, bundle, threads=1) as backend:
+        assert isinstance(backend, Backend)
+        assert backend.io.frame_shape == (1, *SIZE_HW, 3)
+        assert backend.io.runtime.split()[0] == name
+        assert backend.io.threads == 1
+        for seed in range(3):
+            frame = random_frame(seed)[None]
+            assert np.array_equal(backend.infer(frame), expected_labels(frame))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_precision_that_runs_is_named(tmp_path, name, precision):
+    with open_backend(name, tiny_bundle(tmp_path / "b", precision=precision)) as backend:
+        ran = backend.io.precision.split("+")
+        assert ("int8" in ran) == (precision == "int8")
+        assert set(ran) <= {"int8", "f32"}
+
+
+def test_a_frame_may_be_reused_and_a_copied_result_stays(tmp_path, name):
+    with open_backend(name, tiny_bundle(tmp_path / "b")) as backend:
+        frame = random_frame(1)[None].copy()
+        wanted = expected_labels(frame)
+        labels = backend.infer(frame).copy()
+        frame[:] = random_frame(2)[None]
+        backend.infer(frame)
+        assert np.array_equal(labels, wanted)
+
+
+def test_a_slice_of_a_larger_frame_is_taken(tmp_path, name):
+    h, w = SIZE_HW
+    large = random_frame(5, (2 * h, 2 * w))
+    view = large[None, ::2, ::2]
+    assert not view.flags.c_contiguous
+    with open_backend(name, tiny_bundle(tmp_path / "b")) as backend:
+        assert np.array_equal(backend.infer(view), expected_labels(view))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((1, *SIZE_HW, 3), np.float32),
+        ((1, SIZE_HW[1], SIZE_HW[0], 3), np.uint8),
+        ((2, *SIZE_HW, 3), np.uint8),
+        ((1, 3, *SIZE_HW), np.uint8),
+        (SIZE_HW, np.uint8),
+    ],
+)
+def test_a_wrong_frame_is_refused_with_both_shapes(tmp_path, name, unchecked, shape, dtype):
+    with open_backend(name, tiny_bundle(tmp_path / "b")) as backend:
+        with pytest.raises(BackendError, match="expected uint8 1x48x64x3") as caught:
+            backend.infer(np.zeros(shape, dtype))
+        assert "x".join(map(str, shape)) in str(caught.value)
+        assert np.dtype(dtype).name in str(caught.value)
+
+
+def test_closing_twice_is_fine_and_a_closed_backend_says_so(tmp_path, name):
+    backend = open_backend(name, tiny_bundle(tmp_path / "b"))
+    backend.close()
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.infer(random_frame()[None])
+
+
+def test_leaving_the_block_by_an_error_closes_and_keeps_no_thread(tmp_path, name):
+    threads = threading.active_count()
+    backend = open_backend(name, tiny_bundle(tmp_path / "b"))
+    with pytest.raises(RuntimeError, match="body"), backend:
+        raise RuntimeError("body")
+    with pytest.raises(BackendError, match="closed"):
+        backend.infer(random_frame()[None])
+    gc.collect()
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+def test_a_file_that_is_no_graph_is_one_line_with_its_path(tmp_path, name, damage):
+    bundle = tiny_bundle(tmp_path / "b", precision="int8")
+    data = bundle.onnx_path.read_bytes()
+    broken = {"truncated": data[: len(data) // 2], "empty": b"", "text": b"not a graph\n" * 9}
+    bundle.onnx_path.write_bytes(broken[damage])
+    with pytest.raises(BackendError, match=r"model\.onnx") as caught:
+        open_backend(name, bundle)
+    assert "\n" not in str(caught.value)
+
+
+def other_bundle(path, model: onnx.ModelProto):
+    tiny = tiny_bundle(path)
+    frame = random_frame()[None]
+    return write_bundle(
+        path,
+        model.SerializeToString(),
+        Golden(frame, expected_labels(frame)),
+        name="other",
+        spec=tiny.spec,
+        precision="fp32",
+        opset=18,
+    )
+
+
+def test_a_graph_without_uint8_labels_is_refused(tmp_path, name):
+    model = graph()
+    model.graph.node.pop()
+    model.graph.output[0].name = "index"
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    with pytest.raises(BackendError, match="expected uint8 'frame' and uint8 'labels'"):
+        open_backend(name, other_bundle(tmp_path / "b", model))
+
+
+def test_a_graph_of_another_size_than_the_manifest_is_refused(tmp_path, name):
+    with pytest.raises(BackendError, match=r"takes frames \[1, 96, 64, 3\], its manifest says"):
+        open_backend(name, other_bundle(tmp_path / "b", graph((96, 64))))
