@@ -60,12 +60,8 @@ def make_colour_bundle(path: Path, size_hw: tuple[int, int]) -> Bundle:
             make("Cast", ["best"], ["labels"], to=uint8),
         ],
         "colour",
-        [
-            onnx.helper.make_tensor_value_info(
-                "frame", onnx.TensorProto.UINT8, [1, height, width, 3]
-            )
-        ],
-        [onnx.helper.make_tensor_value_info("labels", onnx.TensorProto.UINT8, [1, height, width])],
+        [value("frame", uint8, [1, height, width, 3])],
+        [value("labels", uint8, [1, height, width])],
         [
             onnx.numpy_helper.from_array(weight, "weight"),
             onnx.numpy_helper.from_array(bias, "bias"),
