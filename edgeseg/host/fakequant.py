@@ -1,0 +1,127 @@
+"""Fake-quantised layers: float arithmetic that lands on the INT8 grid, trainable and exportable.
+
+Both kinds use the operators that the dynamo exporter maps to QuantizeLinear/DequantizeLinear.
+Rule: symmetric, zero-point 0, activations per tensor, weights per output channel (per tensor for
+transposed convolutions, whose channel axis the runtimes disagree about).
+Source: Jacob et al. 2018 (arXiv 1712.05877), section 3; Wu et al. 2020 (arXiv 2004.09602).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edgeseg.host.observer import Observer
+
+INT8_MIN, INT8_MAX = -128, 127
+# Below this a channel is all zeros for any purpose; a scale must stay strictly positive.
+MIN_AMAX = 1e-8
+
+
+class ActivationQuantizer(nn.Module):
+    """Puts a tensor on the grid `scale * [-128, 127]`; one instance is shared by tied tensors.
+
+    Attributes:
+        scale: amax / 127, float32 scalar buffer; the only state that is saved.
+        observing: whether inputs feed the observer.
+        quantizing: whether the output is quantised; otherwise the input passes unchanged.
+    """
+
+    scale: torch.Tensor
+    zero_point: torch.Tensor
+
+    def __init__(self) -> None:
+        """Start switched on, with scale 1 until a calibration or a state dict sets it."""
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("zero_point", torch.zeros((), dtype=torch.int32), persistent=False)
+        self.observing = False
+        self.quantizing = True
+        self.observer: Observer | None = None
+
+    def forward(self, x: torch.Tensor, observe: bool = True) -> torch.Tensor:
+        """Return `x` on the grid; gradients pass where it was not clipped.
+
+        Args:
+            x: any shape.
+            observe: False where the values were quantised with this scale before (after a
+                concatenation or an un-pooling), so that they are not counted twice.
+        """
+        if self.observing and observe and self.observer is not None:
+            amax = self.observer.update(x.detach())
+            if amax is not None:
+                self.set_amax(amax)
+        if not self.quantizing:
+            return x
+        return torch.fake_quantize_per_tensor_affine(
+            x, self.scale, self.zero_point, INT8_MIN, INT8_MAX
+        )
+
+    def set_amax(self, amax: float) -> None:
+        """Set the range to [-amax, amax]."""
+        self.scale.fill_(max(amax, MIN_AMAX) / INT8_MAX)
+
+    def extra_repr(self) -> str:
+        """Show the range in a module listing."""
+        return f"amax={float(self.scale) * INT8_MAX:.4g}"
+
+
+class QuantConv2d(nn.Conv2d):
+    """A Conv2d whose weight is fake-quantised per output channel, from its current values."""
+
+    weight_axis: int | None = 0
+    quantizing: bool = True
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Convolve with the quantised weight."""
+        weight = quantize_weight(self.weight, self.weight_axis) if self.quantizing else self.weight
+        output: torch.Tensor = self._conv_forward(input, weight, self.bias)
+        return output
+
+
+class QuantConvTranspose2d(nn.ConvTranspose2d):
+    """A ConvTranspose2d whose weight is fake-quantised with one scale."""
+
+    weight_axis: int | None = None
+    quantizing: bool = True
+
+    def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
+        """Convolve with the quantised weight."""
+        weight = quantize_weight(self.weight, self.weight_axis) if self.quantizing else self.weight
+        padding = [int(pad) for pad in self.padding]
+        extra = self._output_padding(
+            input, output_size, list(self.stride), padding, list(self.kernel_size), 2,
+            list(self.dilation),
+        )  # fmt: skip
+        return nn.functional.conv_transpose2d(
+            input, weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+        )
+
+
+def weight_scale(weight: torch.Tensor, axis: int | None) -> torch.Tensor:
+    """Return max|w| / 127 for each index of `axis`, or one scale if `axis` is None."""
+    magnitude = weight.detach().abs()
+    if axis is None:
+        amax = magnitude.amax()
+    else:
+        amax = magnitude.amax([d for d in range(weight.dim()) if d != axis])
+    return amax.clamp_min(MIN_AMAX) / INT8_MAX
+
+
+def quantize_weight(weight: torch.Tensor, axis: int | None) -> torch.Tensor:
+    """Put a weight on its grid; the scale follows the weight, the gradient passes through."""
+    scale = weight_scale(weight, axis)
+    zero_point = torch.zeros(scale.shape, dtype=torch.int32, device=weight.device)
+    if axis is None:
+        return torch.fake_quantize_per_tensor_affine(weight, scale, zero_point, INT8_MIN, INT8_MAX)
+    return torch.fake_quantize_per_channel_affine(
+        weight, scale, zero_point, axis, INT8_MIN, INT8_MAX
+    )
+
+
+def quantized_layer(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
+    """Return the fake-quantised form of a convolution, sharing its parameters."""
+    kind = QuantConv2d if isinstance(layer, nn.Conv2d) else QuantConvTranspose2d
+    fake = kind.__new__(kind)
+    fake.__dict__ = layer.__dict__.copy()
+    return fake
