@@ -1,0 +1,172 @@
+"""Quantisation of a network: fold, place Q/DQ, calibrate. QAT is training the result further."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from edgeseg.core.recipe import StepDone
+from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.fakequant import ActivationQuantizer, QuantConv2d, QuantConvTranspose2d
+from edgeseg.host.fold import fold_batch_norms
+from edgeseg.host.observer import OBSERVERS, EmaObserver
+from edgeseg.host.placement import QUANTIZERS, Plan, apply_plan, plan, trace
+
+STEP_OPTIONS = ("observer", "percentile", "keep_float")
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizeOptions:
+    """How a network is quantised.
+
+    Attributes:
+        observer: how a range is chosen: "max", "percentile", "entropy" or "mse".
+        percentile: for "percentile", the share of non-zero magnitudes kept, in per cent.
+        keep_float: convolutions that stay in float.
+    """
+
+    observer: str = "mse"
+    percentile: float = 99.99
+    keep_float: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse values no observer could use, all at once."""
+        problems = []
+        if self.observer not in OBSERVERS:
+            problems.append(f"observer {self.observer!r} is not one of {', '.join(OBSERVERS)}")
+        if not 50.0 < self.percentile <= 100.0:
+            problems.append(f"percentile {self.percentile} lies outside (50, 100]")
+        if problems:
+            raise UsageError("quantize: " + "; ".join(problems))
+
+    @classmethod
+    def from_step(cls, options: Any) -> QuantizeOptions:
+        """Read the options a checkpoint's quantize step recorded."""
+        given = {key: options[key] for key in STEP_OPTIONS if key in options}
+        if "keep_float" in given:
+            given["keep_float"] = tuple(given["keep_float"])
+        return cls(**given)
+
+    def to_step(self) -> dict[str, Any]:
+        """Return the JSON values that from_step reads."""
+        return {**dataclasses.asdict(self), "keep_float": list(self.keep_float)}
+
+
+def quantize(
+    module: nn.Module,
+    options: QuantizeOptions,
+    batches: Iterable[torch.Tensor],
+    *,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[fx.GraphModule, dict[str, Any]]:
+    """Fold batch norms, place fake-quantisers and calibrate their ranges.
+
+    Args:
+        module: a float network; it is not changed.
+        options: how to choose ranges.
+        batches: normalised float inputs N,3,H,W, streamed once.
+        progress: told the number of batches seen.
+
+    Returns:
+        The fake-quantised network in evaluation mode, and metadata for the checkpoint's step.
+
+    Raises:
+        UsageError: `batches` is empty, a value is not finite, or `keep_float` is wrong.
+    """
+    quantized, decided = _build(module, options)
+    quantized.eval()
+    for layer in _quantizers(quantized):
+        layer.observer = OBSERVERS[options.observer](options.percentile)
+    set_observing(quantized, True)
+    set_quantizing(quantized, False)
+    count = 0
+    with torch.no_grad():
+        for batch in batches:
+            quantized(batch)
+            count += 1
+            progress(count)
+    if count == 0:
+        raise UsageError(
+            "calibration got no images; give a data set of real frames (--calibrate DATA)"
+        )
+    for layer in _quantizers(quantized):
+        if layer.observer is not None:
+            layer.set_amax(layer.observer.amax())
+            layer.observer = None
+    set_observing(quantized, False)
+    set_quantizing(quantized, True)
+    metadata = {
+        "batches": count,
+        "plan": decided.to_text().splitlines(),
+        "scales": {name: float(layer.scale) for name, layer in quantizers_of(quantized).items()},
+    }
+    return quantized, metadata
+
+
+def replay(module: nn.Module, step: StepDone) -> fx.GraphModule:
+    """Rebuild the network that `quantize` made, without data; a state dict brings the scales.
+
+    Raises:
+        CheckpointError: today's placement rules give another structure than the step recorded.
+    """
+    quantized, decided = _build(module, QuantizeOptions.from_step(step.options))
+    recorded = step.metadata.get("plan")
+    if recorded is not None and list(recorded) != decided.to_text().splitlines():
+        raise CheckpointError(
+            "this edgeseg places Q/DQ otherwise than the one that wrote the checkpoint; "
+            "quantise the float checkpoint again"
+        )
+    return quantized
+
+
+def quantizers_of(module: nn.Module) -> dict[str, ActivationQuantizer]:
+    """Return the activation quantisers by scale group; empty for a float network."""
+    held = getattr(module, QUANTIZERS, None)
+    if not isinstance(held, nn.ModuleDict):
+        return {}
+    return {k: layer for k, layer in held.items() if isinstance(layer, ActivationQuantizer)}
+
+
+def is_quantized(module: nn.Module) -> bool:
+    """Tell whether `quantize` or `replay` made this network."""
+    return bool(quantizers_of(module))
+
+
+def set_observing(module: nn.Module, observing: bool) -> None:
+    """Let inputs move the ranges, or freeze them.
+
+    A quantiser without an observer of its own (after calibration) gets a moving average that
+    starts at its calibrated range.
+    """
+    for layer in _quantizers(module):
+        layer.observing = observing
+        if observing and layer.observer is None:
+            layer.observer = EmaObserver(float(layer.scale) * 127)
+
+
+def set_quantizing(module: nn.Module, quantizing: bool) -> None:
+    """Switch the effect of all fake-quantisers, of activations and weights, on or off."""
+    for layer in module.modules():
+        if isinstance(layer, (ActivationQuantizer, QuantConv2d, QuantConvTranspose2d)):
+            layer.quantizing = quantizing
+
+
+def _quantizers(module: nn.Module) -> Iterator[ActivationQuantizer]:
+    return (layer for layer in module.modules() if isinstance(layer, ActivationQuantizer))
+
+
+def _build(module: nn.Module, options: QuantizeOptions) -> tuple[fx.GraphModule, Plan]:
+    if is_quantized(module):
+        raise UsageError("the network is quantised already; quantise its float checkpoint")
+    training = module.training
+    graph_module = trace(copy.deepcopy(module).eval())
+    fold_batch_norms(graph_module)
+    decided = plan(graph_module, options.keep_float)
+    apply_plan(graph_module, decided)
+    graph_module.train(training)
+    return graph_module, decided
