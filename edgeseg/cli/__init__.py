@@ -23,6 +23,7 @@ from edgeseg.errors import EdgesegError, UsageError
 # In the order a newcomer needs them.
 VERBS = {
     "models": "edgeseg.cli.models",
+    "verify": "edgeseg.cli.verify",
 }
 INTERRUPTED = 128 + signal.SIGINT
 NO_SPACE = {

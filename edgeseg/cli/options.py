@@ -59,18 +59,35 @@ def data_option(
 
 
 def backend_option(function: Function) -> Function:
-    """Add --backend and --threads."""
-    function = click.option(
-        "--backend",
-        default=None,
-        help="Runtime to use, such as onnxruntime or openvino.  [default: the first installed]",
-    )(function)
+    """Add --backend, which names one runtime, and --threads."""
+    return _threads_option(
+        click.option(
+            "--backend",
+            default=None,
+            help="Runtime: onnxruntime or openvino.  [default: the first installed]",
+        )(function)
+    )
+
+
+def backends_option(function: Function) -> Function:
+    """Add --backend, which may be given several times, and --threads."""
+    return _threads_option(
+        click.option(
+            "--backend",
+            "backends",
+            multiple=True,
+            help="Runtime; may be repeated.  [default: all installed]",
+        )(function)
+    )
+
+
+def _threads_option(function: Function) -> Function:
     return click.option(
         "--threads",
         type=click.IntRange(min=0),
         default=0,
-        show_default="all cores",
-        help="Threads of the runtime.",
+        show_default="the runtime's choice",
+        help="Threads of one inference.",
     )(function)
 
 
