@@ -1,0 +1,140 @@
+"""Accuracy of labels: everything from one matrix of counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+
+from edgeseg.errors import DataError, UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Ratios 0-1 of one confusion matrix; nan where nothing was counted.
+
+    Attributes:
+        global_accuracy: share of the counted pixels that are right (G).
+        class_accuracy: mean over classes of each class's share found (C).
+        miou: mean over classes of intersection over union.
+        per_class_accuracy: one per class, nan for a class that the truth lacks.
+        per_class_iou: one per class, nan for a class that truth and prediction both lack.
+    """
+
+    global_accuracy: float
+    class_accuracy: float
+    miou: float
+    per_class_accuracy: tuple[float, ...]
+    per_class_iou: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; nan, which JSON has not, becomes None."""
+
+        def plain(value: float) -> float | None:
+            return None if math.isnan(value) else value
+
+        return {
+            "global_accuracy": plain(self.global_accuracy),
+            "class_accuracy": plain(self.class_accuracy),
+            "miou": plain(self.miou),
+            "per_class_accuracy": [plain(value) for value in self.per_class_accuracy],
+            "per_class_iou": [plain(value) for value in self.per_class_iou],
+        }
+
+
+class ConfusionMatrix:
+    """Counts of truth (rows) against prediction (columns), added up over a whole set.
+
+    Void pixels are left out wherever the truth is void. A prediction of void, or of anything that
+    is no class, on a counted pixel is a miss: it has a column of its own, so that it lowers the
+    scores rather than vanishing.
+    """
+
+    def __init__(self, n_classes: int, ignore_index: int) -> None:
+        """Start from zero.
+
+        Raises:
+            UsageError: the classes or the ignored label do not fit a uint8 label.
+        """
+        if not 1 <= n_classes <= 255:
+            raise UsageError(f"{n_classes} classes given, 1 to 255 fit a uint8 label")
+        if not n_classes <= ignore_index <= 255:
+            raise UsageError(f"ignore_index {ignore_index} must lie in {n_classes}..255")
+        self.n_classes = n_classes
+        self.ignore_index = ignore_index
+        # every pair of two bytes: counting needs no look-up per pixel, and nothing is lost
+        self._pairs = np.zeros((256, 256), np.int64)
+
+    @property
+    def counts(self) -> Int64[np.ndarray, "k k1"]:
+        """The counts: k classes of truth by k classes predicted and, last, "no class"."""
+        k = self.n_classes
+        return np.column_stack([self._pairs[:k, :k], self._pairs[:k, k:].sum(1)])
+
+    def update(
+        self, truth: UInt8[np.ndarray, "*size"], prediction: UInt8[np.ndarray, "*same"]
+    ) -> None:
+        """Add pixels; any shape, the same for both. After an error nothing was added.
+
+        Raises:
+            UsageError: the shapes differ.
+            DataError: the truth holds labels that are neither a class nor ignored.
+        """
+        if truth.shape != prediction.shape:
+            raise UsageError(
+                f"truth is {truth.shape}, prediction is {prediction.shape}; they must be the same"
+            )
+        cells = truth.ravel().astype(np.intp)
+        cells <<= 8
+        cells |= prediction.ravel()
+        pairs = np.bincount(cells, minlength=1 << 16).reshape(256, 256)
+        unknown = np.flatnonzero(pairs[self.n_classes :].any(1)) + self.n_classes
+        unknown = unknown[unknown != self.ignore_index]
+        if len(unknown):
+            raise DataError(
+                f"the truth has unknown labels {unknown.tolist()}; expected "
+                f"0-{self.n_classes - 1} or {self.ignore_index} (void)"
+            )
+        self._pairs += pairs
+
+    def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        """Return the counts of both sets together."""
+        if (self.n_classes, self.ignore_index) != (other.n_classes, other.ignore_index):
+            raise UsageError("confusion matrices of other classes cannot be added")
+        total = ConfusionMatrix(self.n_classes, self.ignore_index)
+        total._pairs = self._pairs + other._pairs
+        return total
+
+    def scores(self) -> Scores:
+        """Return G, C, mIoU and the figures per class, all from these counts.
+
+        G = sum_i n_ii / sum_i t_i, C = mean_i n_ii / t_i,
+        mIoU = mean_i n_ii / (t_i + sum_j n_ji - n_ii) (SegNet, arXiv 1511.00561, section 4.1).
+        A class that the truth lacks is left out of C's mean, and one that truth and prediction
+        both lack is left out of mIoU's; predicted but absent from the truth, it counts as 0.
+        """
+        counts = self.counts.astype(np.float64)
+        right = np.diagonal(counts)
+        truth = counts.sum(1)
+        predicted = counts[:, : self.n_classes].sum(0)
+        accuracy = _ratio(right, truth)
+        iou = _ratio(right, truth + predicted - right)
+        return Scores(
+            global_accuracy=float(_ratio(right.sum(keepdims=True), truth.sum(keepdims=True))[0]),
+            class_accuracy=_mean_of_present(accuracy),
+            miou=_mean_of_present(iou),
+            per_class_accuracy=tuple(accuracy.tolist()),
+            per_class_iou=tuple(iou.tolist()),
+        )
+
+
+def _ratio(part: Float64[np.ndarray, " k"], whole: Float64[np.ndarray, " k"]) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _mean_of_present(values: Float64[np.ndarray, " k"]) -> float:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if len(present) else float("nan")
