@@ -1,0 +1,59 @@
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from edgeseg.core.spec import ModelSpec
+from edgeseg.host.models import build_model
+from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
+from edgeseg.host.quantize import QuantizeOptions, quantize
+from edgeseg.host.unpool import LoweredPool, LoweredUnpool, lower_unpooling
+
+SIZES = [(8, 12), (7, 5), (45, 60), (23, 31), (1, 2), (6, 9), (9, 6), (90, 120), (12, 15)]
+
+
+def inputs(size_hw: tuple[int, int], grid: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(size_hw[0] * 1000 + size_hw[1])
+    x = torch.randn(2, 3, *size_hw, generator=generator)
+    # A coarse grid and a ReLU give many ties, zeros among them.
+    return torch.relu(x / grid).round() * grid if grid else x
+
+
+@pytest.mark.parametrize(("size_hw", "grid"), list(itertools.product(SIZES, (0.0, 0.1, 0.5))))
+@pytest.mark.parametrize("stepped", [False, True])
+def test_bit_equal_to_torch(size_hw: tuple[int, int], grid: float, stepped: bool) -> None:
+    x = inputs(size_hw, grid)
+    if stepped and not grid:
+        pytest.skip("a step is for values on a grid")
+    values, indices = IndexedMaxPool2d()(x)
+    lowered_values, codes = LoweredPool(grid if stepped else 0.0)(x)
+    assert torch.equal(values, lowered_values)
+    decoded = torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
+    expected = MaxUnpool2d()(decoded, indices, x)
+    assert torch.equal(LoweredUnpool()(decoded, codes, x), expected)
+
+
+def test_codes_name_the_first_maximum_in_scan_order() -> None:
+    x = torch.tensor([[1.0, 1, 0, 2], [1, 1, 2, 2], [0, 3, 0, 0], [0, 3, 0, 0]])
+    codes = LoweredPool()(x.view(1, 1, 4, 4))[1]
+    assert codes.flatten().tolist() == [4, 3, 3, 4]
+
+
+@pytest.mark.parametrize("size_hw", [(64, 96), (45, 61)])
+@pytest.mark.parametrize("quantised", [False, True])
+def test_a_lowered_network_gives_the_same_logits(size_hw: tuple[int, int], quantised: bool) -> None:
+    torch.manual_seed(0)
+    spec = ModelSpec("segnet-basic", options={"channels": 8, "kernel": 3})
+    net: nn.Module = build_model(spec).eval()
+    x = torch.randn(2, 3, *size_hw)
+    if quantised:
+        net, _ = quantize(net, QuantizeOptions(), [x])
+    lowered = lower_unpooling(net)
+    kinds = {type(layer) for layer in lowered.modules()}
+    assert not kinds & {IndexedMaxPool2d, MaxUnpool2d}
+    assert {LoweredPool, LoweredUnpool} <= kinds
+    steps = [m.step for m in lowered.modules() if isinstance(m, LoweredPool)]
+    assert all((step > 0) == quantised for step in steps)
+    with torch.no_grad():
+        assert torch.equal(lowered(x), net(x))
