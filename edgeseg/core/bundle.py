@@ -1,9 +1,9 @@
 """Bundle: the folder that crosses from the host to the target.
 
-    NAME/
-      model.onnx      frame uint8 1,H,W,3 -> labels uint8 1,H,W; Q/DQ nodes when INT8
-      golden.npz      one frame and the labels it gave on the host
-      manifest.json   format, spec, precision, steps, opset, SHA-256 of both, reference scores
+NAME/
+  model.onnx      frame uint8 1,H,W,3 -> labels uint8 1,H,W; Q/DQ nodes when INT8
+  golden.npz      one frame and the labels it gave on the host
+  manifest.json   format, spec, precision, steps, opset, SHA-256 of both, reference scores
 """
 
 from __future__ import annotations

@@ -44,9 +44,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     A killed process leaves at most a hidden folder named `.NAME.*.partial`, which nothing loads.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(
-        tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    )
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o755)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeseg.core.nearest import unknown
 from edgeseg.errors import RecipeError
 
 # What may follow what. Pruning after quantisation would prune fake-quantised wrappers, and a
@@ -83,7 +83,9 @@ class Recipe:
             RecipeError: every unknown key, unknown kind and illegal order, in one message.
         """
         problems = [
-            f"unknown key {key!r} at the top level" for key in document if key not in ("arch", "step")
+            f"unknown key {key!r} at the top level"
+            for key in document
+            if key not in ("arch", "step")
         ]
         arch = document.get("arch")
         if not isinstance(arch, str) or not arch:
@@ -100,7 +102,9 @@ class Recipe:
                 continue
             options = {key: value for key, value in table.items() if key != "kind"}
             problems += [
-                f"step {number} ({kind}): {message}" for message in _unknown(options, KEYS[kind])
+                f"step {number} ({kind}): {unknown('key', key, KEYS[kind])}"
+                for key in options
+                if key not in KEYS[kind]
             ]
             steps.append(Step(kind, options))
         problems += order_problems([step.kind for step in steps])
@@ -120,13 +124,3 @@ def order_problems(kinds: Sequence[str]) -> list[str]:
             problems.append(f"{kind} cannot stand {place}; allowed there: {', '.join(allowed)}")
         previous = kind
     return problems
-
-
-def _unknown(options: Mapping[str, Any], known: Sequence[str]) -> list[str]:
-    messages = []
-    for key in options:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-            messages.append(f"unknown key {key!r}{hint}")
-    return messages

@@ -1,0 +1,1 @@
+"""The workstation side: everything that imports torch."""

@@ -15,6 +15,9 @@ MIN_STD = 1e-2
 class Normalize(nn.Module):
     """uint8 N,H,W,3 to normalised float N,3,H,W, by fixed or per-image statistics."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, preprocess: Preprocess) -> None:
         """Keep the rule and the fixed statistics."""
         super().__init__()
@@ -41,9 +44,7 @@ class LabelNet(nn.Module):
         self.model = model
         self.raw_logits = raw_logits
 
-    def forward(
-        self, frame: torch.Tensor
-    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, frame: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Map uint8 frames N,H,W,3 to uint8 labels N,H,W."""
         logits = resize_logits(self.model(self.normalize(frame)), frame.shape[1:3])
         labels = logits.argmax(1).to(torch.uint8)

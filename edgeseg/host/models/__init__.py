@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 from torch import nn
 
+from edgeseg.core.nearest import unknown
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError
 from edgeseg.host.models.deeplabv3plus import DeepLabV3Plus
@@ -29,9 +28,7 @@ def build_model(spec: ModelSpec) -> nn.Module:
         SpecError: the architecture is unknown (the nearest is offered) or refuses an option.
     """
     if spec.arch not in MODELS:
-        near = difflib.get_close_matches(spec.arch, MODELS, n=1, cutoff=0.3)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise SpecError(f"unknown model {spec.arch!r}; {hint}known: {', '.join(MODELS)}")
+        raise SpecError(unknown("model", spec.arch, MODELS))
     try:
         return MODELS[spec.arch](
             spec.n_classes, output_stride=spec.output_stride, **dict(spec.options)

@@ -39,7 +39,7 @@ class ConvBNReLU(nn.Sequential):
             nn.BatchNorm2d(out_channels),
         ]
         if relu:
-            layers.append(nn.ReLU(inplace=False))
+            layers.append(nn.ReLU(inplace=True))
         super().__init__(*layers)
 
 
@@ -76,7 +76,7 @@ class MaxUnpool2d(nn.Module):
         self, values: torch.Tensor, indices: torch.Tensor, like: torch.Tensor
     ) -> torch.Tensor:
         """Un-pool N,C,h,w to the height and width of `like` (the pooling's input)."""
-        return F.max_unpool2d(values, indices, 2, 2, output_size=like.shape[-2:])
+        return F.max_unpool2d(values, indices, (2, 2), (2, 2), output_size=like.shape[-2:])
 
 
 def initialize(module: nn.Module) -> None:

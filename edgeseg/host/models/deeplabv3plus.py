@@ -19,7 +19,9 @@ class SeparableASPP(nn.Module):
     Branches: 1x1, three separable 3x3 at `rates`, image pooling; concatenated and projected.
     """
 
-    def __init__(self, in_channels: int, channels: int, rates: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, rates: Sequence[int], dropout: float
+    ) -> None:
         """Build five branches of `channels` each and the 1x1 projection."""
         super().__init__()
         self.point = ConvBNReLU(in_channels, channels, 1)
@@ -72,9 +74,7 @@ class DeepLabV3Plus(nn.Module):
         if not atrous_rates:
             raise SpecError("atrous_rates is empty; give at least one rate, such as 3, 6, 9")
         self.backbone = MobileNetV2(output_stride)
-        self.aspp = SeparableASPP(
-            self.backbone.out_channels, aspp_channels, atrous_rates, dropout
-        )
+        self.aspp = SeparableASPP(self.backbone.out_channels, aspp_channels, atrous_rates, dropout)
         self.reduce = ConvBNReLU(self.backbone.low_channels, low_channels, 1)
         self.refine = nn.Sequential(
             SeparableConv(aspp_channels + low_channels, decoder_channels),

@@ -23,9 +23,7 @@ class SegNet(nn.Module):
 
     source = "SegNet (arXiv 1511.00561), VGG16 encoder"
 
-    def __init__(
-        self, n_classes: int, *, output_stride: int = 32, width: float = 1.0
-    ) -> None:
+    def __init__(self, n_classes: int, *, output_stride: int = 32, width: float = 1.0) -> None:
         """Build the network; `width` scales every hidden channel count.
 
         Raises:
@@ -61,7 +59,7 @@ class SegNet(nn.Module):
             before = encode(x)
             x, indices = self.pool(before)
             pooled.append((indices, before))
-        for decode, (indices, before) in zip(self.decoder, reversed(pooled)):
+        for decode, (indices, before) in zip(self.decoder, reversed(pooled), strict=True):
             x = decode(self.unpool(x, indices, before))
         return self.classifier(x)
 
@@ -85,7 +83,9 @@ class SegNetBasic(nn.Module):
         """
         super().__init__()
         if output_stride != 16:
-            raise SpecError(f"segnet-basic pools four times: output_stride is 16, not {output_stride}")
+            raise SpecError(
+                f"segnet-basic pools four times: output_stride is 16, not {output_stride}"
+            )
         if kernel % 2 == 0:
             raise SpecError(f"kernel {kernel} is even; an odd kernel keeps the size")
         self.encoder = nn.ModuleList(
@@ -106,7 +106,7 @@ class SegNetBasic(nn.Module):
             before = encode(x)
             x, indices = self.pool(before)
             pooled.append((indices, before))
-        for decode, (indices, before) in zip(self.decoder, reversed(pooled)):
+        for decode, (indices, before) in zip(self.decoder, reversed(pooled), strict=True):
             x = decode(self.unpool(x, indices, before))
         return self.classifier(x)
 

@@ -1,0 +1,125 @@
+"""Checkpoint: one safetensors file that knows how to rebuild its network."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from edgeseg.core.files import atomic_write_bytes
+from edgeseg.core.recipe import StepDone
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import CheckpointError, SpecError
+from edgeseg.host.models import build_model
+
+FORMAT = 1
+HEADER_KEY = "edgeseg"
+# Steps that change a module's structure: kind -> "module:function" taking (module, StepDone).
+REPLAY: dict[str, str] = {"quantize": "edgeseg.host.quantize:replay"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A trained network: spec, what was done to it, weights, where it came from.
+
+    Attributes:
+        spec: the architecture and its meaning.
+        steps: steps done, in order; replaying them on a fresh module gives its structure.
+        weights: the state dict, float32.
+        provenance: seed, options, data, versions; JSON values.
+        scores: measured scores with the data they were measured on; JSON values.
+    """
+
+    spec: ModelSpec
+    steps: tuple[StepDone, ...]
+    weights: Mapping[str, torch.Tensor]
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether a quantize step is among the steps."""
+        return any(step.kind == "quantize" for step in self.steps)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
+    """Write a checkpoint to one file, atomically.
+
+    Args:
+        path: the file, `.safetensors` by convention.
+        checkpoint: what to write.
+        half: store float32 weights as float16, half the bytes. Measure scores on the file read
+            back: its weights are the rounded ones.
+    """
+    header = {
+        "format": FORMAT,
+        "spec": checkpoint.spec.to_json(),
+        "steps": [step.to_json() for step in checkpoint.steps],
+        "provenance": dict(checkpoint.provenance),
+        "scores": dict(checkpoint.scores),
+    }
+    weights = {}
+    for key, value in checkpoint.weights.items():
+        value = value.detach().cpu()
+        shrink = half and value.dtype == torch.float32 and value.ndim > 1
+        weights[key] = (value.half() if shrink else value).contiguous()
+    data = safetensors.torch.save(weights, metadata={HEADER_KEY: json.dumps(header)})
+    atomic_write_bytes(path, data)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: the file is missing, not a checkpoint, or damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file; give a checkpoint written by edgeseg train")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as archive:
+            header = json.loads((archive.metadata() or {})[HEADER_KEY])
+            if header["format"] != FORMAT:
+                raise CheckpointError(
+                    f"{path} has checkpoint format {header['format']}, this edgeseg reads {FORMAT}"
+                )
+            weights = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 not a dict
+        return Checkpoint(
+            ModelSpec.from_json(header["spec"]),
+            tuple(StepDone.from_json(step) for step in header["steps"]),
+            {k: v.float() if v.dtype == torch.float16 else v for k, v in weights.items()},
+            header["provenance"],
+            header["scores"],
+        )
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, SpecError) as error:
+        raise CheckpointError(
+            f"{path} is not an edgeseg checkpoint or is damaged: {error}"
+        ) from error
+
+
+def module_from_checkpoint(checkpoint: Checkpoint) -> nn.Module:
+    """Rebuild the network: fresh module, steps replayed, weights loaded strictly, eval mode.
+
+    Raises:
+        CheckpointError: the weights do not fit the rebuilt structure.
+    """
+    module = build_model(checkpoint.spec)
+    for step in checkpoint.steps:
+        if step.kind in REPLAY:
+            name, function = REPLAY[step.kind].split(":")
+            module = getattr(importlib.import_module(name), function)(module, step)
+    try:
+        module.load_state_dict(dict(checkpoint.weights), strict=True)
+    except RuntimeError as error:
+        summary = str(error).splitlines()[-1].strip()
+        raise CheckpointError(
+            f"the weights do not fit {checkpoint.spec.arch}: {summary}"
+        ) from error
+    return module.eval()

@@ -1,0 +1,123 @@
+"""Faster backward of depthwise convolutions when training in bf16 on a CPU.
+
+oneDNN's bf16 backward falls back to a slow kernel for strided and atrous depthwise convolutions:
+on a 2-core AVX512-BF16 machine, one thread, 8x96x128x160 at stride 2 took 173 ms and 8x960x16x20 at
+dilation 2 took 130 ms, where layers of that size without stride or dilation take 44 and 5 ms. The
+forward is left as it is; the backward is rewritten with operations that have fast kernels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class _StridedDepthwise(torch.autograd.Function):
+    """A strided convolution is an unstrided one of which some outputs are dropped.
+
+    So its gradient is the unstrided gradient of the output gradient, zeros put between.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.layer = layer
+        return F.conv2d(x, weight, None, layer.stride, layer.padding, 1, layer.groups)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        x, weight = ctx.saved_tensors
+        layer = ctx.layer
+        height, width = (
+            size + 2 * pad - kernel + 1
+            for size, pad, kernel in zip(x.shape[2:], layer.padding, layer.kernel_size, strict=True)
+        )
+        spread = torch.zeros(
+            (*x.shape[:2], height, width), dtype=grad.dtype, device=grad.device
+        ).to(memory_format=torch.channels_last)
+        spread[:, :, :: layer.stride[0], :: layer.stride[1]] = grad
+        grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+            spread, x, weight, None, (1, 1), layer.padding, (1, 1), False, (0, 0), layer.groups,
+            (True, True, False),
+        )  # fmt: skip
+        return grad_x, grad_weight, None
+
+
+class _AtrousDepthwise(torch.autograd.Function):
+    """Gradient of the input by a forward convolution, of the weight tap by tap."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.layer = layer
+        return F.conv2d(x, weight, None, 1, layer.padding, layer.dilation, layer.groups)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        x, weight = ctx.saved_tensors
+        layer = ctx.layer
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        grad_x = F.conv2d(
+            grad, weight.flip(2, 3), None, 1, layer.padding, layer.dilation, layer.groups
+        )
+        grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
+        height, width = x.shape[2:]
+        for row in range(layer.kernel_size[0]):
+            down = row * layer.dilation[0] - layer.padding[0]
+            for column in range(layer.kernel_size[1]):
+                right = column * layer.dilation[1] - layer.padding[1]
+                if abs(down) >= height or abs(right) >= width:
+                    continue
+                seen = x[:, :, max(0, down) : height + min(0, down),
+                         max(0, right) : width + min(0, right)]  # fmt: skip
+                used = grad[:, :, max(0, -down) : height + min(0, -down),
+                            max(0, -right) : width + min(0, -right)]  # fmt: skip
+                grad_weight[:, 0, row, column] = (seen * used).sum((0, 2, 3), dtype=torch.float32)
+        return grad_x, grad_weight.to(weight.dtype), None
+
+
+@contextlib.contextmanager
+def fast_depthwise_backward(module: nn.Module) -> Iterator[int]:
+    """Use the rewritten backward in every strided or atrous depthwise convolution of `module`.
+
+    Yields the number of layers concerned; the module is as before when the context ends.
+    """
+    patched = []
+    for layer in module.modules():
+        if type(layer) is not nn.Conv2d or not layer.groups == layer.in_channels > 1:
+            continue
+        same = layer.padding == tuple(
+            d * (k - 1) // 2 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)
+        )
+        if layer.bias is not None or not same:
+            continue
+        if layer.stride != (1, 1) and layer.dilation == (1, 1):
+            layer.forward = _forward_by(_StridedDepthwise, layer)  # type: ignore[method-assign, assignment]
+        elif layer.stride == (1, 1) and layer.dilation != (1, 1):
+            layer.forward = _forward_by(_AtrousDepthwise, layer)  # type: ignore[method-assign, assignment]
+        else:
+            continue
+        patched.append(layer)
+    try:
+        yield len(patched)
+    finally:
+        for layer in patched:
+            del layer.forward
+
+
+def _forward_by(
+    function: type[torch.autograd.Function], layer: nn.Conv2d
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        weight = layer.weight
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            x, weight = x.to(dtype), weight.to(dtype)
+        return function.apply(x, weight, layer)  # type: ignore[no-untyped-call]
+
+    return forward

@@ -1,0 +1,89 @@
+"""Optimisers, learning-rate schedules and the moving average of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from edgeseg.errors import UsageError
+
+
+def build_optimizer(
+    module: nn.Module, name: str, *, lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Return AdamW or SGD with Nesterov momentum 0.9; no decay on biases, BN and scales.
+
+    Raises:
+        UsageError: `name` is unknown.
+    """
+    decayed = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=lr)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
+    raise UsageError(f"optimizer {name!r} is not one of adamw, sgd")
+
+
+def _poly(progress: float) -> float:
+    return (1 - progress) ** 0.9
+
+
+def _cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _constant(_progress: float) -> float:
+    return 1.0
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "poly": _poly,
+    "cosine": _cosine,
+    "constant": _constant,
+}
+
+
+def learning_rate(schedule: str, peak: float, *, step: int, steps: int, warmup: int) -> float:
+    """Learning rate at `step` of `steps`: linear warm-up, then the schedule down to 0.
+
+    Poly with power 0.9 is DeepLab's (arXiv 1606.00915, section 4.1); cosine after a linear
+    warm-up has the shape of one-cycle (arXiv 1708.07120).
+
+    Raises:
+        UsageError: `schedule` is unknown.
+    """
+    if schedule not in SCHEDULES:
+        raise UsageError(f"schedule {schedule!r} is not one of {', '.join(SCHEDULES)}")
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * SCHEDULES[schedule]((step - warmup) / max(1, steps - warmup))
+
+
+class WeightAverage:
+    """Exponential moving average of every float entry of a module's state dict."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        """Start from the module's present state."""
+        self.decay = decay
+        self.updates = 0
+        self.state = {key: value.detach().clone() for key, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take one step; early steps use a smaller decay so that the start is forgotten."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for key, value in module.state_dict().items():
+            average = self.state[key]
+            if average.is_floating_point():
+                average.lerp_(value.to(average.dtype), 1 - decay)
+            else:
+                average.copy_(value)

@@ -1,0 +1,358 @@
+"""The one training loop: float training, fine-tuning and quantization-aware training."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from edgeseg.core.dataset import Dataset
+from edgeseg.core.recipe import StepDone
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import EdgesegError, UsageError
+from edgeseg.host.augment import Augment, Crop
+from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeseg.host.curves import EpochRow, write_curves
+from edgeseg.host.depthwise import fast_depthwise_backward
+from edgeseg.host.losses import (
+    distillation_loss,
+    median_frequency_weights,
+    segmentation_loss,
+)
+from edgeseg.host.optim import WeightAverage, build_optimizer, learning_rate
+from edgeseg.host.pipeline import resize_logits
+from edgeseg.host.score import score_module, scores_document
+from edgeseg.host.trainset import TrainSet, collate
+from edgeseg.host.trainstate import load_state, save_state
+
+# Class frequencies of a larger set are estimated from so many samples.
+WEIGHT_SAMPLES = 400
+BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch: crops a step.
+        optimizer: "adamw" or "sgd".
+        lr: peak learning rate.
+        weight_decay: on convolution weights only.
+        schedule: "poly", "cosine" or "constant", after the warm-up.
+        warmup_epochs: linear warm-up.
+        ema: decay of the weight average that is validated and kept; 0 keeps the raw weights.
+        class_weight_exponent: median frequency balancing to this power; 0 is none.
+        augment: crops and photometry.
+        loss_scale: the loss compares at this share of the crop's size; 0.5 saves a tenth of the
+            time and costs thin classes some precision.
+        validate_every: epochs between validations; the last epoch is always validated.
+        bf16: autocast to bfloat16; float32 if False.
+        clip_grad: largest gradient norm.
+        seed: of weights, crops and dropout.
+        device: a torch device.
+        distill: weight of the KL divergence to a teacher's logits, where one is given.
+    """
+
+    epochs: int = 60
+    batch: int = 8
+    optimizer: str = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    schedule: str = "cosine"
+    warmup_epochs: float = 2.0
+    ema: float = 0.998
+    class_weight_exponent: float = 0.5
+    augment: Augment = dataclasses.field(default_factory=Augment)
+    loss_scale: float = 1.0
+    validate_every: int = 5
+    bf16: bool = True
+    clip_grad: float = 5.0
+    seed: int = 0
+    device: str = "cpu"
+    distill: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check every value and report all problems at once."""
+        problems = []
+        for name in ("epochs", "batch", "validate_every"):
+            if getattr(self, name) < 1:
+                problems.append(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.lr <= 0:
+            problems.append(f"lr is {self.lr}, expected more than 0")
+        if not 0 <= self.ema < 1:
+            problems.append(f"ema is {self.ema}, expected 0 or more and less than 1")
+        if not 0 <= self.class_weight_exponent <= 1:
+            problems.append(f"class_weight_exponent is {self.class_weight_exponent}, expected 0-1")
+        if not 0.1 <= self.loss_scale <= 1:
+            problems.append(f"loss_scale is {self.loss_scale}, expected 0.1-1")
+        if problems:
+            raise UsageError("; ".join(problems))
+
+
+class TrainListener(Protocol):
+    """What a caller may show while training goes on."""
+
+    def on_step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """Called after every optimiser step."""
+
+    def on_epoch(self, row: EpochRow) -> None:
+        """Called after every epoch, validation included."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a run ended with.
+
+    Attributes:
+        best: the checkpoint with the best validation mIoU (the last one where none was run).
+        last: the checkpoint of the last epoch.
+        rows: one row an epoch.
+        module: the network with the last weights, in eval mode.
+    """
+
+    best: Checkpoint
+    last: Checkpoint
+    rows: Sequence[EpochRow]
+    module: nn.Module
+
+
+def train(
+    spec: ModelSpec,
+    module: nn.Module,
+    data: Dataset,
+    options: TrainOptions,
+    run_dir: Path,
+    *,
+    kind: str = "train",
+    steps_before: Sequence[StepDone] = (),
+    extra: Sequence[tuple[Dataset, float]] = (),
+    validation: Dataset | None = None,
+    teacher: nn.Module | None = None,
+    resume: bool = False,
+    stop_after: int | None = None,
+    listener: TrainListener | None = None,
+) -> TrainResult:
+    """Train `module` and leave checkpoints, curves and the resumable state in `run_dir`.
+
+    Args:
+        spec: describes the module; goes into the checkpoints.
+        module: from normalised N,3,h,w to logits N,K,h',w'; changed in place.
+        data: the main training set, one pass an epoch.
+        options: how to train.
+        run_dir: gets best.safetensors, last.safetensors, state.safetensors, curves.csv and
+            curves.png.
+        kind: the step's name in the checkpoint: "train", "finetune" or "qat".
+        steps_before: what was done to the module already.
+        extra: further datasets with the number of crops as a share of the main one's.
+        validation: scored at full size every `validate_every` epochs.
+        teacher: a frozen network with the same input whose logits are distilled.
+        resume: continue from run_dir's state if there is one; the result is that of an
+            uninterrupted run.
+        stop_after: end after this epoch as if killed there (for tests and time limits).
+        listener: told of every step and epoch.
+
+    Raises:
+        DataError: the data cannot be trained on.
+        EdgesegError: the loss became infinite or not a number.
+    """
+    run = _Run(spec, module, data, options, run_dir, StepDone(kind, _json_options(options)))
+    run.steps_before, run.extra, run.teacher = tuple(steps_before), list(extra), teacher
+    run.prepare()
+    if resume:
+        run.resume()
+    on_cpu = torch.device(options.device).type == "cpu"
+    with fast_depthwise_backward(module) if on_cpu else contextlib.nullcontext():
+        for epoch in range(len(run.rows), options.epochs):
+            run.epoch(epoch, validation, listener)
+            if stop_after is not None and epoch + 1 >= stop_after:
+                break
+    last = load_checkpoint(run_dir / LAST)
+    best = load_checkpoint(run_dir / BEST) if (run_dir / BEST).is_file() else last
+    module.load_state_dict(dict(last.weights))
+    return TrainResult(best, last, run.rows, module.eval())
+
+
+class _Run:
+    """The state of one training run; train() is its only user."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        module: nn.Module,
+        data: Dataset,
+        options: TrainOptions,
+        run_dir: Path,
+        step_done: StepDone,
+    ) -> None:
+        self.spec, self.module, self.data, self.options = spec, module, data, options
+        self.run_dir, self.step_done = run_dir, step_done
+        self.steps_before: tuple[StepDone, ...] = ()
+        self.extra: list[tuple[Dataset, float]] = []
+        self.teacher: nn.Module | None = None
+        self.rows: list[EpochRow] = []
+        self.device = torch.device(options.device)
+
+    def prepare(self) -> None:
+        options = self.options
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self.trainset = TrainSet(
+            self.data,
+            options.augment,
+            seed=options.seed,
+            batch=options.batch,
+            extra=self.extra,
+        )
+        self.module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = build_optimizer(
+            self.module, options.optimizer, lr=options.lr, weight_decay=options.weight_decay
+        )
+        self.average = WeightAverage(self.module, options.ema) if options.ema else None
+        self.weights: torch.Tensor | None = None
+        if options.class_weight_exponent:
+            self.weights = median_frequency_weights(
+                self.data, exponent=options.class_weight_exponent, limit=WEIGHT_SAMPLES
+            ).to(self.device)
+
+    def resume(self) -> None:
+        path = self.run_dir / STATE
+        if path.is_file():
+            self.rows = load_state(path, self.module, self.optimizer, self.average)
+
+    def epoch(self, epoch: int, validation: Dataset | None, listener: TrainListener | None) -> None:
+        started = time.perf_counter()
+        torch.manual_seed(self.options.seed * 100_003 + epoch)
+        self.module.train()
+        steps = self.trainset.steps_per_epoch()
+        losses = []
+        for index, crops in enumerate(self.trainset.epoch(epoch)):
+            rate = self._set_learning_rate(epoch * steps + index, steps)
+            losses.append(self._step(crops))
+            if not math.isfinite(losses[-1]):
+                raise EdgesegError(
+                    f"the loss became {losses[-1]} in epoch {epoch + 1}; lower lr "
+                    f"(now {self.options.lr:g}) or switch bf16 off"
+                )
+            if listener:
+                listener.on_step(epoch, index, steps, losses[-1])
+        state = self.average.state if self.average else self.module.state_dict()
+        scores = None
+        due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
+        if validation is not None and due:
+            with _weights(self.module, state):
+                scores = scores_document(
+                    score_module(self.spec, self.module, validation, bf16=self.options.bf16)
+                )
+        seconds = time.perf_counter() - started
+        self.rows.append(EpochRow(epoch + 1, sum(losses) / len(losses), rate, seconds, scores))
+        self._save(state)
+        if listener:
+            listener.on_epoch(self.rows[-1])
+
+    def _set_learning_rate(self, step: int, steps_per_epoch: int) -> float:
+        options = self.options
+        rate = learning_rate(
+            options.schedule,
+            options.lr,
+            step=step,
+            steps=steps_per_epoch * options.epochs,
+            warmup=round(steps_per_epoch * options.warmup_epochs),
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _step(self, crops: Sequence[Crop]) -> float:
+        rule = self.spec.preprocess
+        images, labels = collate(crops, normalize=rule.normalize, mean=rule.mean, std=rule.std)
+        images = images.to(self.device, memory_format=torch.channels_last)
+        loss = _loss(
+            self.module,
+            self.teacher,
+            images,
+            labels.to(self.device),
+            self.weights,
+            self.spec,
+            self.options,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_grad)
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.module)
+        return float(loss.detach())
+
+    def _save(self, state: Mapping[str, torch.Tensor]) -> None:
+        row = self.rows[-1]
+        checkpoint = Checkpoint(
+            self.spec,
+            (*self.steps_before, self.step_done),
+            {key: value.detach().cpu().clone() for key, value in state.items()},
+            {
+                "data": self.data.name,
+                "images": len(self.data),
+                "extra": [[other.name, share] for other, share in self.extra],
+                "torch": torch.__version__,
+            },
+            {"validation": row.scores} if row.scores else {},
+        )
+        best_before = max((r.miou for r in self.rows[:-1]), default=-1.0)
+        if row.scores and row.miou > best_before:
+            save_checkpoint(self.run_dir / BEST, checkpoint)
+        save_checkpoint(self.run_dir / LAST, checkpoint)
+        save_state(self.run_dir / STATE, self.module, self.optimizer, self.average, self.rows)
+        write_curves(self.run_dir, self.rows)
+
+
+def _loss(
+    module: nn.Module,
+    teacher: nn.Module | None,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor | None,
+    spec: ModelSpec,
+    options: TrainOptions,
+) -> torch.Tensor:
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=options.bf16):
+        logits = module(images).float()
+    loss = logits.new_zeros(())
+    if teacher is not None and options.distill:
+        with (
+            torch.no_grad(),
+            torch.autocast(images.device.type, torch.bfloat16, enabled=options.bf16),
+        ):
+            target = teacher(images).float()
+        loss = options.distill * distillation_loss(logits, target)
+    if options.loss_scale != 1:
+        size = [round(side * options.loss_scale) for side in labels.shape[-2:]]
+        labels = nn.functional.interpolate(
+            labels[:, None].float(), size=size, mode="nearest"
+        )[:, 0].long()  # fmt: skip
+    logits = resize_logits(logits, labels.shape[-2:])
+    return loss + segmentation_loss(logits, labels, weights=weights, ignore_index=spec.ignore_index)
+
+
+@contextlib.contextmanager
+def _weights(module: nn.Module, state: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Run the body with other weights; the module has its own again afterwards."""
+    own = {key: value.detach().clone() for key, value in module.state_dict().items()}
+    module.load_state_dict(dict(state))
+    try:
+        yield
+    finally:
+        module.load_state_dict(own)
+
+
+def _json_options(options: TrainOptions) -> dict[str, Any]:
+    document = dataclasses.asdict(options)
+    document["augment"] = dataclasses.asdict(options.augment)
+    return document

@@ -1,0 +1,99 @@
+"""TrainSet: which crops an epoch sees, the same whatever process asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from edgeseg.core.dataset import Dataset
+from edgeseg.errors import DataError
+from edgeseg.host.augment import Augment, Crop, training_crop
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+# Keeps the division finite, and equals edgeseg.host.pipeline.MIN_STD.
+MIN_STD = 1e-2
+
+
+class TrainSet:
+    """Crops of one main dataset and, mixed in, a number of frames of further ones.
+
+    An epoch visits every sample of `main` once, and `round(share * len(main))` samples of each
+    extra dataset, drawn anew each epoch. Every crop's random numbers depend on (seed, epoch,
+    position) alone, so a resumed run sees what an uninterrupted one would have seen.
+    """
+
+    def __init__(
+        self,
+        main: Dataset,
+        augment: Augment,
+        *,
+        seed: int,
+        batch: int,
+        extra: Sequence[tuple[Dataset, float]] = (),
+    ) -> None:
+        """Read every sample of `main` into memory (uint8).
+
+        Raises:
+            DataError: `main` is smaller than a batch, or a sample has no labels.
+        """
+        if len(main) < batch:
+            raise DataError(f"{main.name} has {len(main)} samples, a batch needs {batch}")
+        self.ignore_index = main.ignore_index
+        self.augment = augment
+        self.seed = seed
+        self.batch = batch
+        self._main = [main[index] for index in range(len(main))]
+        missing = [sample.name for sample in self._main if sample.labels is None]
+        if missing:
+            raise DataError(f"{main.name}: {missing[0]} has no labels; training needs them")
+        self._extra = list(extra)
+
+    def steps_per_epoch(self) -> int:
+        """Number of full batches of an epoch; what is left over is seen in another epoch."""
+        count = len(self._main) + sum(round(s * len(self._main)) for _, s in self._extra)
+        return count // self.batch
+
+    def epoch(self, epoch: int, *, rank: int = 0, ranks: int = 1) -> Iterator[list[Crop]]:
+        """Yield the batches of one epoch; `rank` of `ranks` gets its share of every batch."""
+        rng = np.random.default_rng((self.seed, epoch))
+        entries: list[tuple[int, int]] = [(-1, index) for index in range(len(self._main))]
+        for number, (dataset, share) in enumerate(self._extra):
+            picks = rng.integers(len(dataset), size=round(share * len(self._main)))
+            entries += [(number, int(index)) for index in picks]
+        order = rng.permutation(len(entries))
+        for step in range(self.steps_per_epoch()):
+            positions = order[step * self.batch : (step + 1) * self.batch]
+            yield [self._crop(epoch, int(p), entries[p]) for p in positions[rank::ranks]]
+
+    def _crop(self, epoch: int, position: int, entry: tuple[int, int]) -> Crop:
+        number, index = entry
+        sample = self._main[index] if number < 0 else self._extra[number][0][index]
+        rng = np.random.default_rng((self.seed, epoch, position, 1))
+        assert sample.labels is not None
+        return training_crop(
+            sample.rgb, sample.labels, self.augment, rng, ignore_index=self.ignore_index
+        )
+
+
+def collate(
+    crops: Sequence[Crop], *, normalize: str, mean: Sequence[float], std: Sequence[float]
+) -> Batch:
+    """Stack crops into a normalised float N,3,h,w and int64 labels N,h,w.
+
+    Args:
+        crops: crops of one size.
+        normalize: "fixed" or "per_image", as in Preprocess.
+        mean: per channel, 0-1, used when fixed.
+        std: likewise.
+    """
+    images = torch.from_numpy(np.stack([crop.rgb for crop in crops])).permute(0, 3, 1, 2)
+    labels = torch.from_numpy(np.stack([crop.labels for crop in crops])).long()
+    if normalize == "per_image":
+        centre = torch.from_numpy(np.stack([crop.mean for crop in crops])).float()
+        spread = torch.from_numpy(np.stack([crop.std for crop in crops])).float() + MIN_STD
+    else:
+        centre, spread = torch.tensor([list(mean)]), torch.tensor([list(std)])
+    scaled = images.float() / 255 - centre[:, :, None, None]
+    return scaled / spread[:, :, None, None], labels

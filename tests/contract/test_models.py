@@ -1,0 +1,111 @@
+"""Every entry of MODELS keeps the same laws."""
+
+import pytest
+import torch
+from torch import fx, nn
+
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import SpecError
+from edgeseg.host.models import DEFAULT_OUTPUT_STRIDE, MODELS, build_model
+from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
+from edgeseg.host.pipeline import LabelNet
+
+SMALL = {
+    "deeplabv3plus-mobilenetv2": {"aspp_channels": 32, "decoder_channels": 32},
+    "segnet": {"width": 0.125},
+    "segnet-basic": {"channels": 8},
+}
+
+
+class LeafTracer(fx.Tracer):
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        pooling = isinstance(module, (IndexedMaxPool2d, MaxUnpool2d))
+        return pooling or super().is_leaf_module(module, name)
+
+
+def small(arch: str, **changes: object) -> ModelSpec:
+    return ModelSpec(
+        arch,
+        size_hw=(64, 96),
+        output_stride=DEFAULT_OUTPUT_STRIDE[arch],
+        options={**SMALL[arch], **changes},
+    )
+
+
+@pytest.mark.parametrize("arch", MODELS)
+@pytest.mark.parametrize("size_hw", [(64, 96), (45, 61), (90, 120)])
+def test_any_size_gives_labels_of_that_size(arch, size_hw):
+    spec = small(arch)
+    net = LabelNet(spec, build_model(spec)).eval()
+    frames = torch.randint(0, 256, (2, *size_hw, 3), dtype=torch.uint8)
+    labels = net(frames)
+    assert labels.shape == (2, *size_hw)
+    assert labels.dtype == torch.uint8
+    assert int(labels.max()) < spec.n_classes
+
+
+@pytest.mark.parametrize("arch", MODELS)
+def test_frames_of_a_batch_do_not_see_each_other(arch):
+    torch.manual_seed(0)
+    model = build_model(small(arch)).eval()
+    x = torch.randn(2, 3, 64, 96)
+    both, alone = model(x), model(x[1:])
+    assert torch.allclose(both[1:], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("arch", MODELS)
+def test_every_parameter_gets_a_gradient(arch):
+    torch.manual_seed(0)
+    model = build_model(small(arch)).train()
+    model(torch.randn(2, 3, 64, 96)).square().mean().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert without == []
+
+
+@pytest.mark.parametrize("arch", MODELS)
+def test_it_traces_and_the_trace_computes_the_same(arch):
+    model = build_model(small(arch)).eval()
+    traced = fx.GraphModule(model, LeafTracer().trace(model))
+    x = torch.randn(2, 3, 45, 61)
+    assert torch.equal(traced(x), model(x))
+
+
+@pytest.mark.parametrize("arch", MODELS)
+def test_the_state_dict_round_trips(arch):
+    spec = small(arch)
+    first, second = build_model(spec).eval(), build_model(spec).eval()
+    second.load_state_dict(first.state_dict(), strict=True)
+    x = torch.randn(2, 3, 64, 96)
+    assert torch.equal(first(x), second(x))
+
+
+@pytest.mark.parametrize("arch", MODELS)
+def test_it_cites_its_paper_and_ends_in_its_classifier(arch):
+    model = build_model(small(arch))
+    assert "arXiv" in MODELS[arch].source
+    assert isinstance(model.classifier, nn.Conv2d)
+    assert model.classifier.out_channels == 11
+
+
+@pytest.mark.parametrize("arch", MODELS)
+def test_wrong_options_and_strides_are_spec_errors(arch):
+    with pytest.raises(SpecError, match="depth"):
+        build_model(small(arch, depth=3))
+    with pytest.raises(SpecError, match="output_stride"):
+        build_model(ModelSpec(arch, output_stride=7))
+
+
+def test_an_unknown_model_offers_the_nearest():
+    with pytest.raises(SpecError, match="did you mean 'segnet-basic'"):
+        build_model(ModelSpec("segnet-basik"))
+
+
+@pytest.mark.parametrize(
+    ("arch", "published_m", "tolerance"),
+    [("segnet-basic", 1.425, 0.015), ("segnet", 117 / 4, 0.015)],
+)
+def test_parameters_agree_with_the_papers_figures(arch, published_m, tolerance):
+    """SegNet-Basic: Table 1. SegNet: Table 6's 117 MB of float32."""
+    count = sum(p.numel() for p in build_model(
+        ModelSpec(arch, output_stride=DEFAULT_OUTPUT_STRIDE[arch])).parameters())  # fmt: skip
+    assert count / 1e6 == pytest.approx(published_m, rel=tolerance)

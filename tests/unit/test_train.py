@@ -1,0 +1,155 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from edgeseg.core.dataset import Sample
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import CheckpointError, DataError, EdgesegError, UsageError
+from edgeseg.host.augment import Augment
+from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+from edgeseg.host.models import build_model
+from edgeseg.host.score import score_module
+from edgeseg.host.train import LAST, STATE, TrainOptions, train
+from edgeseg.host.trainset import TrainSet, collate
+
+SPEC = ModelSpec(
+    "segnet-basic",
+    class_names=("dark", "bright"),
+    palette=((0, 0, 0), (255, 255, 255)),
+    ignore_index=2,
+    size_hw=(48, 64),
+    options={"channels": 8, "kernel": 3},
+)
+OPTIONS = TrainOptions(
+    epochs=4,
+    batch=4,
+    lr=5e-3,
+    validate_every=2,
+    ema=0.8,
+    bf16=False,
+    augment=Augment(crop_hw=(32, 48), photometry="mild", scale=(0.8, 1.2)),
+)
+
+
+class Blobs:
+    """Bright rectangles on a dark ground; which is which is the label."""
+
+    class_names, palette, ignore_index = SPEC.class_names, SPEC.palette, 2
+
+    def __init__(self, count, seed=0, labelled=True):
+        self.count, self.seed, self.labelled = count, seed, labelled
+        self.name = f"blobs-{count}-{seed}"
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng((self.seed, index))
+        labels = np.zeros((48, 64), np.uint8)
+        top, left = rng.integers(0, 24), rng.integers(0, 32)
+        labels[top : top + 20, left : left + 28] = 1
+        rgb = labels[..., None] * 120 + rng.integers(20, 80, (48, 64, 3))
+        return Sample(str(index), rgb.astype(np.uint8), labels if self.labelled else None)
+
+
+def fresh():
+    torch.manual_seed(3)
+    return build_model(SPEC)
+
+
+def test_training_learns_and_leaves_what_it_promises(tmp_path):
+    options = dataclasses.replace(OPTIONS, epochs=6)
+    before = score_module(SPEC, fresh().eval(), Blobs(6, 9)).miou
+    result = train(
+        SPEC,
+        fresh(),
+        Blobs(16),
+        options,
+        tmp_path,
+        validation=Blobs(6, 9),
+        extra=[(Blobs(5, 1), 0.5)],
+    )
+    after = score_module(SPEC, result.module, Blobs(6, 9)).miou
+    assert after > 0.7 > 0.5 > before
+    assert [row.epoch for row in result.rows] == [1, 2, 3, 4, 5, 6]
+    assert [row.epoch for row in result.rows if row.scores] == [2, 4, 6]
+    best = max(row.miou for row in result.rows)
+    assert result.best.scores["validation"]["miou"] == best
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "best.safetensors", "last.safetensors", "state.safetensors", "curves.csv", "curves.png",
+    }  # fmt: skip
+    again = module_from_checkpoint(load_checkpoint(tmp_path / LAST))
+    x = torch.randn(2, 3, 32, 48)
+    assert torch.equal(again(x), result.module(x))
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+    whole = train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path / "whole")
+    train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path / "cut", stop_after=2)
+    resumed = train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path / "cut", resume=True)
+    for key, value in whole.last.weights.items():
+        assert torch.equal(value, resumed.last.weights[key]), key
+    assert len(resumed.rows) == 4
+
+
+def test_resuming_a_damaged_state_says_what_to_do(tmp_path):
+    train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, stop_after=1)
+    (tmp_path / STATE).write_bytes(b"junk")
+    with pytest.raises(CheckpointError, match="remove it to start anew"):
+        train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, resume=True)
+
+
+def test_a_teacher_pulls_the_student_towards_its_logits(tmp_path):
+    torch.manual_seed(11)
+    teacher = build_model(SPEC).eval()
+    x, _ = collate(
+        next(TrainSet(Blobs(8), OPTIONS.augment, seed=1, batch=8).epoch(0)),
+        normalize="fixed",
+        mean=SPEC.preprocess.mean,
+        std=SPEC.preprocess.std,
+    )
+    distance = {}
+    for weight in (0.0, 20.0):
+        options = dataclasses.replace(OPTIONS, distill=weight, epochs=10, ema=0.0)
+        module = train(
+            SPEC, fresh(), Blobs(8), options, tmp_path / str(weight), teacher=teacher
+        ).module
+        with torch.no_grad():
+            distance[weight] = float((module(x).softmax(1) - teacher(x).softmax(1)).abs().mean())
+    assert distance[20.0] < distance[0.0]
+
+
+def test_an_exploding_loss_stops_with_advice(tmp_path):
+    module = fresh()
+    with torch.no_grad():
+        module.classifier.weight.fill_(float("nan"))
+    with pytest.raises(EdgesegError, match="lower lr"):
+        train(SPEC, module, Blobs(8), OPTIONS, tmp_path)
+
+
+def test_data_that_cannot_be_trained_on_is_refused(tmp_path):
+    with pytest.raises(DataError, match="a batch needs 4"):
+        train(SPEC, fresh(), Blobs(3), OPTIONS, tmp_path)
+    with pytest.raises(DataError, match="has no labels"):
+        train(SPEC, fresh(), Blobs(8, labelled=False), OPTIONS, tmp_path)
+    with pytest.raises(DataError, match="no labels to score"):
+        score_module(SPEC, fresh(), Blobs(2, labelled=False))
+
+
+def test_options_report_every_problem_at_once():
+    with pytest.raises(UsageError, match=r"epochs is 0.*lr is -1"):
+        TrainOptions(epochs=0, lr=-1)
+
+
+def test_ranks_split_every_batch_without_overlap():
+    trainset = TrainSet(Blobs(8), OPTIONS.augment, seed=1, batch=4, extra=[(Blobs(3, 5), 0.5)])
+    assert trainset.steps_per_epoch() == 3
+    whole = [crop.rgb.tobytes() for batch in trainset.epoch(2) for crop in batch]
+    parts = [
+        [crop.rgb.tobytes() for batch in trainset.epoch(2, rank=rank, ranks=2) for crop in batch]
+        for rank in range(2)
+    ]
+    assert sorted(parts[0] + parts[1]) == sorted(whole)
+    assert len(whole) == 12
