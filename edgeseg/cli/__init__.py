@@ -23,6 +23,9 @@ from edgeseg.errors import EdgesegError, UsageError
 # In the order a newcomer needs them.
 VERBS = {
     "models": "edgeseg.cli.models",
+    "train": "edgeseg.cli.train",
+    "qat": "edgeseg.cli.qat",
+    "export": "edgeseg.cli.export",
     "verify": "edgeseg.cli.verify",
 }
 INTERRUPTED = 128 + signal.SIGINT

@@ -1,0 +1,157 @@
+"""Charts as SVG text: their colours come from the page, so they follow light and dark."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from html import escape
+
+WIDTH = 640
+HEIGHT = 280
+LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 44
+BAR = 22
+GAP = 12
+LABEL = 190
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One point of a scatter chart.
+
+    Attributes:
+        x: position to the right.
+        y: position upwards.
+        name: written beside it.
+        group: picks its colour; equal groups share one.
+        best: no other point is better in both directions; drawn filled and joined by a line.
+    """
+
+    x: float
+    y: float
+    name: str
+    group: str
+    best: bool
+
+
+def line_chart(
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]], x_title: str, y_title: str
+) -> str:
+    """Draw one line for each (name, points) of `series` over shared axes."""
+    points = [point for _, line in series for point in line]
+    if not points:
+        return ""
+    frame = _Frame(points, y_from_zero=True)
+    parts = [frame.axes(x_title, y_title)]
+    for index, (name, line) in enumerate(series):
+        if not line:
+            continue
+        path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in line)
+        parts.append(f'<polyline class="line s{index}" points="{path}"/>')
+        parts.append(
+            f'<text class="s{index} key" x="{LEFT + 12}" y="{TOP + 16 + 18 * index}">'
+            f"{escape(name)}</text>"
+        )
+    return _svg(HEIGHT, parts)
+
+
+def scatter_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:
+    """Draw points with their names; the best ones are joined."""
+    if not points:
+        return ""
+    groups = sorted({point.group for point in points})
+    frame = _Frame([(point.x, point.y) for point in points], y_from_zero=False)
+    parts = [frame.axes(x_title, y_title)]
+    front = sorted((p.x, p.y) for p in points if p.best)
+    path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in front)
+    parts.append(f'<polyline class="front" points="{path}"/>')
+    for point in points:
+        x, y = frame.x(point.x), frame.y(point.y)
+        style = f"s{groups.index(point.group)} {'dot' if point.best else 'ring'}"
+        parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
+        inside = x < WIDTH * 0.6
+        anchor, shift = ("start", 9) if inside else ("end", -9)
+        parts.append(
+            f'<text class="name" x="{x + shift:.1f}" y="{y - 8:.1f}" text-anchor="{anchor}">'
+            f"{escape(point.name)}</text>"
+        )
+    return _svg(HEIGHT, parts)
+
+
+def bar_chart(bars: Sequence[tuple[str, float, str]], unit: str) -> str:
+    """Draw horizontal bars of (name, value, group) from zero, each with its value."""
+    if not bars:
+        return ""
+    groups = sorted({group for _, _, group in bars})
+    largest = max(value for _, value, _ in bars) or 1.0
+    room = WIDTH - LABEL - 100
+    parts = []
+    for index, (name, value, group) in enumerate(bars):
+        y = index * (BAR + GAP)
+        width = room * value / largest
+        middle = y + BAR * 0.7
+        parts += [
+            f'<text class="name" x="{LABEL - 10}" y="{middle}" text-anchor="end">'
+            f"{escape(name)}</text>",
+            f'<rect class="bar s{groups.index(group)}" x="{LABEL}" y="{y}" '
+            f'width="{width:.1f}" height="{BAR}" rx="3"/>',
+            f'<text class="name" x="{LABEL + width + 8:.1f}" y="{middle}">'
+            f"{value:.1f} {escape(unit)}</text>",
+        ]
+    return _svg(len(bars) * (BAR + GAP), parts)
+
+
+class _Frame:
+    """Maps data to the drawing and draws the axes around it."""
+
+    def __init__(self, points: Sequence[tuple[float, float]], *, y_from_zero: bool) -> None:
+        xs, ys = zip(*points, strict=True)
+        self._xs = _ticks(0.0, max(xs))
+        self._ys = _ticks(0.0 if y_from_zero else min(ys), max(ys))
+
+    def x(self, value: float) -> float:
+        low, high = self._xs[0], self._xs[-1]
+        return LEFT + (WIDTH - LEFT - RIGHT) * (value - low) / (high - low)
+
+    def y(self, value: float) -> float:
+        low, high = self._ys[0], self._ys[-1]
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
+
+    def axes(self, x_title: str, y_title: str) -> str:
+        base, middle = HEIGHT - BOTTOM, (HEIGHT - BOTTOM + TOP) / 2
+        parts = []
+        for tick in self._ys:
+            y = self.y(tick)
+            parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
+            parts.append(
+                f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>'
+            )
+        for tick in self._xs:
+            parts.append(
+                f'<text class="tick" x="{self.x(tick):.1f}" y="{base + 18}" '
+                f'text-anchor="middle">{tick:g}</text>'
+            )
+        parts.append(
+            f'<text class="title" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" '
+            f'text-anchor="middle">{escape(x_title)}</text>'
+        )
+        parts.append(
+            f'<text class="title" transform="rotate(-90 14 {middle})" x="14" y="{middle}" '
+            f'text-anchor="middle">{escape(y_title)}</text>'
+        )
+        return "".join(parts)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return about five round values that enclose low..high."""
+    if high <= low:
+        high = low + 1.0
+    raw = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(step * index, 10) for index in range(first, last + 1)]
+
+
+def _svg(height: float, parts: Sequence[str]) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(parts)}</svg>'

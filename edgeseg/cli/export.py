@@ -1,0 +1,182 @@
+"""`edgeseg export`: from a checkpoint to a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs
+from edgeseg.cli.output import megabytes, print_json, print_table, progress_bar, say
+from edgeseg.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle
+
+
+@click.command(
+    name="export",
+    epilog="Example: edgeseg export runs/qat/segnet-basic/best.safetensors --int8 -o model",
+)
+@click.argument("checkpoint", required=False)
+@click.option("--int8", "precision", flag_value="int8", help="INT8 with Q/DQ nodes.")
+@click.option("--fp16", "precision", flag_value="fp16", help="FP16 network, FP32 borders.")
+@click.option("--fp32", "precision", flag_value="fp32", help="FP32.")
+@click.option(
+    "--calibrate",
+    metavar="DATA",
+    help=f"Frames that choose INT8 ranges where the checkpoint has none: {DATA_HELP}.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Frames of --calibrate to use.",
+)
+@click.option(
+    "--observer",
+    default="mse",
+    show_default=True,
+    help="How --calibrate chooses ranges: max, percentile, entropy or mse.",
+)
+@click.option("--raw-logits", is_flag=True, help="Give the logits as a second output.")
+@click.option("--simplify", is_flag=True, help="Run onnxsim over the graph and check its result.")
+@click.option(
+    "-o", "--out", type=PATH, help="The bundle's folder.  [default: runs/export/MODEL-PRECISION]"
+)
+@json_option
+@needs("torch", "onnx", "onnxscript", "safetensors", "cv2", extra="host,cv")
+def command(
+    checkpoint: str | None,
+    precision: str | None,
+    calibrate: str | None,
+    images: int,
+    observer: str,
+    raw_logits: bool,
+    simplify: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Export CHECKPOINT, a file or a zoo name, to a bundle; without it, the zoo's default model.
+
+    A checkpoint of `edgeseg qat` brings its INT8 ranges; a float one needs --calibrate. The bundle
+    appears complete or not at all.
+    """
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.host.quantize import QuantizeOptions
+
+    if precision is None:
+        raise UsageError("no precision is given; give one of --int8, --fp16, --fp32")
+    choice = QuantizeOptions(observer=observer)
+    path, name = _checkpoint(checkpoint, precision)
+    folder = out or Path("runs/export") / f"{name}-{precision}"
+    if path is None:
+        bundle = _copy_of_zoo(name, folder)
+    else:
+        from edgeseg.cli.quantization import calibration_frames
+        from edgeseg.host.checkpoint import load_checkpoint
+        from edgeseg.host.cost import spec_cost
+        from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
+
+        loaded = load_checkpoint(path)
+        frames = None
+        if calibrate is not None and precision == "int8" and not loaded.quantized:
+            data = open_dataset(calibrate, "train", size_hw=loaded.spec.size_hw)
+            frames = calibration_frames(loaded.spec, data, images)
+        elif calibrate is not None:
+            say("--calibrate is not used: " + ("the checkpoint has its INT8 ranges already"
+                if loaded.quantized else f"{precision} has no ranges"))  # fmt: skip
+        cost = spec_cost(loaded.spec)
+        with progress_bar("calibrate", images) as bar:
+            bundle = bundle_from_checkpoint(
+                loaded,
+                precision,
+                folder,
+                calibration=frames,
+                options=ExportOptions(
+                    raw_logits=raw_logits, simplify=simplify, quantize=choice, name=name
+                ),
+                reference={**loaded.scores, "params": cost.params, "macs": cost.macs},
+                progress=bar.update,
+            )
+    _print(bundle, as_json)
+
+
+def _checkpoint(given: str | None, precision: str) -> tuple[Path | None, str]:
+    """Return the checkpoint's path and the model's name; no path where only a zoo bundle serves."""
+    from edgeseg.core.bundle import read_bundle
+    from edgeseg.core.nearest import unknown
+    from edgeseg.core.zoo import ZOO, zoo_checkpoint, zoo_names
+
+    names = zoo_names()
+    if given is not None and (Path(given).exists() or Path(given).suffix):
+        path = Path(given)
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder; give the .safetensors file of a run")
+        return path, path.parent.name if path.stem in ("best", "last") else path.stem
+    if given is None and not names:
+        raise UsageError(
+            "no checkpoint is given and this install ships no model; give the .safetensors file "
+            "that edgeseg train or edgeseg qat wrote"
+        )
+    name = given or names[0]
+    if name not in names:
+        raise UsageError(unknown("checkpoint or zoo model", name, names))
+    path = zoo_checkpoint(name)
+    if path is None and read_bundle(ZOO / name).precision != precision:
+        raise UsageError(
+            f"the zoo ships {name} as {read_bundle(ZOO / name).precision} only; for {precision} "
+            "give the .safetensors file that edgeseg train or edgeseg qat wrote"
+        )
+    return path, name
+
+
+def _copy_of_zoo(name: str, folder: Path) -> Bundle:
+    from edgeseg.core.bundle import MANIFEST_FILE, read_bundle
+    from edgeseg.core.files import atomic_dir
+    from edgeseg.core.zoo import ZOO
+    from edgeseg.errors import BundleError
+
+    source = read_bundle(ZOO / name)
+    if folder.exists() and not (folder / MANIFEST_FILE).is_file():
+        raise BundleError(f"{folder} exists and is not a bundle; give a new or a bundle's path")
+    say(f"the zoo holds {name} in {source.precision} already; copying it")
+    with atomic_dir(folder) as temporary:
+        for file in source.path.iterdir():
+            shutil.copyfile(file, temporary / file.name)
+    return read_bundle(folder)
+
+
+def _print(bundle: Bundle, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "bundle": {
+                    "name": bundle.name,
+                    "sha256": bundle.digest,
+                    "precision": bundle.precision,
+                },
+                "path": str(bundle.path),
+                "bytes": bundle.size_bytes,
+                "size_hw": list(bundle.spec.size_hw),
+                "opset": bundle.opset,
+                "reference": dict(bundle.reference),
+            }
+        )
+        return
+    height, width = bundle.spec.size_hw
+    print_table(
+        ("bundle", "precision", "size", "bytes", "sha256"),
+        [
+            (
+                bundle.path,
+                bundle.precision,
+                f"{height}x{width}",
+                megabytes(bundle.size_bytes),
+                bundle.digest[:12],
+            )
+        ],
+    )

@@ -1,0 +1,53 @@
+"""HTML pages that stand alone: style, pictures and charts are inside the one file."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from edgeseg.core.files import atomic_write_text
+from edgeseg.errors import SinkError
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(path: Path, template: str, **context: Any) -> None:
+    """Fill a template of edgeseg/cli/templates and write it to `path`.
+
+    SVG and picture values must be wrapped with `markup`; everything else is escaped.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    atomic_write_text(path, environment.get_template(template).render(**context))
+
+
+def markup(text: str) -> Any:
+    """Mark text as HTML that must not be escaped."""
+    import markupsafe
+
+    return markupsafe.Markup(text)
+
+
+def picture(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Return a picture as a data URI.
+
+    Raises:
+        SinkError: the picture cannot be encoded.
+    """
+    import cv2
+
+    done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise SinkError(f"a picture of {rgb.shape} cannot be encoded as PNG")
+    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()

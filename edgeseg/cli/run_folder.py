@@ -1,0 +1,59 @@
+"""runs/VERB/NAME: where a verb leaves its results, and a record of where they came from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import edgeseg
+from edgeseg.core.files import atomic_write_text
+from edgeseg.errors import UsageError
+
+PACKAGES = ("numpy", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+
+
+def run_folder(verb: str, name: str, out: Path | None, *, used_by: str, again: bool) -> Path:
+    """Return the folder of a run, refusing one that holds results already.
+
+    Args:
+        verb: first part of the default path.
+        name: second part of the default path.
+        out: the folder the user named instead, if any.
+        used_by: a file that a finished or interrupted run has left there.
+        again: the user allows that: the run goes on or replaces what is there.
+
+    Raises:
+        UsageError: the folder holds a run and `again` is not set.
+    """
+    folder = out or Path("runs") / verb / name
+    if (folder / used_by).exists() and not again:
+        raise UsageError(
+            f"{folder} holds a run already; give --resume to go on with it or another -o"
+        )
+    return folder
+
+
+def write_record(folder: Path, scores: Mapping[str, Any]) -> None:
+    """Write scores.json and env.json."""
+    atomic_write_text(folder / "scores.json", json.dumps(dict(scores), indent=1) + "\n")
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    environment = {
+        "edgeseg": edgeseg.__version__,
+        "command": ["edgeseg", *sys.argv[1:]],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": versions,
+    }
+    atomic_write_text(folder / "env.json", json.dumps(environment, indent=1) + "\n")

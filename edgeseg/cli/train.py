@@ -1,0 +1,138 @@
+"""`edgeseg train`: a float network from a data set."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.output import progress_bar, say
+from edgeseg.cli.run_folder import run_folder
+from edgeseg.cli.training import BarListener, finish, parse_settings, training_options
+
+
+@click.command(
+    name="train",
+    epilog="Example: edgeseg train deeplabv3plus-mobilenetv2 --data synthetic --epochs 20",
+)
+@click.argument("arch")
+@data_option(required=True)
+@click.option("--mix", metavar="DATA", help="Further data mixed into every epoch.")
+@click.option(
+    "--mix-share",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.25,
+    show_default=True,
+    help="Images of --mix as a share of --data's.",
+)
+@click.option(
+    "--size", type=SIZE, default=(360, 480), show_default="360x480", help="Input of the network."
+)
+@click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or --size]")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the architecture, such as aspp_channels=96; may be repeated.",
+)
+@click.option(
+    "--normalize",
+    type=click.Choice(["fixed", "per_image"]),
+    default="fixed",
+    show_default=True,
+    help="Fixed mean and deviation, or those of each frame.",
+)
+@click.option(
+    "--class-weights",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Exponent of the median frequency balancing; 0 is none.",
+)
+@training_options(epochs=60, lr=2e-3, validate_every=5)
+@click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/train/ARCH]")
+@json_option
+@needs("torch", "safetensors", "cv2", extra="host,cv")
+def command(
+    arch: str,
+    data: str,
+    mix: str | None,
+    mix_share: float,
+    size: tuple[int, int],
+    crop: tuple[int, int] | None,
+    settings: tuple[str, ...],
+    normalize: str,
+    class_weights: float,
+    epochs: int,
+    batch: int,
+    lr: float,
+    seed: int,
+    device: str,
+    validate_every: int,
+    val_limit: int | None,
+    resume: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Train the architecture ARCH; `edgeseg models` lists them.
+
+    The run's folder gets best.safetensors (by validation mIoU), last.safetensors, curves.png,
+    curves.csv, scores.json and env.json. A killed run goes on with --resume to the same result.
+    """
+    import torch
+
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.core.nearest import unknown
+    from edgeseg.core.spec import ModelSpec, Preprocess
+    from edgeseg.errors import UsageError
+    from edgeseg.host.augment import Augment
+    from edgeseg.host.models import DEFAULT_OUTPUT_STRIDE, MODELS, build_model
+    from edgeseg.host.train import LAST, TrainOptions, train
+
+    if arch not in MODELS:
+        raise UsageError(unknown("model", arch, MODELS))
+    given = parse_settings(settings)
+    stride = given.pop("output_stride", DEFAULT_OUTPUT_STRIDE[arch])
+    training = open_dataset(data, "train", size_hw=size, seed=seed)
+    validation = open_dataset(data, "val", size_hw=size, seed=seed, limit=val_limit)
+    extra = [(open_dataset(mix, "train", size_hw=size, seed=seed), mix_share)] if mix else []
+    spec = ModelSpec(
+        arch,
+        class_names=training.class_names,
+        palette=training.palette,
+        ignore_index=training.ignore_index,
+        size_hw=size,
+        preprocess=Preprocess(normalize=normalize),
+        output_stride=stride,
+        options=given,
+    )
+    options = TrainOptions(
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        class_weight_exponent=class_weights,
+        augment=Augment(crop_hw=crop or (min(256, size[0]), min(320, size[1]))),
+        validate_every=validate_every,
+        seed=seed,
+        device=device,
+    )
+    folder = run_folder("train", arch, out, used_by=LAST, again=resume)
+    torch.manual_seed(seed)
+    module = build_model(spec)
+    say(f"training {arch} on {training.name}: {len(training)} images, {epochs} epochs -> {folder}")
+    with progress_bar("train") as bar:
+        result = train(
+            spec,
+            module,
+            training,
+            options,
+            folder,
+            extra=extra,
+            validation=validation,
+            resume=resume,
+            listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),
+        )
+    finish(result, folder, as_json)

@@ -1,0 +1,127 @@
+"""What `train` and `qat` share: their options, the progress bar, and the result they print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeseg.cli.output import Progress, print_json, print_table, ratio, say
+from edgeseg.cli.run_folder import write_record
+from edgeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeseg.host.curves import EpochRow
+    from edgeseg.host.train import TrainResult
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def training_options(
+    *, epochs: int, lr: float, validate_every: int
+) -> Callable[[Function], Function]:
+    """Add the options of a training run, with the verb's own defaults."""
+    options = [
+        click.option("--epochs", type=click.IntRange(min=1), default=epochs, show_default=True),
+        click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True),
+        click.option("--lr", type=float, default=lr, show_default=True, help="Peak learning rate."),
+        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
+        click.option(
+            "--validate-every",
+            type=click.IntRange(min=1),
+            default=validate_every,
+            show_default=True,
+            help="Epochs between validations.",
+        ),
+        click.option(
+            "--val-limit",
+            type=click.IntRange(min=1),
+            help="Validate on this many images, spread evenly.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped."),
+    ]
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Parse KEY=VALUE texts; a value is JSON, or a string where it is no JSON.
+
+    Raises:
+        UsageError: a text has no "=".
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{text!r} is no setting; give KEY=VALUE, such as aspp_channels=96")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = value
+    return settings
+
+
+class BarListener:
+    """Shows a training run on a progress bar, or as a line for each validation."""
+
+    def __init__(self, bar: Progress, epochs: int, *, lines: bool) -> None:
+        """Show on `bar`; with `lines`, print one line for each validation as well."""
+        self._bar = bar
+        self._epochs = epochs
+        self._lines = lines
+        self._miou = ""
+
+    def on_step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """Move the bar by one step."""
+        self._bar.update(
+            epoch * steps + step + 1, self._epochs * steps, f"loss {loss:.3f}{self._miou}"
+        )
+
+    def on_epoch(self, row: EpochRow) -> None:
+        """Note the newest validation."""
+        if row.scores:
+            self._miou = f"  mIoU {row.miou:.3f}"
+            if self._lines:
+                say(f"epoch {row.epoch}/{self._epochs}  loss {row.loss:.3f}{self._miou}")
+
+
+def finish(result: TrainResult, folder: Path, as_json: bool) -> None:
+    """Write the run's record and print what came out of it."""
+    from edgeseg.host.train import BEST, LAST
+
+    scored = [row for row in result.rows if row.scores]
+    best = max(scored, key=lambda row: row.miou, default=None)
+    checkpoint = folder / (BEST if best else LAST)
+    document = {
+        "run": str(folder),
+        "checkpoint": str(checkpoint),
+        "epochs": len(result.rows),
+        "seconds": sum(row.seconds for row in result.rows),
+        "best_epoch": best.epoch if best else None,
+        "scores": dict(best.scores) if best and best.scores else None,
+    }
+    write_record(folder, document)
+    if as_json:
+        print_json(document)
+        return
+    scores = best.scores if best and best.scores else {}
+    print_table(
+        ("checkpoint", "best epoch", "G", "C", "mIoU"),
+        [
+            (
+                checkpoint,
+                best.epoch if best else None,
+                *(ratio(scores.get(key)) for key in ("global_accuracy", "class_accuracy", "miou")),
+            )
+        ],
+    )
