@@ -16,7 +16,6 @@ from hypothesis import settings
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
 from edgeseg.core.spec import ModelSpec
 
-
 # No deadline: a busy machine is no failure. Derandomized: a red run is red again.
 settings.register_profile("edgeseg", deadline=None, derandomize=True)
 settings.load_profile("edgeseg")

@@ -144,12 +144,12 @@ def resize_labels(
 
 def colorize(labels: UInt8[np.ndarray, "h w"], palette: Palette) -> UInt8[np.ndarray, "h w 3"]:
     """Paint each label in its colour; labels beyond the palette, such as void, are black."""
-    return _colour_table(palette)[labels]
+    return cv2.applyColorMap(labels, _colour_table(palette)[:, None])
 
 
 def overlay(
     rgb: UInt8[np.ndarray, "h w 3"],
-    labels: UInt8[np.ndarray, "h w"],
+    labels: UInt8[np.ndarray, "h2 w2"],
     palette: Palette,
     alpha: float = 0.5,
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -167,9 +167,8 @@ def overlay(
             "(height x width); bring them to one size first"
         )
     mixed = cv2.addWeighted(rgb, 1.0 - alpha, colorize(labels, palette), alpha, 0.0)
-    void = labels >= len(palette)
-    mixed[void] = rgb[void]
-    return mixed
+    void = cv2.compare(labels, len(palette), cv2.CMP_GE)
+    return cv2.copyTo(rgb, void, mixed)
 
 
 def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
