@@ -85,39 +85,43 @@ class _AtrousDepthwise(torch.autograd.Function):
 def fast_depthwise_backward(module: nn.Module) -> Iterator[int]:
     """Use the rewritten backward in every strided or atrous depthwise convolution of `module`.
 
+    It takes the place of the layer's `_conv_forward`, which fake-quantised convolutions call with
+    their quantised weight, so that quantization-aware training gains as much.
+
     Yields the number of layers concerned; the module is as before when the context ends.
     """
     patched = []
     for layer in module.modules():
-        if type(layer) is not nn.Conv2d or not layer.groups == layer.in_channels > 1:
+        if not isinstance(layer, nn.Conv2d) or not layer.groups == layer.in_channels > 1:
             continue
         same = layer.padding == tuple(
             d * (k - 1) // 2 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)
         )
-        if layer.bias is not None or not same:
+        if not same:
             continue
         if layer.stride != (1, 1) and layer.dilation == (1, 1):
-            layer.forward = _forward_by(_StridedDepthwise, layer)  # type: ignore[method-assign, assignment]
+            function: type[torch.autograd.Function] = _StridedDepthwise
         elif layer.stride == (1, 1) and layer.dilation != (1, 1):
-            layer.forward = _forward_by(_AtrousDepthwise, layer)  # type: ignore[method-assign, assignment]
+            function = _AtrousDepthwise
         else:
             continue
+        layer._conv_forward = _forward_by(function, layer)  # type: ignore[method-assign]
         patched.append(layer)
     try:
         yield len(patched)
     finally:
         for layer in patched:
-            del layer.forward
+            del layer._conv_forward
 
 
 def _forward_by(
     function: type[torch.autograd.Function], layer: nn.Conv2d
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        weight = layer.weight
+) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]:
+    def forward(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             x, weight = x.to(dtype), weight.to(dtype)
-        return function.apply(x, weight, layer)  # type: ignore[no-untyped-call]
+        output: torch.Tensor = function.apply(x, weight, layer)  # type: ignore[no-untyped-call]
+        return output if bias is None else output + bias.to(output.dtype).view(1, -1, 1, 1)
 
     return forward

@@ -6,21 +6,27 @@ from edgeseg.host.depthwise import fast_depthwise_backward
 
 
 @pytest.mark.parametrize(
-    ("stride", "dilation", "size"),
-    [(2, 1, (17, 22)), (2, 1, (16, 20)), (1, 2, (17, 22)), (1, 9, (8, 20)), (1, 3, (20, 13))],
+    ("stride", "dilation", "size", "bias"),
+    [
+        (2, 1, (17, 22), False),
+        (2, 1, (16, 20), True),
+        (1, 2, (17, 22), True),
+        (1, 9, (8, 20), False),
+        (1, 3, (20, 13), False),
+    ],
 )
-def test_gradients_equal_torchs_own(stride, dilation, size):
+def test_gradients_equal_torchs_own(stride, dilation, size, bias):
     torch.manual_seed(0)
     layer = nn.Conv2d(
-        12, 12, 3, stride=stride, padding=dilation, dilation=dilation, groups=12, bias=False
+        12, 12, 3, stride=stride, padding=dilation, dilation=dilation, groups=12, bias=bias
     )
     x = torch.randn(2, 12, *size, requires_grad=True)
     output = layer(x)
     direction = torch.randn_like(output)
-    expected = torch.autograd.grad(output, [x, layer.weight], direction)
+    expected = torch.autograd.grad(output, [x, *layer.parameters()], direction)
     with fast_depthwise_backward(layer) as count:
         output = layer(x)
-        found = torch.autograd.grad(output, [x, layer.weight], direction)
+        found = torch.autograd.grad(output, [x, *layer.parameters()], direction)
     assert count == 1
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
@@ -34,5 +40,5 @@ def test_other_layers_are_left_alone_and_all_are_restored():
     )
     with fast_depthwise_backward(net) as count:
         assert count == 1
-        assert "forward" in vars(net[2])
-    assert all("forward" not in vars(layer) for layer in net)
+        assert "_conv_forward" in vars(net[2])
+    assert all("_conv_forward" not in vars(layer) for layer in net)
