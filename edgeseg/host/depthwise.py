@@ -105,7 +105,7 @@ def fast_depthwise_backward(module: nn.Module) -> Iterator[int]:
             function = _AtrousDepthwise
         else:
             continue
-        layer._conv_forward = _forward_by(function, layer)  # type: ignore[method-assign]
+        layer._conv_forward = _forward_by(function, layer)  # type: ignore[method-assign, assignment]
         patched.append(layer)
     try:
         yield len(patched)
