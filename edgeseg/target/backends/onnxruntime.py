@@ -94,7 +94,7 @@ def _graph(bundle: Bundle, *, rewrite: bool) -> str | bytes:
 
     model = onnx.load(bundle.onnx_path)
     rewrite_activations(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def _frame_shape(session: ort.InferenceSession, bundle: Bundle) -> tuple[int, int, int, int]:

@@ -1,0 +1,145 @@
+"""Sink: where pictures and labels go."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import importlib
+import re
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from edgeseg.core.nearest import unknown
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import UsageError
+from edgeseg.target.resource import Resource
+from edgeseg.target.source import Frame
+
+__all__ = ["SINKS", "Prediction", "Sink", "SinkRequest", "open_sink"]
+
+# scheme: "module:Class". A plain path becomes "video" or "masks" by its ending.
+SINKS = {
+    "null": "edgeseg.target.sinks.files:NullSink",
+    "video": "edgeseg.target.sinks.files:VideoSink",
+    "masks": "edgeseg.target.sinks.files:MaskSink",
+    "window": "edgeseg.target.sinks.window:WindowSink",
+    "mjpeg": "edgeseg.target.sinks.mjpeg:MjpegSink",
+}
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
+DEFAULT_FPS = 15.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The labels of one frame and what they took.
+
+    Attributes:
+        frame: the frame they belong to.
+        labels: one per pixel of the frame, the loop's own copy.
+        preprocess_ns: fitting the frame to the network and the labels back to the frame.
+        infer_ns: the backend's call.
+        ready_ns: when the labels were there.
+    """
+
+    frame: Frame
+    labels: UInt8[np.ndarray, "h w"]
+    preprocess_ns: int
+    infer_ns: int
+    ready_ns: int
+
+
+class Sink(Resource):
+    """Takes predictions in order, from one thread.
+
+    Attributes:
+        uri: what was opened.
+    """
+
+    uri: str
+
+    @abc.abstractmethod
+    def write(self, prediction: Prediction) -> None:
+        """Take one prediction; its arrays must not be changed.
+
+        Raises:
+            SinkError: it cannot take any more.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class SinkRequest:
+    """What a sink class is asked for.
+
+    Attributes:
+        uri: as the user gave it.
+        rest: what follows `scheme://`; a path for files.
+        palette: RGB 0-255 per class.
+        class_names: names per class, for legends.
+        fps: rate written into a video file.
+        alpha: share of the class colour over the picture, 0-1.
+        has_display: whether the session has a screen to open a window on.
+    """
+
+    uri: str
+    rest: str
+    palette: tuple[tuple[int, int, int], ...]
+    class_names: tuple[str, ...]
+    fps: float = DEFAULT_FPS
+    alpha: float = 0.5
+    has_display: bool = True
+
+
+def open_sink(
+    uri: str,
+    spec: ModelSpec,
+    *,
+    fps: float | None = None,
+    alpha: float = 0.5,
+    has_display: bool = True,
+) -> Sink:
+    """Open a sink by URI or path.
+
+    Args:
+        uri: `null`, `window`, a video file, a folder for masks (ends in `/`, or `masks://DIR`),
+            or `mjpeg://HOST:PORT`.
+        spec: names and colours of the classes.
+        fps: rate of a video file, 15 when unknown.
+        alpha: share of the class colour over the picture, 0-1.
+        has_display: whether a window can be opened at all.
+
+    Raises:
+        UsageError: unknown scheme, or a value that cannot work.
+        SinkError: it cannot be opened.
+    """
+    scheme, rest = _parse(uri)
+    if scheme not in SINKS:
+        raise UsageError(unknown("sink", scheme, SINKS))
+    if not 0.0 <= alpha <= 1.0:
+        raise UsageError(f"alpha is {alpha}, expected 0 to 1")
+    module_name, class_name = SINKS[scheme].split(":")
+    sink_class = getattr(importlib.import_module(module_name), class_name)
+    sink: Sink = sink_class(
+        SinkRequest(
+            uri, rest, spec.palette, spec.class_names, fps or DEFAULT_FPS, alpha, has_display
+        )
+    )
+    return sink
+
+
+def _parse(uri: str) -> tuple[str, str]:
+    match = re.match(r"([A-Za-z][A-Za-z0-9]*)://(.*)", uri)
+    if match is not None:
+        return match[1].lower(), match[2]
+    if uri in SINKS:
+        return uri, ""
+    path = Path(uri)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return "video", uri
+    if uri.endswith("/") or path.is_dir():
+        return "masks", uri
+    raise UsageError(
+        f"sink {uri!r}: give null, window, mjpeg://127.0.0.1:8080, a video file "
+        f"({', '.join(VIDEO_SUFFIXES)}) or a folder ending in /"
+    )

@@ -1,0 +1,213 @@
+"""Source: where frames come from, opened by URI."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import importlib
+import re
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from edgeseg.core.nearest import unknown
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import UsageError
+from edgeseg.target.handoff import Ending, Outcome
+from edgeseg.target.resource import Resource
+
+__all__ = ["SCHEMES", "Frame", "Outcome", "Source", "SourceRequest", "open_source", "public_uri"]
+
+# scheme: "module:Class". A plain path becomes "folder" or "video" by what lies there.
+SCHEMES = {
+    "synthetic": "edgeseg.target.sources.drive:DriveSource",
+    "folder": "edgeseg.target.sources.folder:FolderSource",
+    "video": "edgeseg.target.sources.video:VideoSource",
+    "v4l2": "edgeseg.target.sources.camera:CameraSource",
+    "csi": "edgeseg.target.sources.camera:CameraSource",
+    "gst": "edgeseg.target.sources.camera:CameraSource",
+    "rtsp": "edgeseg.target.sources.camera:CameraSource",
+    "rtsps": "edgeseg.target.sources.camera:CameraSource",
+}
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One picture and what is known of it.
+
+    Attributes:
+        rgb: the picture.
+        index: its number in the source, dropped ones counted.
+        captured_ns: when it arrived; for files, when reading it began.
+        capture_took_ns: time spent to decode or draw it, without waiting for it.
+        truth: right labels at the picture's size, None where unknown.
+        dropped_before: frames overwritten between the one before and this one.
+        name: file name, empty for cameras.
+    """
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    index: int
+    captured_ns: int
+    capture_took_ns: int = 0
+    truth: UInt8[np.ndarray, "h w"] | None = None
+    dropped_before: int = 0
+    name: str = ""
+
+
+class Source(Resource):
+    """A stream of frames.
+
+    Attributes:
+        uri: what was opened, without credentials.
+        live: frames come at their own pace and the newest wins; otherwise every frame is kept.
+        labelled: frames carry truth.
+        length: number of frames, None where unknown.
+        fps: frames per second of a live source or a video, None where unknown.
+        dropped: frames overwritten before anyone read them.
+        reconnects: times a lost camera was found again.
+    """
+
+    uri: str
+    live: bool = False
+    labelled: bool = False
+    length: int | None = None
+    fps: float | None = None
+    dropped: int = 0
+    reconnects: int = 0
+
+    @abc.abstractmethod
+    def read(self, timeout_s: float) -> Frame | Ending:
+        """Wait for the next frame.
+
+        Returns:
+            The frame; Outcome.TIMEOUT when none came in time, ask again; Outcome.END after the
+            last one.
+
+        Raises:
+            SourceError: the source failed; it gives no further frame.
+        """
+
+    def watch(self, arrived: Callable[[Frame], None]) -> None:
+        """Call `arrived` with every frame a live labelled source gets, dropped ones included.
+
+        Must be called before the first read. Other sources ignore it: nothing is dropped there.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceRequest:
+    """What a source class is asked for.
+
+    Attributes:
+        uri: as the user gave it.
+        scheme: a key of SCHEMES.
+        rest: what follows `scheme://`, without the query; a path for files.
+        query: `?key=value` pairs.
+        spec: the model the frames are for: size of synthetic frames, classes of masks.
+        labels: folder of masks for an image folder.
+        open_timeout_s: longest wait while opening.
+        read_timeout_s: longest wait of one read inside a camera's library.
+        clock: nanoseconds that only go forward.
+    """
+
+    uri: str
+    scheme: str
+    rest: str
+    query: Mapping[str, str]
+    spec: ModelSpec
+    labels: Path | None = None
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 1.5
+    clock: Callable[[], int] = time.perf_counter_ns
+
+    def options(self, known: tuple[str, ...]) -> Mapping[str, str]:
+        """Return the query, or raise UsageError on a key that is not in `known`."""
+        for key in self.query:
+            if key not in known:
+                raise UsageError(unknown(f"option of {self.scheme}://", key, known))
+        return self.query
+
+    def number(self, key: str, default: float) -> float:
+        """Return a query value as a number, `default` when absent or empty."""
+        text = self.query.get(key, "")
+        try:
+            return float(text) if text else default
+        except ValueError:
+            raise UsageError(f"{self.uri}: {key} is {text!r}, expected a number") from None
+
+
+def open_source(
+    uri: str,
+    spec: ModelSpec,
+    *,
+    labels: Path | None = None,
+    pace_fps: float | None = None,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> Source:
+    """Open a source by URI or path.
+
+    Args:
+        uri: `synthetic://?frames=&seed=&size=HxW&fps=` (live when it has fps), a folder, a glob
+            or one image, a video file, `v4l2:///dev/video0`, `csi://0`, `gst://PIPELINE` or
+            `rtsp://…`.
+        spec: the model the frames are for: size of synthetic frames, classes of the masks.
+        labels: folder with a mask per image, matched by file name.
+        pace_fps: replay a file source as a live camera of this rate.
+        clock: nanoseconds that only go forward.
+
+    Raises:
+        UsageError: unknown scheme or option, or an option the source cannot have.
+        SourceError: it cannot be opened.
+    """
+    scheme, rest, query = _parse(uri)
+    if scheme not in SCHEMES:
+        raise UsageError(unknown("source", scheme, SCHEMES))
+    if labels is not None and scheme != "folder":
+        raise UsageError(
+            f"labels for {public_uri(uri)}: only an image folder takes a folder of masks; "
+            "synthetic:// brings its own"
+        )
+    if pace_fps is not None and pace_fps <= 0:
+        raise UsageError(f"pace is {pace_fps}, expected frames per second above 0")
+    module_name, class_name = SCHEMES[scheme].split(":")
+    source_class = getattr(importlib.import_module(module_name), class_name)
+    source: Source = source_class(
+        SourceRequest(uri, scheme, rest, query, spec, labels, clock=clock)
+    )
+    if pace_fps is None and scheme == "synthetic":
+        pace_fps = source.fps
+    if pace_fps is None:
+        return source
+    if source.live:
+        source.close()
+        raise UsageError(f"{source.uri} is live already; pace only a file, folder or synthetic://")
+    from edgeseg.target.sources.paced import PacedSource
+
+    return PacedSource(source, pace_fps, clock)
+
+
+def public_uri(uri: str) -> str:
+    """Return the URI without user name, password and tokens, for messages and reports."""
+    hidden = re.sub(r"(\w+://)[^/@\s]*@", r"\1", uri)
+    return re.sub(r"(?i)([?&](?:token|password|passwd|key|secret)=)[^&\s]*", r"\1***", hidden)
+
+
+def _parse(uri: str) -> tuple[str, str, Mapping[str, str]]:
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", uri, re.DOTALL)
+    if match is None:
+        path = Path(uri)
+        if any(sign in uri for sign in "*?[") and not path.exists():
+            return "folder", uri, {}
+        images = path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
+        return "folder" if images else "video", uri, {}
+    scheme, rest = match[1].lower(), match[2]
+    if scheme in ("gst", "rtsp", "rtsps"):
+        # Their query belongs to the pipeline or the server.
+        return scheme, rest, {}
+    rest, _, text = rest.partition("?")
+    return scheme, rest, dict(urllib.parse.parse_qsl(text, keep_blank_values=True))

@@ -1,0 +1,1 @@
+"""One module per kind of source, imported when a URI asks for it."""

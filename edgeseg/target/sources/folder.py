@@ -1,0 +1,94 @@
+"""A folder, a glob or a single image; with masks, a labelled source."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from edgeseg.core.dataset import check_labels
+from edgeseg.core.image import read_labels, read_rgb
+from edgeseg.errors import SourceError, UsageError
+from edgeseg.target.handoff import Ending, Outcome
+from edgeseg.target.source import IMAGE_SUFFIXES, Frame, Source, SourceRequest
+
+
+class FolderSource(Source):
+    """Images in the order of their names, every one of them."""
+
+    def __init__(self, request: SourceRequest) -> None:
+        """List the images and match their masks.
+
+        Raises:
+            UsageError: a query is given.
+            SourceError: nothing is there, or an image has no mask.
+        """
+        request.options(())
+        self.uri = request.uri
+        self._spec = request.spec
+        self._images = _images(request.rest)
+        self._masks = _masks(self._images, request.labels) if request.labels else None
+        self.length = len(self._images)
+        self.labelled = self._masks is not None
+        self._clock = request.clock
+        self._next = 0
+
+    def read(self, timeout_s: float) -> Frame | Ending:
+        """Decode the next image.
+
+        Raises:
+            DataError: no image, or a mask of another size or with unknown labels.
+        """
+        if self._next >= len(self._images):
+            return Outcome.END
+        index, self._next = self._next, self._next + 1
+        path = self._images[index]
+        start = self._clock()
+        rgb = read_rgb(path)
+        took_ns = self._clock() - start
+        truth = None
+        if self._masks is not None:
+            truth = read_labels(self._masks[index], self._spec.palette)
+            # Void by custom, and what read_labels makes of black in a colour mask.
+            truth[truth == 255] = self._spec.ignore_index
+            check_labels(
+                self._masks[index],
+                truth,
+                rgb.shape[:2],
+                self._spec.n_classes,
+                self._spec.ignore_index,
+            )
+        return Frame(rgb, index, start, took_ns, truth, name=path.name)
+
+    def close(self) -> None:
+        """Give no further frame."""
+        self._next = len(self._images)
+
+
+def _images(pattern: str) -> list[Path]:
+    folder = Path(pattern)
+    if folder.is_dir():
+        found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    elif folder.is_file():
+        found = [folder]
+    else:
+        found = [Path(name) for name in glob.glob(pattern)]  # noqa: PTH207 - absolute patterns
+    if not found:
+        if not folder.is_dir() and not any(sign in pattern for sign in "*?["):
+            raise SourceError(f"{pattern} does not exist; give an image, a folder or a glob")
+        raise SourceError(
+            f"{pattern} holds no image; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+        )
+    return sorted(found)
+
+
+def _masks(images: list[Path], labels: Path) -> list[Path]:
+    if not labels.is_dir():
+        raise UsageError(f"labels {labels} is no folder; give the folder that holds the masks")
+    by_stem = {path.stem: path for path in labels.iterdir() if path.suffix.lower() == ".png"}
+    missing = [path.name for path in images if path.stem not in by_stem]
+    if missing:
+        raise SourceError(
+            f"{len(missing)} of {len(images)} images have no PNG mask of their name in {labels}, "
+            f"the first is {missing[0]}"
+        )
+    return [by_stem[path.stem] for path in images]

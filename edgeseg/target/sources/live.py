@@ -1,0 +1,96 @@
+"""LiveSource: a reader thread that keeps only the newest frame."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import threading
+from collections.abc import Callable
+
+from edgeseg.errors import EdgesegError, SourceError
+from edgeseg.target.handoff import Ending, Handoff, Outcome
+from edgeseg.target.source import Frame, Source
+
+JOIN_S = 5.0
+
+
+class LiveSource(Source):
+    """Base of cameras and of paced replays: `fetch` runs in a thread of its own.
+
+    The thread starts with the first read. A frame nobody took when the next one comes is
+    overwritten and counted.
+    """
+
+    live = True
+
+    def __init__(self, uri: str) -> None:
+        """Prepare; the device is opened by the subclass."""
+        self.uri = uri
+        self._slot: Handoff[Frame] = Handoff(newest=True)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._arrived: Callable[[Frame], None] | None = None
+        self._reported = 0
+
+    @abc.abstractmethod
+    def fetch(self, stop: threading.Event) -> Frame | Ending:
+        """Wait for one frame of the device; called again and again until END.
+
+        Must return within about two seconds and soon after `stop` is set.
+
+        Raises:
+            SourceError: the device failed.
+        """
+
+    @abc.abstractmethod
+    def release(self) -> None:
+        """Close the device; the thread has ended."""
+
+    def watch(self, arrived: Callable[[Frame], None]) -> None:
+        """Call `arrived` from the reader thread with every frame, overwritten ones included."""
+        self._arrived = arrived
+
+    def read(self, timeout_s: float) -> Frame | Ending:
+        """Wait for a frame newer than the last one given."""
+        if self._thread is None and not self._stop.is_set():
+            self._thread = threading.Thread(target=self._run, name="edgeseg-source")
+            self._thread.start()
+        found = self._slot.get(timeout_s)
+        if isinstance(found, Outcome):
+            return found
+        dropped = self._slot.overwritten
+        frame = dataclasses.replace(found, dropped_before=dropped - self._reported)
+        self._reported = dropped
+        return frame
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        """Frames overwritten before anyone read them."""
+        return self._slot.overwritten
+
+    def close(self) -> None:
+        """Stop and join the reader thread, then close the device."""
+        self._stop.set()
+        self._slot.close(discard=True)
+        if self._thread is not None:
+            self._thread.join(JOIN_S)
+            self._thread = None
+        self.release()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                found = self.fetch(self._stop)
+                if found is Outcome.END:
+                    break
+                if isinstance(found, Frame):
+                    if self._arrived is not None:
+                        self._arrived(found)
+                    self._slot.put(found)
+        except EdgesegError as error:
+            self._slot.close(error)
+        except Exception as error:
+            # The reader thread must hand over whatever went wrong; nobody else sees it.
+            self._slot.close(SourceError(f"{self.uri} failed: {error!r}"))
+        else:
+            self._slot.close()

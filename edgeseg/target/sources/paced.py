@@ -1,0 +1,47 @@
+"""A file source replayed as a live camera of a fixed rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+
+from edgeseg.target.handoff import Ending, Outcome
+from edgeseg.target.source import Frame, Source
+from edgeseg.target.sources.live import LiveSource
+
+
+class PacedSource(LiveSource):
+    """Frame i arrives i/fps seconds after the first, whether anyone is ready for it or not.
+
+    A frame is decoded before it is due; if decoding is slower than the pace, it arrives late.
+    """
+
+    def __init__(self, inner: Source, fps: float, clock: Callable[[], int]) -> None:
+        """Take over `inner`; closing this closes it."""
+        super().__init__(inner.uri)
+        self._inner = inner
+        self._clock = clock
+        self._start_ns = 0
+        self._period_ns = 1e9 / fps
+        self.fps = fps
+        self.labelled = inner.labelled
+        self.length = inner.length
+
+    def fetch(self, stop: threading.Event) -> Frame | Ending:
+        """Decode the next frame and hold it back until it is due."""
+        found = self._inner.read(timeout_s=0.1)
+        if isinstance(found, Outcome):
+            return found
+        if found.index == 0:
+            self._start_ns = self._clock()
+        due_ns = self._start_ns + round(found.index * self._period_ns)
+        wait_ns = due_ns - self._clock()
+        if wait_ns > 0 and stop.wait(wait_ns / 1e9):
+            return Outcome.END
+        # It was decoded before it was due: that is no part of its latency.
+        return dataclasses.replace(found, captured_ns=self._clock(), capture_took_ns=0)
+
+    def release(self) -> None:
+        """Close the replayed source."""
+        self._inner.close()

@@ -1,0 +1,189 @@
+import http.client
+import socket
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+from tinybundle import PALETTE, expected_labels, random_frame, spec
+
+from edgeseg.core.image import overlay, read_labels
+from edgeseg.errors import BackendUnavailable, EdgesegError, SinkError, UsageError
+from edgeseg.target.sink import SINKS, Prediction, open_sink
+from edgeseg.target.source import Frame
+
+
+def prediction(index: int = 0, size_hw: tuple[int, int] = (48, 64), name: str = "") -> Prediction:
+    rgb = random_frame(index, size_hw)
+    frame = Frame(rgb, index, 0, name=name)
+    return Prediction(frame, expected_labels(rgb), 0, 0, 0)
+
+
+def test_null_takes_everything():
+    with open_sink("null", spec()) as sink:
+        sink.write(prediction())
+    assert sink.uri == "null"
+
+
+def test_a_video_holds_every_annotated_frame_in_rgb_order(tmp_path):
+    path = tmp_path / "out.avi"
+    flat = np.zeros((48, 64, 3), np.uint8)
+    flat[:, :32] = (200, 40, 40)
+    flat[:, 32:] = (40, 40, 200)
+    labels = expected_labels(flat)
+    with open_sink(str(path), spec(), fps=12.0) as sink:
+        for i in range(3):
+            sink.write(Prediction(Frame(flat, i, 0), labels, 0, 0, 0))
+        assert not path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.avi"]
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FPS) == 12.0
+    frames = []
+    while (got := capture.read())[0]:
+        frames.append(cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB))
+    capture.release()
+    assert len(frames) == 3
+    error = np.abs(frames[1].astype(int) - overlay(flat, labels, PALETTE, 0.5)).mean()
+    assert error < 6
+
+
+def test_a_video_that_gets_no_frame_leaves_no_file(tmp_path):
+    open_sink(str(tmp_path / "out.mp4"), spec()).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_refuses_a_change_of_size(tmp_path):
+    with open_sink(str(tmp_path / "o.avi"), spec()) as sink:
+        sink.write(prediction())
+        with pytest.raises(SinkError, match="the source now gives"):
+            sink.write(prediction(size_hw=(64, 48)))
+
+
+def test_masks_are_named_like_their_frames(tmp_path):
+    with open_sink(f"{tmp_path}/masks/", spec()) as sink:
+        sink.write(prediction(3, name="street_7.jpg"))
+        sink.write(prediction(4))
+    found = {p.name: read_labels(p) for p in (tmp_path / "masks").iterdir()}
+    assert set(found) == {"street_7.png", "000004.png"}
+    assert np.array_equal(found["street_7.png"], expected_labels(random_frame(3)))
+
+
+@pytest.mark.parametrize(
+    ("uri", "error", "message"),
+    [
+        ("nul", UsageError, r"give null, window, mjpeg"),
+        ("mjpg://127.0.0.1:80", UsageError, "did you mean 'mjpeg'"),
+        ("masks://", UsageError, "needs a folder"),
+        ("mjpeg://0.0.0.0:8080", UsageError, "anyone who reaches"),
+        ("mjpeg://127.0.0.1:99999", UsageError, "expected mjpeg://HOST:PORT"),
+        ("/nowhere/at/all/out.mp4", SinkError, "is no folder"),
+    ],
+)
+def test_a_sink_that_cannot_be_is_answered(uri, error, message):
+    with pytest.raises(error, match=message):
+        open_sink(uri, spec())
+
+
+def test_masks_below_a_file_and_a_wrong_alpha_are_answered(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError, match="cannot be made"):
+        open_sink(f"masks://{tmp_path}/file/x", spec())
+    with pytest.raises(UsageError, match="alpha is 2"):
+        open_sink("null", spec(), alpha=2.0)
+
+
+def test_without_a_screen_a_window_is_refused_with_something_else_to_use():
+    with pytest.raises(BackendUnavailable, match="mjpeg://") as caught:
+        open_sink("window", spec(), has_display=False)
+    assert caught.value.exit_code == 5
+
+
+def test_every_sink_has_one_way_in(tmp_path):
+    uris = {"null": "null", "video": str(tmp_path / "v.avi"), "masks": f"{tmp_path}/m/",
+            "window": "window", "mjpeg": "mjpeg://127.0.0.1:0"}  # fmt: skip
+    assert set(uris) == set(SINKS)
+    for uri in uris.values():
+        try:
+            sink = open_sink(uri, spec(), has_display=False)
+        except EdgesegError as error:
+            assert isinstance(error, BackendUnavailable)
+            continue
+        with sink:
+            sink.write(prediction())
+        sink.close()
+
+
+# mjpeg
+
+
+def connect(uri: str, path: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(uri.removeprefix("mjpeg://"), timeout=2)
+    connection.request("GET", path)
+    return connection.getresponse()
+
+
+def feed(sink, stop):
+    while not stop.is_set():
+        sink.write(prediction())
+        stop.wait(0.02)
+
+
+@pytest.fixture
+def playing():
+    threads = threading.active_count()
+    stop = threading.Event()
+    with open_sink("mjpeg://127.0.0.1:0", spec()) as sink:
+        thread = threading.Thread(target=feed, args=(sink, stop))
+        thread.start()
+        yield sink
+        stop.set()
+        thread.join(1)
+        start = time.perf_counter()
+    assert time.perf_counter() - start < 2
+    assert threading.active_count() == threads
+
+
+def test_a_browser_gets_a_page_and_then_pictures(playing):
+    page = connect(playing.uri, "/")
+    assert page.status == 200
+    assert b"/stream" in page.read()
+    assert connect(playing.uri, "/secret").status == 404
+    stream = connect(playing.uri, "/stream")
+    assert stream.status == 200
+    assert stream.getheader("Content-Type").startswith("multipart/x-mixed-replace")
+    for _ in range(2):
+        assert stream.readline().startswith(b"--")
+        stream.readline()
+        length = int(stream.readline().split(b":")[1])
+        stream.readline()
+        jpeg = stream.read(length)
+        stream.readline()
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape == (48, 64, 3)
+
+
+def test_the_fifth_viewer_is_turned_away(playing):
+    viewers = [connect(playing.uri, "/stream") for _ in range(4)]
+    assert [v.status for v in viewers] == [200] * 4
+    assert connect(playing.uri, "/stream").status == 503
+    assert playing.clients == 4
+
+
+def test_a_viewer_that_never_reads_holds_nothing_up(playing):
+    host, port = playing.uri.removeprefix("mjpeg://").split(":")
+    with socket.create_connection((host, int(port))) as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        silent.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
+        deadline = time.perf_counter() + 0.5
+        while time.perf_counter() < deadline:
+            start = time.perf_counter()
+            playing.write(prediction())
+            assert time.perf_counter() - start < 0.2
+            time.sleep(0.05)
+
+
+def test_a_taken_port_is_named():
+    with open_sink("mjpeg://127.0.0.1:0", spec()) as first:
+        with pytest.raises(SinkError, match="give another port"):
+            open_sink(first.uri, spec())

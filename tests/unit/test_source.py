@@ -1,0 +1,177 @@
+import numpy as np
+import pytest
+from tinybundle import PALETTE, expected_labels, random_frame, spec
+
+from edgeseg.core.image import write_png
+from edgeseg.errors import DataError, SourceError, UsageError
+from edgeseg.target.source import Outcome, Source, open_source, public_uri
+
+
+def read_all(source: Source):
+    frames = []
+    while (found := source.read(0.5)) is not Outcome.END:
+        if found is not Outcome.TIMEOUT:
+            frames.append(found)
+    return frames
+
+
+@pytest.fixture
+def folder(tmp_path):
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    for i in (2, 0, 1):
+        rgb = random_frame(i, (40, 56))
+        write_png(images / f"f{i}.png", rgb)
+        write_png(masks / f"f{i}.png", expected_labels(rgb))
+    return images, masks
+
+
+def test_a_folder_gives_every_image_by_name(folder):
+    with open_source(str(folder[0]), spec()) as source:
+        assert (source.live, source.labelled, source.length) == (False, False, 3)
+        frames = read_all(source)
+    assert [f.name for f in frames] == ["f0.png", "f1.png", "f2.png"]
+    assert [f.index for f in frames] == [0, 1, 2]
+    for i, frame in enumerate(frames):
+        assert np.array_equal(frame.rgb, random_frame(i, (40, 56)))
+        assert frame.truth is None
+        assert frame.capture_took_ns > 0
+
+
+def test_a_glob_and_a_single_image(folder):
+    with open_source(f"{folder[0]}/f[12].png", spec()) as source:
+        assert [f.name for f in read_all(source)] == ["f1.png", "f2.png"]
+    with open_source(str(folder[0] / "f2.png"), spec()) as source:
+        assert [f.name for f in read_all(source)] == ["f2.png"]
+
+
+def test_masks_are_matched_by_name(folder):
+    images, masks = folder
+    with open_source(str(images), spec(), labels=masks) as source:
+        assert source.labelled
+        for frame in read_all(source):
+            assert np.array_equal(frame.truth, expected_labels(frame.rgb))
+
+
+def test_a_colour_mask_is_read_with_the_models_colours_and_black_is_void(tmp_path):
+    truth = np.zeros((48, 64), np.uint8)
+    truth[:, 30:] = 2
+    colours = np.array(PALETTE, np.uint8)[truth]
+    colours[:5] = 0
+    write_png(tmp_path / "i" / "a.png", random_frame())
+    write_png(tmp_path / "m" / "a.png", colours)
+    with open_source(str(tmp_path / "i"), spec(), labels=tmp_path / "m") as source:
+        found = source.read(1.0).truth
+    assert (found[:5] == 255).all()
+    assert np.array_equal(found[5:], truth[5:])
+
+
+def test_a_mask_of_another_size_or_with_unknown_labels_is_named(folder):
+    images, masks = folder
+    write_png(masks / "f0.png", np.zeros((41, 56), np.uint8))
+    write_png(masks / "f1.png", np.full((40, 56), 7, np.uint8))
+    with open_source(str(images), spec(), labels=masks) as source:
+        with pytest.raises(DataError, match=r"f0\.png.*41x56.*40x56"):
+            source.read(1.0)
+        with pytest.raises(DataError, match=r"f1\.png.*unknown labels 7"):
+            source.read(1.0)
+
+
+def test_an_image_without_a_mask_is_named_before_anything_runs(folder):
+    images, masks = folder
+    (masks / "f1.png").unlink()
+    with pytest.raises(SourceError, match=r"1 of 3 images .* f1\.png"):
+        open_source(str(images), spec(), labels=masks)
+
+
+def test_a_file_that_is_no_image_is_named(folder):
+    (folder[0] / "f1.png").write_text("no image")
+    with open_source(str(folder[0]), spec()) as source:
+        source.read(1.0)
+        with pytest.raises(DataError, match=r"f1\.png.*not an image"):
+            source.read(1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing-here", "does not exist"),
+        ("nothing-here.png", "does not exist"),
+        ("nothing-here.mp4", "does not exist"),
+        ("", "holds no image"),
+        ("*.png", "holds no image"),
+    ],
+)
+def test_what_is_not_there_is_said_so(tmp_path, name, message):
+    with pytest.raises(SourceError, match=message):
+        open_source(f"{tmp_path}/{name}", spec())
+
+
+def test_a_text_file_is_no_video(tmp_path):
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(SourceError, match="no video OpenCV"):
+        open_source(str(tmp_path / "a.mp4"), spec())
+
+
+def test_synthetic_is_labelled_and_its_query_is_used():
+    with open_source("synthetic://?frames=3&seed=4&size=64x96", spec()) as source:
+        frames = read_all(source)
+    assert [f.rgb.shape for f in frames] == [(64, 96, 3)] * 3
+    assert all(f.truth.shape == (64, 96) for f in frames)
+    with open_source("synthetic://?frames=1&seed=5&size=64x96", spec()) as other:
+        assert not np.array_equal(other.read(1.0).rgb, frames[0].rgb)
+    with open_source("synthetic://?frames=1", spec((48, 80))) as fitted:
+        assert fitted.read(1.0).rgb.shape == (48, 80, 3)
+
+
+def test_synthetic_with_fps_is_live():
+    with open_source("synthetic://?frames=4&fps=50&size=48x64", spec()) as source:
+        assert source.live
+        assert source.labelled
+        assert source.fps == 50
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("synthetic://?frame=3", "did you mean 'frames'"),
+        ("synthetic://?seed=x", "seed is 'x', expected a number"),
+        ("synthetic://?size=64", "expected HEIGHTxWIDTH"),
+        ("syntetic://", "did you mean 'synthetic'"),
+        ("qq://example", "known: synthetic, folder"),
+    ],
+)
+def test_a_wrong_uri_is_answered(uri, message):
+    with pytest.raises(UsageError, match=message):
+        open_source(uri, spec())
+
+
+def test_labels_need_a_folder_and_a_pace_is_positive(tmp_path, folder):
+    with pytest.raises(UsageError, match="only an image folder"):
+        open_source("synthetic://", spec(), labels=tmp_path)
+    with pytest.raises(UsageError, match="pace is 0.0"):
+        open_source(str(folder[0]), spec(), pace_fps=0.0)
+
+
+def test_a_paced_folder_arrives_on_time_and_the_newest_wins(folder):
+    ticks = []
+    with open_source(str(folder[0]), spec(), pace_fps=50.0) as source:
+        source.watch(lambda frame: ticks.append(frame.captured_ns))
+        first = source.read(1.0)
+        # Nobody reads for the next two arrivals: the older of them is overwritten.
+        while len(ticks) < 3:
+            pass
+        last = source.read(1.0)
+        while last.index < 2:
+            last = source.read(1.0)
+        assert source.read(1.0) is Outcome.END
+        dropped = source.dropped
+    assert first.index == 0
+    assert dropped + 1 + (1 if last.dropped_before == 1 else 2) == 3
+    gaps = np.diff(ticks) / 1e6
+    assert (gaps > 15).all()
+
+
+def test_credentials_never_show():
+    assert public_uri("rtsp://me:secret@cam.local/1") == "rtsp://cam.local/1"
+    assert public_uri("http://h/x?token=abc&y=1") == "http://h/x?token=***&y=1"
+    assert public_uri("rtsp://cam.local/a@b") == "rtsp://cam.local/a@b"
