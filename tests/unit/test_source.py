@@ -148,7 +148,7 @@ def test_a_wrong_uri_is_answered(uri, message):
 def test_labels_need_a_folder_and_a_pace_is_positive(tmp_path, folder):
     with pytest.raises(UsageError, match="only an image folder"):
         open_source("synthetic://", spec(), labels=tmp_path)
-    with pytest.raises(UsageError, match="pace is 0.0"):
+    with pytest.raises(UsageError, match=r"pace is 0\.0"):
         open_source(str(folder[0]), spec(), pace_fps=0.0)
 
 

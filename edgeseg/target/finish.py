@@ -1,0 +1,95 @@
+"""The last stage of the loop: sinks, scores and stage times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeseg.core.report import STAGES, StageTimes
+from edgeseg.errors import EdgesegError
+from edgeseg.target.handoff import Handoff, Outcome
+from edgeseg.target.scoring import Scorer
+from edgeseg.target.sink import Prediction, Sink
+
+
+class Finish:
+    """Takes predictions one by one, in the loop's last thread.
+
+    Args:
+        sinks: where they go; one that raises is left out from then on.
+        scorer: counts the labelled ones, None without truth.
+        live: whether the age of a frame means anything.
+        clock: nanoseconds that only go forward.
+
+    Attributes:
+        n: finished predictions.
+        first_ns: when the first was finished.
+        last_ns: when the last was finished.
+        times: durations by name of STAGES.
+        age: arrival to labels ready, live sources only.
+        sink_errors: message by sink that failed.
+        error: what ended the thread, if anything did.
+    """
+
+    def __init__(
+        self, sinks: list[Sink], scorer: Scorer | None, live: bool, clock: Callable[[], int]
+    ) -> None:
+        self._sinks = sinks
+        self._scorer = scorer
+        self._live = live
+        self._clock = clock
+        self.n = 0
+        self.first_ns = 0
+        self.last_ns = 0
+        self.times = {name: StageTimes() for name in STAGES}
+        self.age = StageTimes()
+        self.sink_errors: dict[str, str] = {}
+        self.error: EdgesegError | None = None
+
+    def run(self, done: Handoff[Prediction], progress: Callable[[int], None]) -> None:
+        """Take predictions until `done` ends; on an error close it, which ends the loop."""
+        try:
+            while not isinstance(found := done.get(), Outcome):
+                self._take(found)
+                progress(self.n)
+        except Exception as error:
+            self.error = (
+                error
+                if isinstance(error, EdgesegError)
+                else EdgesegError(f"the sink thread failed: {error!r}")
+            )
+            done.close(discard=True)
+
+    def _take(self, prediction: Prediction) -> None:
+        begin = self._clock()
+        for sink in list(self._sinks):
+            try:
+                sink.write(prediction)
+            except Exception as error:
+                # One full disk or closed window must not stop the camera.
+                known = isinstance(error, EdgesegError)
+                self.sink_errors[sink.uri] = str(error) if known else repr(error)
+                self._sinks.remove(sink)
+        end = self._clock()
+        self._stamp(prediction, begin, end)
+        if self._scorer is not None and prediction.frame.truth is not None:
+            self._scorer.add(prediction.frame.truth, prediction.labels)
+
+    def _stamp(self, prediction: Prediction, begin: int, end: int) -> None:
+        frame = prediction.frame
+        if self.n == 0:
+            self.first_ns = end
+        self.last_ns = end
+        self.n += 1
+        took = {
+            "capture": frame.capture_took_ns,
+            "preprocess": prediction.preprocess_ns,
+            "infer": prediction.infer_ns,
+            "sink": end - begin,
+        }
+        end_to_end = end - frame.captured_ns
+        took["wait"] = end_to_end - sum(took.values())
+        took["end_to_end"] = end_to_end
+        for name, duration_ns in took.items():
+            self.times[name].add(duration_ns)
+        if self._live:
+            self.age.add(prediction.ready_ns - frame.captured_ns)

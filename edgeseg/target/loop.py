@@ -1,0 +1,293 @@
+"""The camera loop: source -> preprocess -> infer -> sinks, with the clock."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.image import Placement, fit_rgb
+from edgeseg.core.report import Accuracy, BundleId, Report, frames_per_second
+from edgeseg.errors import BackendError, EdgesegError, SourceError
+from edgeseg.target.backends.base import Backend
+from edgeseg.target.finish import Finish
+from edgeseg.target.handoff import Ending, Handoff, Outcome
+from edgeseg.target.scoring import Scorer, StreamingScorer
+from edgeseg.target.sink import Prediction, Sink
+from edgeseg.target.source import Frame, Source
+from edgeseg.target.telemetry import Measurement
+
+POLL_S = 0.1
+JOIN_S = 5.0
+GREY = 114
+NOT_MEASURED = Measurement(machine={}, memory=None, power_w=None, temperature_c=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+    """How a loop runs.
+
+    Attributes:
+        warmup: backend calls on a grey frame before the clock starts; not frames of the source.
+        max_frames: end after this many frames, None for all.
+        max_seconds: end after this time, None for no limit.
+        boundary: measure BF too, after the run.
+        stall_s: a live source that gives no frame for so long has failed.
+        clock: nanoseconds that only go forward.
+    """
+
+    warmup: int = 3
+    max_frames: int | None = None
+    max_seconds: float | None = None
+    boundary: bool = False
+    stall_s: float = 10.0
+    clock: Callable[[], int] = time.perf_counter_ns
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopResult:
+    """What a loop left: always a report, and the error that ended it if one did."""
+
+    report: Report
+    error: EdgesegError | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    frame: Frame
+    fitted: UInt8[np.ndarray, "h w 3"]
+    placement: Placement
+    took_ns: int
+
+
+class Loop:
+    """Runs a backend over a source; made for one run.
+
+    Files: every frame, in order. Reading, fitting, inferring and writing overlap in four threads
+    with one frame between neighbours, so the slowest of them sets the rate.
+    Live sources: the newest frame. It is fitted right before it is inferred, in one thread: a frame
+    fitted ahead would be an older one.
+
+    Args:
+        backend: open; it stays open.
+        bundle: what the backend runs.
+        source: open; it stays open.
+        sinks: open; one that fails is left out from then on and the run goes on.
+        options: how to run.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        bundle: Bundle,
+        source: Source,
+        sinks: Sequence[Sink] = (),
+        options: LoopOptions | None = None,
+    ) -> None:
+        self._backend = backend
+        self._bundle = bundle
+        self._source = source
+        self._options = options or LoopOptions()
+        self._clock = self._options.clock
+        self._halt = threading.Event()
+        self._captured: Handoff[Frame] = Handoff()
+        self._fitted: Handoff[_Input] = Handoff()
+        self._done: Handoff[Prediction] = Handoff()
+        self._scorer: Scorer | None = None
+        self._streaming: StreamingScorer | None = None
+        if source.labelled:
+            classes = bundle.spec.n_classes, bundle.spec.ignore_index
+            self._scorer = Scorer(*classes, boundary=self._options.boundary)
+            if source.live:
+                self._streaming = StreamingScorer(*classes)
+                source.watch(self._streaming.arrived)
+        self._finish = Finish(list(sinks), self._scorer, source.live, self._clock)
+
+    def run(
+        self,
+        *,
+        stop: threading.Event | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+        measure: Callable[[], Measurement] = lambda: NOT_MEASURED,
+    ) -> LoopResult:
+        """Run to the end of the source, a limit, an error, or until `stop` is set.
+
+        Args:
+            stop: set it from anywhere; the run then ends within about a frame's time.
+            progress: called with the number of finished frames, from the sink thread.
+            measure: asked once, when the last frame is done, e.g. Telemetry.measure.
+        """
+        error: EdgesegError | None = None
+        accuracy: Accuracy | None = None
+        ended_by = "error"
+        threads: list[threading.Thread] = []
+        try:
+            self._warm_up()
+            threads = self._start(progress)
+            ended_by = self._infer_all(stop or threading.Event())
+        except EdgesegError as raised:
+            error = raised
+        finally:
+            self._halt.set()
+            self._captured.close(discard=True)
+            self._fitted.close(discard=True)
+            self._done.close()
+            for thread in threads:
+                thread.join(JOIN_S)
+            # Before the scores are worked out, which needs memory that the run did not.
+            measured = measure()
+            try:
+                accuracy = self._accuracy()
+            except EdgesegError as raised:
+                error = error or raised
+        error = error or self._finish.error
+        report = self._report("error" if error else ended_by, error, accuracy, measured)
+        return LoopResult(report, error)
+
+    def _warm_up(self) -> None:
+        grey = np.full(self._backend.io.frame_shape, GREY, np.uint8)
+        for _ in range(self._options.warmup):
+            self._infer(grey)
+
+    def _start(self, progress: Callable[[int], None]) -> list[threading.Thread]:
+        jobs: list[Callable[[], None]] = [lambda: self._finish.run(self._done, progress)]
+        if not self._source.live:
+            jobs += [self._capture, self._fit_ahead]
+        threads = [threading.Thread(target=job, name="edgeseg-loop") for job in jobs]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _capture(self) -> None:
+        with _closing(self._captured, self._source.uri):
+            while not self._halt.is_set():
+                found = self._source.read(POLL_S)
+                if found is Outcome.END:
+                    break
+                if isinstance(found, Frame) and not self._captured.put(found):
+                    break
+
+    def _fit_ahead(self) -> None:
+        with _closing(self._fitted, self._source.uri):
+            while True:
+                found = self._captured.get()
+                if isinstance(found, Outcome) or not self._fitted.put(self._fit(found)):
+                    break
+
+    def _fit(self, frame: Frame) -> _Input:
+        start = self._clock()
+        spec = self._bundle.spec
+        fitted, placement = fit_rgb(frame.rgb, spec.size_hw, spec.preprocess.resize)
+        return _Input(frame, fitted, placement, self._clock() - start)
+
+    def _next(self) -> _Input | Ending:
+        if not self._source.live:
+            return self._fitted.get(POLL_S)
+        found = self._source.read(POLL_S)
+        return found if isinstance(found, Outcome) else self._fit(found)
+
+    def _infer_all(self, stop: threading.Event) -> str:
+        limits = self._options
+        started = last = self._clock()
+        count = 0
+        while not stop.is_set():
+            if limits.max_frames is not None and count >= limits.max_frames:
+                return "frames"
+            now = self._clock()
+            if limits.max_seconds is not None and now - started >= limits.max_seconds * 1e9:
+                return "duration"
+            item = self._next()
+            if item is Outcome.END:
+                return "end"
+            if isinstance(item, Outcome):
+                if self._source.live and self._clock() - last > limits.stall_s * 1e9:
+                    raise SourceError(
+                        f"{self._source.uri} gave no frame for {limits.stall_s:g} s; check it"
+                    )
+                continue
+            begin = self._clock()
+            labels = self._infer(item.fitted[None])
+            inferred = self._clock()
+            restored = item.placement.invert_labels(labels[0])
+            last = self._clock()
+            if self._streaming is not None:
+                self._streaming.ready(restored)
+            preprocess_ns = item.took_ns + last - inferred
+            prediction = Prediction(item.frame, restored, preprocess_ns, inferred - begin, last)
+            if not self._done.put(prediction):
+                return "error"
+            count += 1
+        return "stop"
+
+    def _infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
+        try:
+            return self._backend.infer(frames)
+        except EdgesegError:
+            raise
+        except Exception as error:
+            # Whatever a runtime raises, the frames before it deserve their report.
+            raise BackendError(f"the backend failed: {error!r}") from error
+
+    def _accuracy(self) -> Accuracy | None:
+        try:
+            streaming = self._streaming.miou() if self._streaming is not None else None
+            return self._scorer.accuracy(streaming) if self._scorer is not None else None
+        finally:
+            for scorer in (self._scorer, self._streaming):
+                if scorer is not None:
+                    scorer.close()
+
+    def _report(
+        self,
+        ended_by: str,
+        error: EdgesegError | None,
+        accuracy: Accuracy | None,
+        measured: Measurement,
+    ) -> Report:
+        finish, source, bundle = self._finish, self._source, self._bundle
+        series = {name: times.percentiles() for name, times in finish.times.items()}
+        return Report(
+            bundle=BundleId(bundle.name, bundle.digest, bundle.precision),
+            machine=measured.machine,
+            source=source.uri,
+            frames=finish.n,
+            dropped=source.dropped,
+            reconnects=source.reconnects,
+            fps=frames_per_second(finish.n, finish.first_ns, finish.last_ns),
+            latency_ms={name: found for name, found in series.items() if found is not None},
+            memory=measured.memory,
+            frame_age_ms=finish.age.percentiles(),
+            power_w=measured.power_w,
+            temperature_c=measured.temperature_c,
+            accuracy=accuracy,
+            backend=self._backend.io.to_json(),
+            run={
+                "live": source.live,
+                "source_fps": source.fps,
+                "warmup_runs": self._options.warmup,
+                "ended_by": ended_by,
+                "error": str(error) if error else None,
+                "sink_errors": dict(finish.sink_errors),
+            },
+        )
+
+
+@contextlib.contextmanager
+def _closing(handoff: Handoff[Any], uri: str) -> Iterator[None]:
+    """Close a handoff when its producer is done, with the error if it failed."""
+    try:
+        yield
+    except EdgesegError as error:
+        handoff.close(error)
+    except Exception as error:
+        # A thread's exception would be lost; the consumer raises it instead.
+        handoff.close(SourceError(f"{uri} failed: {error!r}"))
+    else:
+        handoff.close()

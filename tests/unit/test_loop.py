@@ -1,0 +1,173 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+from stand_ins import ArgmaxBackend, ListSink, ListSource, TickingCamera
+from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
+
+from edgeseg.core.report import Report
+from edgeseg.target.loop import Loop, LoopOptions
+from edgeseg.target.sources.paced import PacedSource
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left():
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+def test_files_are_lossless_in_order_and_right(bundle):
+    sink = ListSink()
+    result = Loop(ArgmaxBackend(), bundle, ListSource(25), [sink]).run()
+    assert result.error is None
+    assert [p.frame.index for p in sink.taken] == list(range(25))
+    for p in sink.taken:
+        assert np.array_equal(p.labels, expected_labels(random_frame(p.frame.index)))
+    report = result.report
+    assert (report.frames, report.dropped, report.run["ended_by"]) == (25, 0, "end")
+    assert report.accuracy.n == 25
+    assert report.accuracy.miou == 1.0
+    assert report.accuracy.streaming_miou is None
+    assert report.frame_age_ms is None
+    assert Report.from_json(report.to_json()) == report
+
+
+def test_frames_of_another_size_are_fitted_and_scored_at_their_own(bundle):
+    sink = ListSink()
+    size_hw = (2 * SIZE_HW[0], 2 * SIZE_HW[1] + 32)
+    result = Loop(ArgmaxBackend(), bundle, ListSource(3, size_hw=size_hw), [sink]).run()
+    assert sink.taken[0].labels.shape == size_hw
+    assert result.report.accuracy.n == 3
+    # Halving a picture of noise mixes its colours: right only by luck.
+    assert 0.2 < result.report.accuracy.miou < 0.9
+
+
+def test_the_warm_up_is_no_frame_and_is_said(bundle):
+    backend = ArgmaxBackend()
+    result = Loop(backend, bundle, ListSource(4), options=LoopOptions(warmup=5)).run()
+    assert backend.calls == 9
+    assert result.report.frames == 4
+    assert result.report.run["warmup_runs"] == 5
+
+
+def test_stage_times_add_up_to_end_to_end(bundle):
+    source = ListSource(12, sleep_s=0.004)
+    backend = ArgmaxBackend(sleep_s=0.006)
+    sink = ListSink(sleep_s=0.002)
+    report = Loop(backend, bundle, source, [sink]).run().report
+    stages = report.latency_ms
+    assert set(stages) == {"capture", "preprocess", "infer", "sink", "wait", "end_to_end"}
+    assert 4 <= stages["capture"].p50 < 15
+    assert 6 <= stages["infer"].p50 < 20
+    assert 2 <= stages["sink"].p50 < 10
+    assert stages["end_to_end"].p50 > 12
+    # Stages overlap, so the slowest sets the rate: 1/6 ms, not 1/12 ms.
+    assert 83 < report.fps < 167
+
+
+def test_a_live_source_gives_the_newest_frame_and_counts_the_rest(bundle):
+    sink = ListSink()
+    camera = TickingCamera(0.005, frames=60)
+    with camera:
+        result = Loop(ArgmaxBackend(sleep_s=0.02), bundle, camera, [sink]).run()
+    indices = [p.frame.index for p in sink.taken]
+    report = result.report
+    assert indices == sorted(set(indices))
+    assert report.dropped > 20
+    assert report.frames + report.dropped == 60
+    assert sum(p.frame.dropped_before for p in sink.taken) == report.dropped
+    # One frame time of the camera, one inference, and scheduling: never a queue of old frames.
+    assert 20 <= report.frame_age_ms.p50 < 60
+    assert report.run["live"] is True
+    assert camera.released
+
+
+@pytest.mark.parametrize(
+    ("options", "ended_by"),
+    [
+        (LoopOptions(max_frames=7), "frames"),
+        (LoopOptions(max_seconds=0.1), "duration"),
+    ],
+)
+def test_limits_end_a_run(bundle, options, ended_by):
+    with TickingCamera(0.005) as camera:
+        report = Loop(ArgmaxBackend(), bundle, camera, options=options).run().report
+    assert report.run["ended_by"] == ended_by
+    if options.max_frames:
+        assert report.frames == options.max_frames
+    else:
+        assert 2 < report.frames < 40
+    assert report.run["error"] is None
+
+
+def test_progress_counts_up(bundle):
+    seen = []
+    Loop(ArgmaxBackend(), bundle, ListSource(5)).run(progress=seen.append)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_predictions_keep_their_labels_though_the_backend_reuses_its_buffer(bundle):
+    sink = ListSink()
+    Loop(ArgmaxBackend(), bundle, ListSource(3), [sink]).run()
+    assert not np.array_equal(sink.taken[0].labels, sink.taken[1].labels)
+    assert not np.shares_memory(sink.taken[0].labels, sink.taken[1].labels)
+
+
+def test_boundary_f1_is_measured_when_asked_for(bundle):
+    report = (
+        Loop(ArgmaxBackend(), bundle, ListSource(2), options=LoopOptions(boundary=True))
+        .run()
+        .report
+    )
+    assert report.accuracy.bf == 1.0
+
+
+def test_an_unlabelled_source_has_no_accuracy(bundle):
+    report = Loop(ArgmaxBackend(), bundle, ListSource(2, labelled=False)).run().report
+    assert report.accuracy is None
+
+
+def paced_miou(bundle, sleep_s: float) -> tuple[float, int, float]:
+    inner = ListSource(24)
+    with PacedSource(inner, 50.0, time.perf_counter_ns) as source:
+        report = Loop(ArgmaxBackend(sleep_s=sleep_s), bundle, source).run().report
+    return report.accuracy.streaming_miou, report.dropped, report.accuracy.miou
+
+
+def test_streaming_miou_makes_late_labels_pay(bundle):
+    streaming, dropped, miou = paced_miou(bundle, 0.0)
+    assert dropped == 0
+    assert miou == 1.0
+    # Every frame is noise of its own: the labels of the frame before are right by luck alone,
+    # 1/3 of the pixels, an IoU of 1/5.
+    assert streaming == pytest.approx(0.2, abs=0.02)
+
+
+class ChangingOnce(ListSource):
+    """The same picture all the time, but for one change in the middle."""
+
+    def read(self, timeout_s):
+        found = super().read(timeout_s)
+        if hasattr(found, "rgb"):
+            rgb = random_frame(found.index // 12)
+            return type(found)(rgb, found.index, found.captured_ns, 0, expected_labels(rgb))
+        return found
+
+
+def test_streaming_miou_falls_with_delay(bundle):
+    scores = []
+    for sleep_s in (0.0, 0.1):
+        frames = ChangingOnce(24)
+        with PacedSource(frames, 50.0, time.perf_counter_ns) as source:
+            report = Loop(ArgmaxBackend(sleep_s=sleep_s), bundle, source).run().report
+        assert report.accuracy.miou == 1.0
+        scores.append(report.accuracy.streaming_miou)
+    assert scores[0] > 0.9
+    assert scores[1] < scores[0] - 0.1
