@@ -211,7 +211,10 @@ class Budget:
         ]
         if problems:
             raise UsageError(f"budget: {'; '.join(problems)}; known keys: {', '.join(names)}")
-        return cls(**document)
+        kinds: dict[str, Any] = {key: float(value) for key, value in document.items()}
+        if "max_peak_bytes" in kinds:
+            kinds["max_peak_bytes"] = int(kinds["max_peak_bytes"])
+        return cls(**kinds)
 
 
 class StageTimes:

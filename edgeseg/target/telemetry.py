@@ -89,7 +89,7 @@ class Telemetry(Resource):
         peak = _kib(self._root / "proc/self/status", "VmHWM")
         if peak is not None:
             details["peak_resident_bytes"] = peak
-        share = _kib(self._root / "proc/self/smaps_rollup", "Pss")
+        share = pss_bytes(self._root)
         if share is not None:
             details["pss_bytes"] = share
         if self._baseline is not None and self._lowest is not None:
@@ -111,6 +111,11 @@ class Telemetry(Resource):
             self._power.setdefault(rail, []).append(watts)
         for zone, degrees in (temperature_c(self._root) or {}).items():
             self._hottest[zone] = max(degrees, self._hottest.get(zone, degrees))
+
+
+def pss_bytes(root: Path = ROOT) -> int | None:
+    """Return this process's share of memory now: shared pages divided among their users."""
+    return _kib(root / "proc/self/smaps_rollup", "Pss")
 
 
 def is_jetson(root: Path = ROOT) -> bool:

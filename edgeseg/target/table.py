@@ -1,0 +1,92 @@
+"""A report for the terminal."""
+
+from __future__ import annotations
+
+import sys
+
+from edgeseg.core.report import STAGES, Percentiles, Report
+
+PIPE_WIDTH = 120
+MIB = 1 << 20
+
+
+def print_report(report: Report) -> None:
+    """Print a report as tables on standard output."""
+    # Imported here: a JSON run does not pay for it.
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    console = Console(width=width, highlight=False)
+    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in _facts(report):
+        facts.add_row(name, value, style=None)
+    console.print(facts)
+    if report.latency_ms or report.frame_age_ms:
+        times = Table(box=box.SIMPLE_HEAD)
+        for column, justify in (
+            ("ms", "left"),
+            ("p50", "right"),
+            ("p90", "right"),
+            ("p99", "right"),
+        ):
+            times.add_column(column, justify=justify)  # type: ignore[arg-type]
+        series = [(name.replace("_", " "), report.latency_ms.get(name)) for name in STAGES]
+        for name, found in (*series, ("frame age", report.frame_age_ms)):
+            if found is not None:
+                times.add_row(name, *_figures(found))
+        console.print(times)
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    backend, run, accuracy = report.backend, report.run, report.accuracy
+    bundle = report.bundle
+    rows = [
+        ("bundle", f"{bundle.name} ({bundle.precision}, {bundle.sha256[:12]})"),
+        (
+            "runs on",
+            f"{backend.get('runtime', 'unknown')} in {backend.get('precision', 'unknown')}, "
+            f"{backend.get('device', 'unknown device')}, "
+            f"threads {backend.get('threads') or 'as the runtime chooses'}",
+        ),
+        ("source", report.source),
+        (
+            "frames",
+            f"{report.frames}, dropped {report.dropped}, "
+            f"warm-up {run.get('warmup_runs', 0)} runs before and not counted",
+        ),
+        ("FPS", "unavailable" if report.fps is None else f"{report.fps:.2f}"),
+    ]
+    memory = report.memory
+    rows.append(
+        (
+            "memory",
+            "unavailable"
+            if memory is None
+            else f"{memory.peak_bytes / MIB:.1f} MiB ({memory.method})",
+        )
+    )
+    for name, readings, unit in (
+        ("power", report.power_w, "W"),
+        ("temperature", report.temperature_c, "°C"),
+    ):
+        text = ", ".join(f"{key} {value:.1f} {unit}" for key, value in (readings or {}).items())
+        rows.append((name, text or "unavailable"))
+    if accuracy is None:
+        rows.append(("accuracy", "unavailable: the source has no truth"))
+    else:
+        scores = [("mIoU", accuracy.miou), ("G", accuracy.global_accuracy)]
+        scores += [("C", accuracy.class_accuracy)]
+        scores += [("BF", accuracy.bf)] if accuracy.bf is not None else []
+        if accuracy.streaming_miou is not None:
+            scores.append(("streaming mIoU", accuracy.streaming_miou))
+        text = ", ".join(f"{name} {value:.4f}" for name, value in scores)
+        rows.append(("accuracy", f"{text} over {accuracy.n} frames"))
+    if run.get("ended_by") not in (None, "end"):
+        rows.append(("ended by", run["ended_by"]))
+    return rows
+
+
+def _figures(series: Percentiles) -> tuple[str, str, str]:
+    return f"{series.p50:.2f}", f"{series.p90:.2f}", f"{series.p99:.2f}"

@@ -1,0 +1,46 @@
+from edgeseg.core.report import Accuracy, BundleId, Memory, Percentiles, Report
+from edgeseg.target.table import print_report
+
+FULL = Report(
+    BundleId("road", "abcdef0123456789", "int8"), {}, "val", 101, 3, 0, 29.973,
+    {"infer": Percentiles(10.0, 11.5, 19.25), "end_to_end": Percentiles(12.0, 13.0, 20.0)},
+    Memory("VmHWM, peak resident set of the process", 157_286_400),
+    frame_age_ms=Percentiles(20.0, 21.0, 40.0),
+    power_w={"VDD_IN": 6.5},
+    temperature_c={"tj": 51.0},
+    accuracy=Accuracy(101, 0.9, 0.8, 0.6234, bf=0.55, streaming_miou=0.6),
+    backend={
+        "runtime": "onnxruntime 1.31.1", "precision": "int8+f32", "device": "cpu", "threads": 2,
+    },
+    run={"warmup_runs": 3, "ended_by": "stop"},
+)  # fmt: skip
+
+
+def test_every_figure_is_there_with_its_unit_and_method(capsys):
+    print_report(FULL)
+    text = capsys.readouterr().out
+    for piece in (
+        "road (int8, abcdef012345)",
+        "onnxruntime 1.31.1 in int8+f32, cpu, threads 2",
+        "101, dropped 3, warm-up 3 runs before and not counted",
+        "29.97",
+        "150.0 MiB (VmHWM",
+        "VDD_IN 6.5 W",
+        "tj 51.0 °C",
+        "mIoU 0.6234",
+        "BF 0.5500",
+        "streaming mIoU 0.6000",
+        "19.25",
+        "frame age",
+        "ended by",
+    ):
+        assert piece in text, piece
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+def test_what_was_not_measured_is_unavailable_not_zero(capsys):
+    bare = Report(BundleId("a", "0", "fp32"), {}, "cam", 0, 0, 0, None, {}, None)
+    print_report(bare)
+    text = capsys.readouterr().out
+    assert text.count("unavailable") == 5
+    assert "p50" not in text
