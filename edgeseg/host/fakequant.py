@@ -67,27 +67,36 @@ class ActivationQuantizer(nn.Module):
 
 
 class QuantConv2d(nn.Conv2d):
-    """A Conv2d whose weight is fake-quantised per output channel, from its current values."""
+    """A Conv2d whose weight is fake-quantised per output channel; made by quantized_layer.
+
+    The scale follows the weight unless freeze_weight_scales fixed it.
+    """
 
     weight_axis: int | None = 0
     quantizing: bool = True
+    weight_scale: torch.Tensor | None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Convolve with the quantised weight."""
-        weight = quantize_weight(self.weight, self.weight_axis) if self.quantizing else self.weight
+        weight = self.weight
+        if self.quantizing:
+            weight = quantize_weight(weight, self.weight_axis, self.weight_scale)
         output: torch.Tensor = self._conv_forward(input, weight, self.bias)
         return output
 
 
 class QuantConvTranspose2d(nn.ConvTranspose2d):
-    """A ConvTranspose2d whose weight is fake-quantised with one scale."""
+    """A ConvTranspose2d whose weight is fake-quantised with one scale, as in QuantConv2d."""
 
     weight_axis: int | None = None
     quantizing: bool = True
+    weight_scale: torch.Tensor | None
 
     def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
         """Convolve with the quantised weight."""
-        weight = quantize_weight(self.weight, self.weight_axis) if self.quantizing else self.weight
+        weight = self.weight
+        if self.quantizing:
+            weight = quantize_weight(weight, self.weight_axis, self.weight_scale)
         padding = [int(pad) for pad in self.padding]
         extra = self._output_padding(
             input, output_size, list(self.stride), padding, list(self.kernel_size), 2,
@@ -108,9 +117,12 @@ def weight_scale(weight: torch.Tensor, axis: int | None) -> torch.Tensor:
     return amax.clamp_min(MIN_AMAX) / INT8_MAX
 
 
-def quantize_weight(weight: torch.Tensor, axis: int | None) -> torch.Tensor:
-    """Put a weight on its grid; the scale follows the weight, the gradient passes through."""
-    scale = weight_scale(weight, axis)
+def quantize_weight(
+    weight: torch.Tensor, axis: int | None, scale: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Put a weight on its grid; without `scale` it follows the weight. Gradients pass through."""
+    if scale is None:
+        scale = weight_scale(weight, axis)
     zero_point = torch.zeros(scale.shape, dtype=torch.int32, device=weight.device)
     if axis is None:
         return torch.fake_quantize_per_tensor_affine(weight, scale, zero_point, INT8_MIN, INT8_MAX)
@@ -123,5 +135,13 @@ def quantized_layer(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
     """Return the fake-quantised form of a convolution, sharing its parameters."""
     kind = QuantConv2d if isinstance(layer, nn.Conv2d) else QuantConvTranspose2d
     fake = kind.__new__(kind)
-    fake.__dict__ = layer.__dict__.copy()
+    fake.__dict__ = {**layer.__dict__, "_buffers": dict(layer._buffers)}
+    fake.register_buffer("weight_scale", None, persistent=False)
     return fake
+
+
+def freeze_weight_scales(module: nn.Module) -> None:
+    """Fix every weight scale at its present value, as a constant for the exporter."""
+    for layer in module.modules():
+        if isinstance(layer, (QuantConv2d, QuantConvTranspose2d)):
+            layer.weight_scale = weight_scale(layer.weight, layer.weight_axis)

@@ -1,0 +1,197 @@
+"""The exported graph against torch, and the audit of its Q/DQ nodes."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+from trained_nets import calibrated, frames, spec_of, trained
+
+from edgeseg.core.spec import ModelSpec
+from edgeseg.host.export import deployed, export_onnx
+from edgeseg.host.models import MODELS
+from edgeseg.host.simplify import run_unoptimized
+
+pytestmark = pytest.mark.timeout(120)
+SIZE = (64, 96)
+ODD = (75, 101)
+
+
+@cache
+def net_of(arch: str, size_hw: tuple[int, int]) -> tuple[ModelSpec, nn.Module, nn.Module]:
+    spec = spec_of(arch, size_hw)
+    net = trained(spec)
+    return spec, net, calibrated(spec, net)
+
+
+@cache
+def exported(arch: str, size_hw: tuple[int, int], precision: str) -> onnx.ModelProto:
+    spec, net, quantised = net_of(arch, size_hw)
+    module = quantised if precision == "int8" else net
+    return onnx.load_from_string(export_onnx(spec, module, precision))
+
+
+def torch_labels(arch: str, size_hw: tuple[int, int], precision: str) -> np.ndarray:
+    spec, net, quantised = net_of(arch, size_hw)
+    rgb, _ = frames(size_hw, 1, seed=9)
+    with torch.no_grad():
+        return deployed(spec, quantised if precision == "int8" else net, precision)(rgb).numpy()
+
+
+def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+LEAST = {"fp32": 1.0, "int8": 0.995, "fp16": 0.99}
+DEEPLAB = "deeplabv3plus-mobilenetv2"
+
+
+@pytest.mark.parametrize(
+    ("arch", "size_hw", "precision"),
+    [
+        (DEEPLAB, SIZE, "fp32"),
+        (DEEPLAB, SIZE, "int8"),
+        (DEEPLAB, SIZE, "fp16"),
+        ("segnet-basic", SIZE, "fp32"),
+        ("segnet-basic", SIZE, "int8"),
+        ("segnet-basic", SIZE, "fp16"),
+        ("segnet-basic", ODD, "fp32"),
+        ("segnet-basic", ODD, "int8"),
+        ("segnet", ODD, "fp32"),
+        ("segnet", ODD, "int8"),
+    ],
+)
+def test_labels_are_torchs(arch: str, size_hw: tuple[int, int], precision: str) -> None:
+    expected = torch_labels(arch, size_hw, precision)
+    rgb, _ = frames(size_hw, 1, seed=9)
+    (labels,) = run_unoptimized(exported(arch, size_hw, precision), rgb.numpy())
+    assert labels.dtype == np.uint8
+    assert len(np.unique(labels)) >= 3
+    assert (labels == expected).mean() >= LEAST[precision]
+
+
+@pytest.mark.parametrize("arch", ["segnet", "segnet-basic"])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_no_index_operator_is_left(arch: str, precision: str) -> None:
+    for node in exported(arch, ODD, precision).graph.node:
+        assert node.op_type not in {"MaxUnpool", "ScatterND", "ScatterElements", "Pad", "TopK"}
+        assert node.op_type != "MaxPool" or len(node.output) == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_border_is_uint8_and_the_opset_fits_every_tensorrt(precision: str) -> None:
+    model = exported("segnet-basic", SIZE, precision)
+    assert [v.name for v in model.graph.input] == ["frame"]
+    assert [v.name for v in model.graph.output] == ["labels"]
+    for value, shape in (
+        (model.graph.input[0], (1, *SIZE, 3)),
+        (model.graph.output[0], (1, *SIZE)),
+    ):
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+        assert tuple(d.dim_value for d in value.type.tensor_type.shape.dim) == shape
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
+    names = [node.name for node in model.graph.node]
+    assert len(set(names)) == len(names)
+    assert "encoder.1.0/Conv" in names
+
+
+def convolutions(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    return (n for n in model.graph.node if n.op_type in ("Conv", "ConvTranspose"))
+
+
+def producer(model: onnx.ModelProto, name: str) -> onnx.NodeProto | None:
+    return next((n for n in model.graph.node if name in n.output), None)
+
+
+def grid_source(model: onnx.ModelProto, name: str) -> onnx.NodeProto | None:
+    """The DequantizeLinear that feeds `name`; max pooling commutes with it."""
+    node = producer(model, name)
+    while node is not None and node.op_type == "MaxPool":
+        node = producer(model, node.input[0])
+    return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+
+SIZES = {DEEPLAB: SIZE, "segnet": ODD, "segnet-basic": SIZE}
+
+
+@pytest.mark.parametrize("arch", sorted(MODELS))
+def test_every_quantiser_is_symmetric_int8_with_zero_point_zero(arch: str) -> None:
+    model = exported(arch, SIZES[arch], "int8")
+    value = constants(model)
+    checked = 0
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        scale, zero = value[node.input[1]], value[node.input[2]]
+        assert zero.dtype == np.int8
+        assert not zero.any()
+        assert scale.dtype == np.float32
+        assert (scale > 0).all()
+        if node.op_type == "QuantizeLinear":
+            assert scale.ndim == 0
+            assert [n.op_type for n in model.graph.node if node.output[0] in n.input] == [
+                "DequantizeLinear"
+            ]
+        checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize("arch", sorted(MODELS))
+def test_every_body_convolution_reads_int8_on_both_inputs(arch: str) -> None:
+    model = exported(arch, SIZES[arch], "int8")
+    value = constants(model)
+    for conv in convolutions(model):
+        assert grid_source(model, conv.input[0]) is not None, conv.name
+        weight = producer(model, conv.input[1])
+        if conv.name.startswith("classifier/"):
+            assert weight is None
+            assert value[conv.input[1]].dtype == np.float32
+            continue
+        assert weight is not None
+        assert weight.op_type == "DequantizeLinear"
+        assert value[weight.input[0]].dtype == np.int8, conv.name
+        assert value[weight.input[1]].shape == value[weight.input[0]].shape[:1]
+        assert [a.i for a in weight.attribute if a.name == "axis"] == [0]
+
+
+def test_residual_adds_read_a_quantised_skip_and_a_bare_convolution() -> None:
+    model = exported(DEEPLAB, SIZE, "int8")
+    adds = [n for n in model.graph.node if n.op_type == "Add" and "normalize" not in n.name]
+    assert len(adds) == 10
+    for add in adds:
+        kinds = sorted(getattr(producer(model, name), "op_type", "") for name in add.input)
+        assert kinds == ["Conv", "DequantizeLinear"]
+
+
+def test_one_scale_runs_over_each_concatenation() -> None:
+    model = exported(DEEPLAB, SIZE, "int8")
+    readers = defaultdict(list)
+    for node in model.graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    concats = [n for n in model.graph.node if n.op_type == "Concat"]
+    assert len(concats) == 2
+    for concat in concats:
+        scales = {source.input[1] for name in concat.input if (source := grid_source(model, name))}
+        assert all(grid_source(model, name) for name in concat.input)
+        scales |= {reader.input[1] for reader in readers[concat.output[0]]}
+        assert {reader.op_type for reader in readers[concat.output[0]]} == {"QuantizeLinear"}
+        assert len(scales) == 1
+
+
+def test_raw_logits_agree_with_the_labels() -> None:
+    spec, _, quantised = net_of("segnet-basic", SIZE)
+    model = onnx.load_from_string(export_onnx(spec, quantised, "int8", raw_logits=True))
+    rgb, _ = frames(SIZE, 1, seed=9)
+    labels, logits = run_unoptimized(model, rgb.numpy())
+    assert logits.shape == (1, spec.n_classes, *SIZE)
+    assert np.array_equal(logits.argmax(1), labels)
+    with torch.no_grad():
+        _, expected = deployed(spec, quantised, "int8", raw_logits=True)(rgb)
+    noise = np.square(logits - expected.numpy()).mean()
+    assert np.square(expected.numpy()).mean() / max(noise, 1e-20) > 1e3

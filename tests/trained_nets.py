@@ -1,0 +1,55 @@
+"""Briefly trained nets: agreement tests on random weights only measure chaos."""
+
+import torch
+from torch import nn
+
+from edgeseg.core.spec import ModelSpec
+from edgeseg.core.synthetic import SyntheticDrive
+from edgeseg.host.models import build_model
+from edgeseg.host.pipeline import Normalize, resize_logits
+from edgeseg.host.quantize import QuantizeOptions, quantize
+
+OPTIONS = {
+    "deeplabv3plus-mobilenetv2": {
+        "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8, "dropout": 0.0,
+    },
+    "segnet": {"width": 0.125},
+    "segnet-basic": {"channels": 8, "kernel": 3},
+}  # fmt: skip
+STRIDES = {"deeplabv3plus-mobilenetv2": 16, "segnet": 32, "segnet-basic": 16}
+
+
+def spec_of(arch: str, size_hw: tuple[int, int]) -> ModelSpec:
+    return ModelSpec(arch, size_hw=size_hw, output_stride=STRIDES[arch], options=OPTIONS[arch])
+
+
+def frames(size_hw: tuple[int, int], count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """uint8 frames n,h,w,3 and labels n,h,w of the synthetic drive."""
+    drive = SyntheticDrive(size_hw, seed=seed, n=count)
+    pairs = [drive.frame(i) for i in range(count)]
+    rgb, labels = (torch.stack([torch.from_numpy(p[k].copy()) for p in pairs]) for k in (0, 1))
+    return rgb, labels.long()
+
+
+def trained(spec: ModelSpec, steps: int = 40) -> nn.Module:
+    torch.manual_seed(0)
+    net = build_model(spec).train()
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 0.3  # statistics of 40 steps must do for evaluation mode
+    rgb, labels = frames(spec.size_hw, 8, seed=3)
+    x = Normalize(spec.preprocess)(rgb)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3)
+    for step in range(steps):
+        pick = [0, 1, 2, 3] if step % 2 else [4, 5, 6, 7]
+        logits = resize_logits(net(x[pick]), spec.size_hw)
+        loss = nn.functional.cross_entropy(logits, labels[pick], ignore_index=spec.ignore_index)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net.eval()
+
+
+def calibrated(spec: ModelSpec, net: nn.Module) -> nn.Module:
+    rgb, _ = frames(spec.size_hw, 4, seed=5)
+    return quantize(net, QuantizeOptions(), Normalize(spec.preprocess)(rgb).split(1))[0]

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from trained_nets import frames, spec_of, trained
+
+from edgeseg.core.bundle import read_bundle
+from edgeseg.core.recipe import StepDone
+from edgeseg.errors import ExportError, UsageError
+from edgeseg.host import export
+from edgeseg.host.checkpoint import Checkpoint
+from edgeseg.host.export import ExportOptions, bundle_from_checkpoint, deployed, export_onnx
+from edgeseg.host.quantize import QuantizeOptions, quantize
+from edgeseg.host.simplify import run_unoptimized
+
+SIZE = (48, 64)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    spec = spec_of("segnet-basic", SIZE)
+    net = trained(spec, steps=10)
+    return Checkpoint(spec, (StepDone("train"),), net.state_dict(), scores={"miou": 0.5})
+
+
+def calibration(count: int = 2) -> list[np.ndarray]:
+    return list(frames(SIZE, count, seed=5)[0].numpy())
+
+
+def test_a_float_checkpoint_is_calibrated_and_its_bundle_holds_the_scales(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    bundle = bundle_from_checkpoint(
+        checkpoint, "int8", tmp_path / "net", calibration=calibration(),
+        options=ExportOptions(quantize=QuantizeOptions("max")), progress=seen.append,
+    )  # fmt: skip
+    assert seen == [1, 2]
+    assert bundle == read_bundle(tmp_path / "net")
+    assert (bundle.name, bundle.precision, bundle.opset) == ("net", "int8", 18)
+    assert [step["kind"] for step in bundle.steps] == ["train", "quantize"]
+    assert bundle.steps[1]["options"]["observer"] == "max"
+    assert bundle.reference == {"miou": 0.5}
+    golden = bundle.golden()
+    assert golden.frame.shape == (1, *SIZE, 3)
+    (labels,) = run_unoptimized(onnx.load(bundle.onnx_path), golden.frame)
+    assert (labels == golden.labels).mean() > 0.98
+
+
+@pytest.mark.parametrize("given", [None, []])
+def test_int8_without_calibration_frames_is_refused_and_nothing_is_written(
+    checkpoint: Checkpoint, tmp_path: Path, given: list[np.ndarray] | None
+) -> None:
+    with pytest.raises(UsageError, match="--calibrate"):
+        bundle_from_checkpoint(checkpoint, "int8", tmp_path / "net", calibration=given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_calibration_frame_of_another_size_is_refused(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"uint8 \(10, 12, 3\), expected uint8 \(48, 64, 3\)"):
+        bundle_from_checkpoint(
+            checkpoint, "int8", tmp_path / "net", calibration=[np.zeros((10, 12, 3), np.uint8)]
+        )
+
+
+def test_a_quantised_checkpoint_needs_no_frames_and_its_fp32_twin_has_no_quantisers(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    from edgeseg.host.checkpoint import module_from_checkpoint
+    from edgeseg.host.pipeline import Normalize
+
+    options = QuantizeOptions()
+    x = Normalize(checkpoint.spec.preprocess)(torch.from_numpy(np.stack(calibration())))
+    module, metadata = quantize(module_from_checkpoint(checkpoint), options, [x])
+    steps = (*checkpoint.steps, StepDone("quantize", options.to_step(), metadata))
+    done = Checkpoint(checkpoint.spec, steps, module.state_dict())
+    for precision, expected in (("int8", 13), ("fp32", 0)):
+        bundle = bundle_from_checkpoint(done, precision, tmp_path / precision)
+        kinds = [node.op_type for node in onnx.load(bundle.onnx_path).graph.node]
+        assert kinds.count("QuantizeLinear") == expected
+        assert [step["kind"] for step in bundle.steps] == ["train", "quantize"]
+
+
+def test_precision_and_network_must_fit(checkpoint: Checkpoint) -> None:
+    net = trained(checkpoint.spec, steps=0)
+    with pytest.raises(UsageError, match="needs a quantised network"):
+        deployed(checkpoint.spec, net, "int8")
+    with pytest.raises(UsageError, match="'int4' is not one of int8, fp16, fp32"):
+        export_onnx(checkpoint.spec, net, "int4")
+
+
+def test_a_graph_that_gives_other_labels_is_refused(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = export_onnx(checkpoint.spec, trained(checkpoint.spec, steps=1), "fp32")
+    monkeypatch.setattr(export, "export_onnx", lambda *_, **__: other)
+    with pytest.raises(ExportError, match="of the golden frame"):
+        bundle_from_checkpoint(checkpoint, "fp32", tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+
+
+def test_export_is_deterministic(checkpoint: Checkpoint) -> None:
+    net = trained(checkpoint.spec, steps=1)
+    first, second = (export_onnx(checkpoint.spec, net, "fp32") for _ in range(2))
+    assert first == second
