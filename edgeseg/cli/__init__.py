@@ -22,11 +22,17 @@ from edgeseg.errors import EdgesegError, UsageError
 
 # In the order a newcomer needs them.
 VERBS = {
+    "demo": "edgeseg.cli.demo",
     "models": "edgeseg.cli.models",
     "train": "edgeseg.cli.train",
     "qat": "edgeseg.cli.qat",
     "export": "edgeseg.cli.export",
     "verify": "edgeseg.cli.verify",
+    "eval": "edgeseg.cli.eval",
+    "stream": "edgeseg.cli.stream",
+    "bench": "edgeseg.cli.bench",
+    "gate": "edgeseg.cli.gate",
+    "doctor": "edgeseg.cli.doctor",
 }
 INTERRUPTED = 128 + signal.SIGINT
 NO_SPACE = {

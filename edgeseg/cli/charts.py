@@ -124,7 +124,8 @@ class _Frame:
             y = self.y(tick)
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
             parts.append(
-                f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>'
+                f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" '
+                f'text-anchor="end">{tick:g}</text>'
             )
         for tick in self._xs:
             parts.append(

@@ -1,4 +1,4 @@
-"""What `qat`, `export` and `demo` share: calibration frames, and quantizing a checkpoint's network."""
+"""What `qat`, `export` and `demo` share: calibration frames, and quantizing a network."""
 
 from __future__ import annotations
 

@@ -113,6 +113,8 @@ def command(
         epochs=epochs,
         batch=batch,
         lr=lr,
+        # A short run must not end inside its warm-up.
+        warmup_epochs=min(2.0, epochs / 10),
         class_weight_exponent=class_weights,
         augment=Augment(crop_hw=crop or (min(256, size[0]), min(320, size[1]))),
         validate_every=validate_every,

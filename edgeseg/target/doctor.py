@@ -52,7 +52,7 @@ class Finding:
 
 
 def examine(
-    root: Path = ROOT, *, folder: Path | None = None, zoo: Path = ZOO
+    root: Path = ROOT, *, folder: Path = Path(), zoo: Path = ZOO
 ) -> tuple[Finding, ...]:
     """Look at everything a command may need.
 
@@ -71,7 +71,7 @@ def examine(
         _tensorrt(root),
         _board(root),
         _memory(root),
-        _disk(folder or Path.cwd()),
+        _disk(folder),
         *_zoo(zoo),
     )
 

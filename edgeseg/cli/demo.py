@@ -1,0 +1,75 @@
+"""`edgeseg demo`: the whole way, small, on this machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from edgeseg.cli.options import PATH, json_option, needs
+from edgeseg.cli.output import print_json, print_table, say
+from edgeseg.cli.runtimes import chosen_backends
+
+
+@click.command(name="demo", epilog="Example: edgeseg demo -o runs/demo")
+@click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option(
+    "--images",
+    type=click.IntRange(min=16),
+    default=240,
+    show_default=True,
+    help="Training images, painted by the synthetic drive.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=2),
+    default=200,
+    show_default=True,
+    help="Frames to stream on each runtime.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "-o",
+    "--out",
+    type=PATH,
+    default=Path("runs/demo"),
+    show_default=True,
+    help="Folder of the results; what an earlier demo left there is replaced.",
+)
+@json_option
+@needs("torch", "safetensors", "onnx", "onnxscript", "cv2", extra="host,cv")
+def command(epochs: int, images: int, frames: int, seed: int, out: Path, as_json: bool) -> None:
+    """Train, quantize, export and stream a small network; minutes on a laptop's CPU.
+
+    Everything happens on the built-in synthetic drive. The result is a table of accuracy against
+    latency and memory, and a page with pictures in the folder.
+    """
+    from edgeseg.cli import demo_run
+    from edgeseg.cli.demo_page import write_demo_page
+
+    started = time.perf_counter()
+    backends = chosen_backends(())
+    plan = demo_run.DemoPlan(epochs=epochs, images=images, frames=frames, seed=seed)
+    say(f"1/4 training on {images} painted frames")
+    trained = demo_run.train_float(plan, out)
+    say("2/4 quantizing, and training on with INT8 rounding")
+    quantized = demo_run.train_int8(plan, trained, out)
+    say("3/4 exporting FP32 and INT8")
+    bundles = demo_run.export_both(trained, quantized, out)
+    say(f"4/4 streaming {frames} unseen frames on {', '.join(backends)}")
+    runs = demo_run.stream_all(plan, bundles, backends, out)
+    seconds = time.perf_counter() - started
+    page = out / "index.html"
+    write_demo_page(page, plan, trained, quantized, bundles, runs, seconds)
+    if as_json:
+        print_json(
+            {
+                "page": str(page),
+                "seconds": seconds,
+                "runs": [{"name": run.name, "report": run.report.to_json()} for run in runs],
+            }
+        )
+        return
+    print_table(demo_run.COLUMNS, [run.cells() for run in runs], title="Accuracy against cost")
+    say(f"page: {page}   ({seconds:.0f} s)")

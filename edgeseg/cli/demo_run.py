@@ -1,0 +1,224 @@
+"""The stages of the demo, each on its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.cli.output import megabytes, progress_bar, ratio
+from edgeseg.cli.quantization import calibration_frames, quantize_step
+from edgeseg.cli.training import BarListener
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.dataset import open_dataset
+from edgeseg.core.report import Report
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import EdgesegError
+
+if TYPE_CHECKING:
+    from edgeseg.host.train import TrainResult
+
+COLUMNS = ("run", "runs in", "mIoU", "G", "infer p50", "p99", "FPS", "peak memory", "bundle")
+# A street that neither training nor validation shows.
+STREAM_SEED = 2_000_000
+CALIBRATION_IMAGES = 32
+STREAM_TIMEOUT_S = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoPlan:
+    """What the demo does; small enough for minutes on two cores.
+
+    Attributes:
+        epochs: of float training.
+        images: training frames.
+        frames: frames to stream.
+        seed: of the streets, the weights and the crops.
+        size_hw: input of the network.
+        crop_hw: training crops.
+        qat_epochs: of training with INT8 rounding.
+    """
+
+    epochs: int
+    images: int
+    frames: int
+    seed: int
+    size_hw: tuple[int, int] = (180, 240)
+    crop_hw: tuple[int, int] = (144, 192)
+    qat_epochs: int = 1
+
+    @property
+    def spec(self) -> ModelSpec:
+        """A DeepLabv3+ with a narrow head: the backbone is most of its cost."""
+        return ModelSpec(
+            "deeplabv3plus-mobilenetv2",
+            size_hw=self.size_hw,
+            options={
+                "aspp_channels": 64,
+                "decoder_channels": 64,
+                "low_channels": 24,
+                "atrous_rates": [2, 4, 6],
+            },
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoRun:
+    """One streamed bundle on one runtime."""
+
+    name: str
+    backend: str
+    bundle: Bundle
+    report: Report
+
+    def cells(self) -> tuple[str | None, ...]:
+        """Return the row of COLUMNS."""
+        report, infer = self.report, self.report.latency_ms["infer"]
+        accuracy, memory = report.accuracy, report.memory
+        return (
+            self.name,
+            str(report.backend["precision"]),
+            ratio(accuracy.miou if accuracy else None),
+            ratio(accuracy.global_accuracy if accuracy else None),
+            f"{infer.p50:.2f} ms",
+            f"{infer.p99:.2f} ms",
+            f"{report.fps:.0f}" if report.fps else None,
+            megabytes(memory.peak_bytes) if memory else None,
+            megabytes(self.bundle.size_bytes),
+        )
+
+
+def train_float(plan: DemoPlan, out: Path) -> TrainResult:
+    """Train the small network on painted frames."""
+    import torch
+
+    from edgeseg.host.augment import Augment
+    from edgeseg.host.models import build_model
+    from edgeseg.host.train import TrainOptions, train
+
+    options = TrainOptions(
+        epochs=plan.epochs,
+        lr=4e-3,
+        warmup_epochs=min(1.0, plan.epochs / 10),
+        ema=0.98,
+        class_weight_exponent=0.3,
+        augment=Augment(crop_hw=plan.crop_hw, scale=(0.8, 1.5), photometry="mild", blackout=0.0),
+        validate_every=max(1, plan.epochs // 5),
+        seed=plan.seed,
+    )
+    torch.manual_seed(plan.seed)
+    with progress_bar("train") as bar:
+        return train(
+            plan.spec,
+            build_model(plan.spec),
+            open_dataset(f"synthetic:{plan.images}", "train", size_hw=plan.size_hw, seed=plan.seed),
+            options,
+            _fresh(out / "train"),
+            validation=open_dataset("synthetic:30", "val", size_hw=plan.size_hw, seed=plan.seed),
+            listener=_listener(bar, plan.epochs),
+        )
+
+
+def train_int8(plan: DemoPlan, trained: TrainResult, out: Path) -> TrainResult:
+    """Calibrate the best float weights and train them on with INT8 rounding."""
+    from edgeseg.host.augment import Augment
+    from edgeseg.host.checkpoint import module_from_checkpoint
+    from edgeseg.host.quantize import QuantizeOptions
+    from edgeseg.host.train import TrainOptions, train
+
+    spec = plan.spec
+    data = open_dataset(f"synthetic:{plan.images}", "train", size_hw=plan.size_hw, seed=plan.seed)
+    teacher = module_from_checkpoint(trained.best)
+    with progress_bar("calibrate", CALIBRATION_IMAGES) as bar:
+        module, step = quantize_step(
+            teacher,
+            spec,
+            QuantizeOptions(),
+            calibration_frames(spec, data, CALIBRATION_IMAGES),
+            bar.update,
+        )
+    options = TrainOptions(
+        epochs=plan.qat_epochs,
+        lr=2e-4,
+        warmup_epochs=0,
+        ema=0.9,
+        class_weight_exponent=0.0,
+        augment=Augment(crop_hw=plan.crop_hw, scale=(0.9, 1.2), photometry="mild", blackout=0.0),
+        validate_every=1,
+        bf16=False,
+        seed=plan.seed,
+    )
+    with progress_bar("qat") as bar:
+        return train(
+            spec,
+            module,
+            data,
+            options,
+            _fresh(out / "qat"),
+            kind="qat",
+            steps_before=(*trained.best.steps, step),
+            validation=open_dataset("synthetic:30", "val", size_hw=plan.size_hw, seed=plan.seed),
+            teacher=teacher,
+            listener=_listener(bar, plan.qat_epochs),
+        )
+
+
+def export_both(trained: TrainResult, quantized: TrainResult, out: Path) -> dict[str, Bundle]:
+    """Export the float network as FP32 and the quantized one as INT8."""
+    from edgeseg.host.export import bundle_from_checkpoint
+
+    return {
+        "fp32": bundle_from_checkpoint(trained.best, "fp32", out / "fp32"),
+        "int8": bundle_from_checkpoint(quantized.best, "int8", out / "int8"),
+    }
+
+
+def stream_all(
+    plan: DemoPlan, bundles: Mapping[str, Bundle], backends: Sequence[str], out: Path
+) -> list[DemoRun]:
+    """Stream every bundle on every runtime, each in a process of its own.
+
+    One process would report one peak of memory for all, with torch's in it.
+
+    Raises:
+        EdgesegError: a run failed; its own message is repeated.
+    """
+    runs = []
+    source = f"synthetic://?frames={plan.frames}&seed={STREAM_SEED + plan.seed}"
+    jobs = [(backend, name) for backend in backends for name in bundles]
+    with progress_bar("stream", len(jobs)) as bar:
+        for number, (backend, name) in enumerate(jobs):
+            path = out / f"{backend}-{name}.json"
+            command = [sys.executable, "-m", "edgeseg.cli", "stream", str(bundles[name].path)]
+            command += [source, "--backend", backend, "--json"]
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=STREAM_TIMEOUT_S,
+                env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            )
+            if done.returncode:
+                lines = done.stderr.strip().splitlines() or ["no message"]
+                raise EdgesegError(f"streaming {name} on {backend} failed: {lines[-1]}")
+            path.write_text(done.stdout)
+            report = Report.from_json(json.loads(done.stdout))
+            runs.append(DemoRun(f"{backend} {name}", backend, bundles[name], report))
+            bar.update(number + 1, len(jobs))
+    return runs
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _listener(bar: object, epochs: int) -> BarListener:
+    return BarListener(bar, epochs, lines=not sys.stderr.isatty())  # type: ignore[arg-type]
