@@ -1,0 +1,1 @@
+"""The parts of the synthetic drive: street, textures, figures, light, view and painter."""
