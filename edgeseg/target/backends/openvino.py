@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU; it runs the bundle's graph as the file has it."""
+"""OpenVINO on the CPU; it runs the bundle's Q/DQ graph as the file has it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import openvino as ov
 from jaxtyping import UInt8
+from openvino import opset13 as ops
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendError, UsageError
@@ -56,7 +57,10 @@ class OpenVinoBackend(Backend):
             config["INFERENCE_PRECISION_HINT"] = "f32"
         version = ov.__version__.split("-")[0]
         try:
-            compiled = ov.Core().compile_model(str(bundle.onnx_path), "CPU", config)
+            core = ov.Core()
+            model = core.read_model(str(bundle.onnx_path))
+            compare_instead_of_sorting(model)
+            compiled = core.compile_model(model, "CPU", config)
         except Exception as error:
             raise BackendError(
                 f"openvino {version} cannot load {bundle.onnx_path}: {first_line(error)}; "
@@ -87,6 +91,36 @@ class OpenVinoBackend(Backend):
     def close(self) -> None:
         """Drop the request and with it the compiled graph."""
         self._request = None
+
+
+def compare_instead_of_sorting(model: ov.Model) -> int:
+    """Give the argmax over the classes a cheaper form with the same result; return how many.
+
+    OpenVINO runs ArgMax as a TopK, which took a quarter of an INT8 network's time. The first class
+    that equals the maximum is found by one maximum, one comparison and one minimum.
+    """
+    found = [
+        node
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "TopK"
+        and node.get_attributes()["mode"] == "max"
+        and node.output(1).get_shape()[node.get_attributes()["axis"]] == 1
+        and not node.output(0).get_target_inputs()
+    ]
+    for node in found:
+        values, axis = node.input_value(0), node.get_attributes()["axis"]
+        shape = values.get_shape()
+        numbers = np.arange(shape[axis], dtype=np.float32)
+        numbers = numbers.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+        axes = ops.constant(np.array([axis]))
+        largest = ops.reduce_max(values, axes, keep_dims=True)
+        none = ops.constant(np.float32(shape[axis]))
+        candidates = ops.select(ops.greater_equal(values, largest), ops.constant(numbers), none)
+        first = ops.reduce_min(candidates, axes, keep_dims=True)
+        index = ops.convert(first, node.get_output_element_type(1).get_type_name())
+        for reader in node.output(1).get_target_inputs():
+            reader.replace_source_output(index.output(0))
+    return len(found)
 
 
 def _frame_shape(compiled: ov.CompiledModel, bundle: Bundle) -> tuple[int, int, int, int]:
