@@ -43,7 +43,7 @@ COLUMNS = ("row", "runs in", "mIoU", "G", "C", "infer p50", "p90", "p99", "memor
 @click.option("--html", type=PATH, help="Write a page with the accuracy-latency plot.")
 @click.option("-o", "--out", type=PATH, help="Write the JSON document to this file as well.")
 @json_option
-@needs("cv2", extra="cv")
+@needs("cv2")
 def command(
     bundles: tuple[str, ...],
     data: str,

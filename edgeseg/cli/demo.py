@@ -38,7 +38,7 @@ from edgeseg.cli.runtimes import chosen_backends
     help="Folder of the results; what an earlier demo left there is replaced.",
 )
 @json_option
-@needs("torch", "safetensors", "onnx", "onnxscript", "cv2", extra="host,cv")
+@needs("torch", "safetensors", "onnx", "onnxscript", "cv2")
 def command(epochs: int, images: int, frames: int, seed: int, out: Path, as_json: bool) -> None:
     """Train, quantize, export and stream a small network; minutes on a laptop's CPU.
 

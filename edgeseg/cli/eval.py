@@ -23,7 +23,7 @@ from edgeseg.cli.runtimes import first_backend
 @click.option("--no-bf", is_flag=True, help="Leave boundary F1 out; it takes longer than the rest.")
 @backend_option
 @json_option
-@needs("cv2", extra="cv")
+@needs("cv2")
 def command(
     bundle: str,
     data: str,

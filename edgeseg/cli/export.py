@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     "-o", "--out", type=PATH, help="The bundle's folder.  [default: runs/export/MODEL-PRECISION]"
 )
 @json_option
-@needs("torch", "onnx", "onnxscript", "safetensors", "cv2", extra="host,cv")
+@needs("torch", "onnx", "onnxscript", "safetensors", "cv2")
 def command(
     checkpoint: str | None,
     precision: str | None,

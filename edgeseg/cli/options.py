@@ -21,6 +21,16 @@ DATA_HELP = (
 )
 
 
+# The pip extra that brings a module.
+EXTRAS = {
+    "cv2": "cv",
+    "onnx": "host",
+    "onnxscript": "host",
+    "safetensors": "host",
+    "torch": "host",
+}
+
+
 class SizeType(click.ParamType):
     """HEIGHTxWIDTH, such as 360x480."""
 
@@ -91,33 +101,29 @@ def _threads_option(function: Function) -> Function:
     )(function)
 
 
-def needs(*modules: str, extra: str) -> Callable[[Function], Function]:
-    """Check before a verb runs that its libraries can be imported.
+def needs(*modules: str) -> Callable[[Function], Function]:
+    """Check before a verb runs that its libraries, keys of EXTRAS, can be imported.
 
     Raises:
-        BackendUnavailable: when called, names every missing library and the pip line that adds it.
+        BackendUnavailable: when called, names what is missing and the pip line that adds it.
     """
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            require(*modules, extra=extra)
+            missing = [name for name in modules if not importable(name)]
+            if missing:
+                verb = click.get_current_context().info_name
+                extras = ",".join(sorted({EXTRAS[name] for name in missing}))
+                raise BackendUnavailable(
+                    f"{verb} needs {' and '.join(missing)}, not installed here; "
+                    f"pip install 'edgeseg[{extras}]'"
+                )
             return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]
 
     return decorate
-
-
-def require(*modules: str, extra: str) -> None:
-    """Check that libraries can be imported; see needs."""
-    missing = [name for name in modules if not importable(name)]
-    if missing:
-        verb = click.get_current_context().info_name
-        raise BackendUnavailable(
-            f"{verb} needs {' and '.join(missing)}, not installed here; "
-            f"pip install 'edgeseg[{extra}]'"
-        )
 
 
 def importable(name: str) -> bool:

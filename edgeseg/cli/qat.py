@@ -43,7 +43,7 @@ from edgeseg.cli.training import BarListener, finish, training_options
 @training_options(epochs=10, lr=2e-4, validate_every=1)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/qat/ARCH]")
 @json_option
-@needs("torch", "safetensors", "cv2", extra="host,cv")
+@needs("torch", "safetensors", "cv2")
 def command(
     checkpoint: Path,
     data: str,

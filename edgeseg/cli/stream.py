@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 )
 @backend_option
 @json_option
-@needs("cv2", extra="cv")
+@needs("cv2")
 def command(
     bundle: str,
     source: str,

@@ -55,7 +55,7 @@ from edgeseg.cli.training import BarListener, finish, parse_settings, training_o
 @training_options(epochs=60, lr=2e-3, validate_every=5)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/train/ARCH]")
 @json_option
-@needs("torch", "safetensors", "cv2", extra="host,cv")
+@needs("torch", "safetensors", "cv2")
 def command(
     arch: str,
     data: str,
