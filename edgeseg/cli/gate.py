@@ -63,9 +63,10 @@ def command(
 
     if baseline is None and budget is None:
         raise UsageError("nothing to judge against; give --baseline REPORT, --budget FILE or both")
+    limits = _read_budget(budget) if budget else None
     verdict = judge(
         read_report(report),
-        budget=_read_budget(budget) if budget else None,
+        budget=limits,
         baseline=read_report(baseline) if baseline else None,
         tolerance=Tolerance(miou_drop=miou_drop, latency_ratio=slower, memory_ratio=larger),
     )

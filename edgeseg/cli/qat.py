@@ -19,6 +19,14 @@ from edgeseg.cli.training import BarListener, finish, training_options
 )
 @click.argument("checkpoint", type=PATH)
 @data_option(required=True)
+@click.option("--mix", metavar="DATA", help="Further data mixed into every epoch.")
+@click.option(
+    "--mix-share",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.25,
+    show_default=True,
+    help="Images of --mix as a share of --data's.",
+)
 @click.option(
     "--observer",
     default="mse",
@@ -47,6 +55,8 @@ from edgeseg.cli.training import BarListener, finish, training_options
 def command(
     checkpoint: Path,
     data: str,
+    mix: str | None,
+    mix_share: float,
     observer: str,
     images: int,
     crop: tuple[int, int] | None,
@@ -82,6 +92,9 @@ def command(
     spec = loaded.spec
     training = open_dataset(data, "train", size_hw=spec.size_hw, seed=seed)
     validation = open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit)
+    extra = (
+        [(open_dataset(mix, "train", size_hw=spec.size_hw, seed=seed), mix_share)] if mix else []
+    )
     options = TrainOptions(
         epochs=epochs,
         batch=batch,
@@ -90,7 +103,6 @@ def command(
         class_weight_exponent=0.0 if distill else 0.5,
         augment=Augment(crop_hw=crop or (min(256, spec.size_hw[0]), min(320, spec.size_hw[1]))),
         validate_every=validate_every,
-        bf16=False,
         seed=seed,
         device=device,
         distill=distill,
@@ -110,6 +122,7 @@ def command(
             folder,
             kind="qat",
             steps_before=(*loaded.steps, step),
+            extra=extra,
             validation=validation,
             teacher=teacher if distill else None,
             resume=resume,

@@ -10,7 +10,13 @@ import click
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import progress_bar, say
 from edgeseg.cli.run_folder import run_folder
-from edgeseg.cli.training import BarListener, finish, parse_settings, training_options
+from edgeseg.cli.training import (
+    BarListener,
+    finish,
+    parse_settings,
+    starting_point,
+    training_options,
+)
 
 
 @click.command(
@@ -26,6 +32,17 @@ from edgeseg.cli.training import BarListener, finish, parse_settings, training_o
     default=0.25,
     show_default=True,
     help="Images of --mix as a share of --data's.",
+)
+@click.option(
+    "--hold-out",
+    metavar="DRIVE",
+    help="Leave this drive (the name's part before _) out of training and validate on it.",
+)
+@click.option(
+    "--init",
+    type=PATH,
+    metavar="CHECKPOINT",
+    help="Go on from these float weights, as a fine-tuning step; --set and --normalize are its.",
 )
 @click.option(
     "--size", type=SIZE, default=(360, 480), show_default="360x480", help="Input of the network."
@@ -46,6 +63,13 @@ from edgeseg.cli.training import BarListener, finish, parse_settings, training_o
     help="Fixed mean and deviation, or those of each frame.",
 )
 @click.option(
+    "--photometry",
+    type=click.Choice(["none", "mild", "strong"]),
+    default="strong",
+    show_default=True,
+    help="How far light, colour and noise of the training crops vary.",
+)
+@click.option(
     "--class-weights",
     type=click.FloatRange(0, 1),
     default=0.5,
@@ -61,10 +85,13 @@ def command(
     data: str,
     mix: str | None,
     mix_share: float,
+    hold_out: str | None,
+    init: Path | None,
     size: tuple[int, int],
     crop: tuple[int, int] | None,
     settings: tuple[str, ...],
     normalize: str,
+    photometry: str,
     class_weights: float,
     epochs: int,
     batch: int,
@@ -84,11 +111,13 @@ def command(
     """
     import torch
 
-    from edgeseg.core.dataset import open_dataset
+    from edgeseg.core.camvid import hold_out as split_off
+    from edgeseg.core.dataset import Dataset, open_dataset
     from edgeseg.core.nearest import unknown
     from edgeseg.core.spec import ModelSpec, Preprocess
     from edgeseg.errors import UsageError
     from edgeseg.host.augment import Augment
+    from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.models import DEFAULT_OUTPUT_STRIDE, MODELS, build_model
     from edgeseg.host.train import LAST, TrainOptions, train
 
@@ -96,19 +125,28 @@ def command(
         raise UsageError(unknown("model", arch, MODELS))
     given = parse_settings(settings)
     stride = given.pop("output_stride", DEFAULT_OUTPUT_STRIDE[arch])
-    training = open_dataset(data, "train", size_hw=size, seed=seed)
-    validation = open_dataset(data, "val", size_hw=size, seed=seed, limit=val_limit)
+    training: Dataset = open_dataset(data, "train", size_hw=size, seed=seed)
+    validation: Dataset
+    if hold_out:
+        training, validation = split_off(training, hold_out)
+    else:
+        validation = open_dataset(data, "val", size_hw=size, seed=seed, limit=val_limit)
     extra = [(open_dataset(mix, "train", size_hw=size, seed=seed), mix_share)] if mix else []
-    spec = ModelSpec(
-        arch,
-        class_names=training.class_names,
-        palette=training.palette,
-        ignore_index=training.ignore_index,
-        size_hw=size,
-        preprocess=Preprocess(normalize=normalize),
-        output_stride=stride,
-        options=given,
-    )
+    if init:
+        start = starting_point(init, arch, training)
+        spec, before = start.spec, start.steps
+    else:
+        spec = ModelSpec(
+            arch,
+            class_names=training.class_names,
+            palette=training.palette,
+            ignore_index=training.ignore_index,
+            size_hw=size,
+            preprocess=Preprocess(normalize=normalize),
+            output_stride=stride,
+            options=given,
+        )
+        before = ()
     options = TrainOptions(
         epochs=epochs,
         batch=batch,
@@ -116,14 +154,16 @@ def command(
         # A short run must not end inside its warm-up.
         warmup_epochs=min(2.0, epochs / 10),
         class_weight_exponent=class_weights,
-        augment=Augment(crop_hw=crop or (min(256, size[0]), min(320, size[1]))),
+        augment=Augment(
+            crop_hw=crop or (min(256, size[0]), min(320, size[1])), photometry=photometry
+        ),
         validate_every=validate_every,
         seed=seed,
         device=device,
     )
     folder = run_folder("train", arch, out, used_by=LAST, again=resume)
     torch.manual_seed(seed)
-    module = build_model(spec)
+    module = module_from_checkpoint(start) if init else build_model(spec)
     say(f"training {arch} on {training.name}: {len(training)} images, {epochs} epochs -> {folder}")
     with progress_bar("train") as bar:
         result = train(
@@ -132,6 +172,8 @@ def command(
             training,
             options,
             folder,
+            kind="finetune" if init else "train",
+            steps_before=before,
             extra=extra,
             validation=validation,
             resume=resume,

@@ -14,6 +14,8 @@ from edgeseg.cli.run_folder import write_record
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgeseg.core.dataset import Dataset
+    from edgeseg.host.checkpoint import Checkpoint
     from edgeseg.host.curves import EpochRow
     from edgeseg.host.train import TrainResult
 
@@ -69,6 +71,26 @@ def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             settings[key] = value
     return settings
+
+
+def starting_point(path: Path, arch: str, data: Dataset) -> Checkpoint:
+    """Read the float checkpoint that a fine-tuning step starts from.
+
+    Raises:
+        CheckpointError: the file is no checkpoint.
+        UsageError: it is quantized, of another architecture or of other classes.
+    """
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    spec = checkpoint.spec
+    if checkpoint.quantized:
+        raise UsageError(f"{path} is quantized already; give the float checkpoint")
+    if spec.arch != arch:
+        raise UsageError(f"{path} is a {spec.arch}, not a {arch}")
+    if spec.class_names != data.class_names:
+        raise UsageError(f"{path} has classes {spec.class_names}, the data {data.class_names}")
+    return checkpoint
 
 
 class BarListener:

@@ -81,7 +81,7 @@ def test_models_prints_one_document(capsys):
 
 
 def test_a_reader_that_leaves_early_is_no_error():
-    script = f"{sys.executable} -m edgeseg.cli models --json | head -c 1"
+    script = f"{sys.executable} -m edgeseg.cli doctor --json | head -c 1"
     done = subprocess.run(script, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout == "{"

@@ -1,0 +1,56 @@
+import itertools
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from edgeseg.cli.charts import Point, _ticks, bar_chart, line_chart, scatter_chart
+
+
+def elements(svg: str, tag: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(svg).iter(tag))
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (0, 0.03), (0.42, 0.47), (0, 987), (5, 5), (0, 1e-4)]
+)
+def test_ticks_are_even_and_enclose_the_data(low, high):
+    ticks = _ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    gaps = {round(b - a, 9) for a, b in itertools.pairwise(ticks)}
+    assert len(gaps) == 1
+    assert 2 <= len(ticks) <= 7
+
+
+def test_lines_keep_the_order_of_their_values():
+    svg = line_chart([("loss", [(1, 3.0), (2, 1.0)]), ("a<b", [(1, 0.2), (2, 0.9)])], "epoch", "")
+    lines = [line.get("points").split() for line in elements(svg, "polyline")]
+    heights = [[float(pair.split(",")[1]) for pair in line] for line in lines]
+    assert heights[0][0] < heights[0][1]  # a falling loss falls: y grows downwards
+    assert heights[1][0] > heights[1][1]
+    assert "a&lt;b" in svg
+
+
+def test_bars_are_as_long_as_their_values():
+    svg = bar_chart([("x", 10.0, "fp32"), ("y", 5.0, "int8")], "ms")
+    long, short = (float(bar.get("width")) for bar in elements(svg, "rect"))
+    assert long == pytest.approx(2 * short, rel=0.01)
+    assert "5.0 ms" in svg
+
+
+def test_a_scatter_joins_only_the_front():
+    points = [
+        Point(10, 0.6, "slow good", "a", True),
+        Point(5, 0.5, "fast", "b", True),
+        Point(12, 0.4, "beaten", "a", False),
+    ]
+    svg = scatter_chart(points, "ms", "mIoU")
+    assert len(elements(svg, "circle")) == 3
+    (front,) = elements(svg, "polyline")
+    assert len(front.get("points").split()) == 2
+    assert len(re.findall(r'class="s\d ring"', svg)) == 1
+
+
+def test_nothing_gives_nothing():
+    assert line_chart([], "x", "y") == scatter_chart([], "x", "y") == bar_chart([], "ms") == ""

@@ -1,0 +1,129 @@
+"""eval, stream, bench, gate and doctor, in this process, on a bundle that labels by colour."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeseg.cli import run
+from edgeseg.core.bundle import Bundle
+
+
+@pytest.fixture
+def scenes(tmp_path: Path, colour_bundle: Bundle) -> Path:
+    """Images whose colours are the palette's, so that the bundle labels them without an error."""
+    import cv2
+
+    rng = np.random.default_rng(1)
+    palette = np.array(colour_bundle.spec.palette, np.uint8)
+    for name in ("val", "valannot"):
+        (tmp_path / name).mkdir()
+    lines = []
+    for number in range(3):
+        labels = rng.integers(0, 11, (64, 96)).astype(np.uint8)
+        rgb = palette[labels]
+        cv2.imwrite(str(tmp_path / f"val/{number}.png"), rgb[..., ::-1])
+        if number == 2:
+            labels[:16] = 11
+        cv2.imwrite(str(tmp_path / f"valannot/{number}.png"), labels)
+        lines.append(f"val/{number}.png valannot/{number}.png\n")
+    (tmp_path / "val.txt").write_text("".join(lines))
+    return tmp_path
+
+
+def document(capsys, *arguments: object, code: int = 0) -> dict:
+    assert run([*map(str, arguments), "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_eval_scores_a_perfect_bundle_perfect(scenes, colour_bundle, capsys):
+    result = document(capsys, "eval", colour_bundle.path, "--data", scenes)
+    assert (result["n_images"], result["miou"], result["bf"]) == (3, 1.0, 1.0)
+    assert set(result["per_class"]) == set(colour_bundle.spec.class_names)
+    assert result["backend"]["name"] == "onnxruntime"
+    assert result["bundle"]["sha256"] == colour_bundle.digest
+
+
+def test_stream_and_eval_give_the_same_scores(scenes, colour_bundle, capsys):
+    data = ("--data", scenes, "--no-bf")
+    scored = document(capsys, "eval", colour_bundle.path, *data)
+    labels = ("--labels", scenes / "valannot")
+    report = document(capsys, "stream", colour_bundle.path, scenes / "val", *labels)
+    assert (report["frames"], report["dropped"]) == (3, 0)
+    for key in ("miou", "global_accuracy", "class_accuracy"):
+        assert report["accuracy"][key] == scored[key]
+
+
+def test_stream_writes_its_report_and_gate_judges_it(scenes, colour_bundle, capsys, tmp_path):
+    out = tmp_path / "reports" / "one.json"
+    labels = ("--labels", scenes / "valannot")
+    document(capsys, "stream", colour_bundle.path, scenes / "val", "null", *labels, "-o", out)
+    budget = tmp_path / "budget.toml"
+    budget.write_text("[budget]\nmin_miou = 0.99\nmax_dropped_ratio = 0\n")
+    verdict = document(capsys, "gate", out, "--budget", budget)
+    assert verdict["verdict"] == "pass"
+    assert [check["name"] for check in verdict["checks"]] == ["miou", "dropped_ratio"]
+    budget.write_text("[budget]\nmin_miou = 1.5\n")
+    assert document(capsys, "gate", out, "--budget", budget, code=3)["verdict"] == "fail"
+    budget.write_text("[budget]\nmin_miou = 0.5\nmax_infer_p50_ms = 1e-9\n")
+    assert document(capsys, "gate", out, "--budget", budget, code=4)["verdict"] == "fail"
+    assert document(capsys, "gate", out, "--baseline", out, "--slower", "1.0")["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[limits]\n", "no [budget] table"),
+        ("[budget]\nmin_mio = 1\n", "unknown key 'min_mio'"),
+        ("not toml", "not readable TOML"),
+    ],
+)
+def test_a_bad_budget_is_a_usage_error(tmp_path, capsys, text, message):
+    path = tmp_path / "budget.toml"
+    path.write_text(text)
+    assert run(["gate", "report.json", "--budget", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_gate_needs_something_to_judge_against(tmp_path, capsys):
+    assert run(["gate", str(tmp_path / "r.json")]) == 2
+    assert "--baseline" in capsys.readouterr().err
+
+
+def test_bench_compares_the_installed_runtimes(scenes, colour_bundle, capsys, tmp_path):
+    page = tmp_path / "page.html"
+    out = tmp_path / "bench.json"
+    command = ("bench", colour_bundle.path, "--data", scenes, "--native-float")
+    result = document(capsys, *command, "--html", page, "-o", out)
+    names = [row["run"]["name"] for row in result["rows"]]
+    assert names == [
+        "colour fp32 onnxruntime", "colour fp32 openvino", "colour fp32 openvino native float",
+    ]  # fmt: skip
+    assert all(row["accuracy"]["miou"] == 1.0 for row in result["rows"])
+    assert len(result["ratios"]) == 3
+    assert set(result["pareto"]) <= set(names)
+    assert json.loads(out.read_text()) == result
+    html = page.read_text()
+    assert html.count("<circle") == 3
+    assert all(name in html for name in names)
+
+
+def test_bench_and_stream_print_tables(scenes, colour_bundle, capsys):
+    bundle = str(colour_bundle.path)
+    assert run(["bench", bundle, "--data", str(scenes), "--backend", "onnxruntime"]) == 0
+    assert "colour fp32 onnxruntime" in capsys.readouterr().out
+    assert run(["stream", bundle, str(scenes / "val")]) == 0
+    assert "colour" in capsys.readouterr().out
+    assert run(["eval", bundle, "--data", str(scenes)]) == 0
+    assert "Bicyclist" in capsys.readouterr().out
+
+
+def test_doctor_names_each_check_and_its_cure(capsys):
+    result = document(capsys, "doctor")
+    assert {"name", "status", "found", "needed", "cure"} == set(result["checks"][0])
+    assert {check["status"] for check in result["checks"]} <= {"ok", "missing", "warning"}
+    assert run(["doctor"]) == 0
+    out, err = capsys.readouterr()
+    assert "python" in out
+    assert all(check["cure"] in err for check in result["checks"] if check["cure"])

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeseg.cli.quantization import calibration_frames
+from edgeseg.cli.run_folder import run_folder
+from edgeseg.cli.runtimes import chosen_backends, first_backend, installed_backends
+from edgeseg.cli.training import parse_settings
+from edgeseg.core.dataset import open_dataset
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import UsageError
+
+
+def test_settings_are_json_where_they_can_be():
+    texts = ("aspp_channels=96", "atrous_rates=[2,4]", "dropout=0.1", "kind=plain")
+    assert parse_settings(texts) == {
+        "aspp_channels": 96,
+        "atrous_rates": [2, 4],
+        "dropout": 0.1,
+        "kind": "plain",
+    }
+
+
+@pytest.mark.parametrize("text", ["aspp_channels", "=3"])
+def test_a_setting_without_key_or_value_is_refused(text):
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        parse_settings((text,))
+
+
+def test_a_finished_run_is_not_overwritten_by_accident(tmp_path: Path):
+    assert run_folder("train", "x", tmp_path, used_by="last", again=False) == tmp_path
+    (tmp_path / "last").touch()
+    with pytest.raises(UsageError, match="--resume"):
+        run_folder("train", "x", tmp_path, used_by="last", again=False)
+    assert run_folder("train", "x", tmp_path, used_by="last", again=True) == tmp_path
+    assert run_folder("qat", "x", None, used_by="last", again=True) == Path("runs/qat/x")
+
+
+def test_a_named_backend_comes_before_the_installed_ones():
+    assert installed_backends()[0] == "onnxruntime"
+    assert chosen_backends(()) == installed_backends()
+    assert chosen_backends(("openvino",)) == ["openvino"]
+    assert first_backend(None) == installed_backends()[0]
+    assert first_backend("openvino") == "openvino"
+
+
+def test_calibration_frames_are_spread_and_at_the_models_size():
+    data = open_dataset("synthetic:6", "train", size_hw=(48, 64))
+    spec = ModelSpec("segnet-basic", size_hw=(40, 80))
+    frames = list(calibration_frames(spec, data, 3))
+    assert [frame.shape for frame in frames] == [(40, 80, 3)] * 3
+    every = list(calibration_frames(spec, data, 100))
+    assert len(every) == 6
+    assert np.array_equal(every[2], frames[1])
