@@ -125,6 +125,8 @@ def body(style: str, heading: int, side: int, detailed: bool) -> Body:
     for k in edges:
         (s0, y0), (s1, y1) = top[k], top[k + 1]
         z0, z1 = along(s0), along(s1)
+        if (y1 - y0) * (z1 - z0) < 0 or min(z0, z1) == 1.0:
+            continue  # slopes away from the camera, or is the far end
         across((y0, z0), (y1, z1), "paint", lit=SUNNY if abs(y1 - y0) < 0.1 else PLAIN)
         if k in GLASS[style]:
             low = (y0 + 0.12 * (y1 - y0), z0 + 0.12 * (z1 - z0))

@@ -79,15 +79,16 @@ def tree(rng: np.random.Generator, tile: np.ndarray, size: int) -> np.ndarray:
     crown = np.zeros((size, width), np.float32)
     for _ in range(26):
         centre = (
-            int(width * np.clip(rng.normal(0.5, 0.2), 0.15, 0.85)),
-            int(size * np.clip(rng.normal(0.33, 0.16), 0.12, 0.66)),
+            int(width * np.clip(rng.normal(0.5, 0.2), 0.22, 0.78)),
+            int(size * np.clip(rng.normal(0.35, 0.15), 0.19, 0.66)),
         )
         cv2.circle(crown, centre, int(size * rng.uniform(0.06, 0.16)), 1.0, -1)
     crown = cv2.GaussianBlur(crown, (0, 0), size / 40)
     y, x = rng.integers(0, 200, 2)
     rough = np.roll(tile, (y, x), (0, 1))
     rough = cv2.resize(rough, (max(width, 64), max(size, 64)))[:size, :width]
-    inside = crown + 0.22 * rough > (0.86 if bare else 0.45)
+    # noise frays the crown's edge and leaves nothing hanging in the air beyond it
+    inside = (crown + 0.22 * rough > (0.86 if bare else 0.45)) & (crown > 0.1)
     light = 0.85 + 0.28 * rough + 0.35 * (0.45 - np.linspace(0, 1, size)[:, None])
     speckle = 1.0 + 0.25 * rng.standard_normal((size, width)).astype(np.float32)
     crowned = np.clip(np.asarray(leaf) * (light * speckle)[..., None], 0, 255).astype(np.uint8)

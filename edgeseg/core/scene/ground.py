@@ -24,7 +24,7 @@ HALF_M = 16.0
 FAR_M = 150.0
 # From these distances on, a surface half, then a quarter as fine is seen through each pixel.
 COARSER_M = ((14.0, 4), (36.0, 12))
-SHADOWS_M = 50.0
+SHADOWS_M = 40.0
 
 
 class Ground:

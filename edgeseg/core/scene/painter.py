@@ -124,7 +124,7 @@ class Painter:
             colour = self._light.tint(_middle(levels), haze, lit)
             self._fill(canvas, quad, colour, int(levels[0][0, 0, 3]))
             return
-        texture = levels[level_for(levels, tall)]
+        texture = levels[level_for(len(levels[0]), len(levels), tall)]
         side, left = texture.shape[0] - 0.5, cut * texture.shape[0] - 0.5
         source = np.array([(left, -0.5), (side, -0.5), (side, side), (left, side)], np.float32)
         target = np.array([(x - x0, y - y0) for x, y in quad], np.float32)
@@ -164,7 +164,7 @@ class Painter:
         looks = self._figures[item.family]
         steps = looks[item.look % len(looks)]
         levels = steps[int(item.phase * len(steps)) % len(steps)]
-        colour, mask = levels[level_for([mask for _, mask in levels], bottom - top)]
+        colour, mask = levels[level_for(len(levels[0][1]), len(levels), bottom - top)]
         rows, columns = mask.shape
         across, down = columns / (right - left), rows / (bottom - top)
         start = (x0 + 0.5 - left) * across

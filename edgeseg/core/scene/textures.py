@@ -159,7 +159,13 @@ def pyramid(image: np.ndarray) -> list[np.ndarray]:
     return levels
 
 
-def level_for(levels: list[np.ndarray], rows: float) -> int:
-    """Return the smallest pyramid level that is still at least 0.8 of `rows` tall."""
-    ratio = 1.25 * levels[0].shape[0] / max(rows, 1.0)
-    return min(int(math.log2(ratio)), len(levels) - 1) if ratio > 1 else 0
+def level_for(tall: int, levels: int, rows: float) -> int:
+    """Return the smallest halving that is still at least 0.8 of `rows` tall.
+
+    Args:
+        tall: rows of the whole picture.
+        levels: number of halvings there are, the whole picture included.
+        rows: rows on the screen.
+    """
+    ratio = 1.25 * tall / max(rows, 1.0)
+    return min(int(math.log2(ratio)), levels - 1) if ratio > 1 else 0
