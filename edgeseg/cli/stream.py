@@ -78,7 +78,7 @@ def command(
     rtsp://… or gst://PIPELINE. Files are never dropped; of a camera the newest frame wins. SINKS
     are any of window, a video file, a folder for masks (ends in /), mjpeg://HOST:PORT, null.
 
-    Ctrl-C ends the loop and still gives the report.
+    Ctrl-C or SIGTERM ends the loop and still gives the report.
     """
     from edgeseg.core.report import write_report
     from edgeseg.core.zoo import find_bundle
@@ -96,7 +96,7 @@ def command(
         opened = stack.enter_context(open_source(source, loaded.spec, labels=labels, pace_fps=pace))
         running = stack.enter_context(open_backend(name, loaded, threads=threads or None))
         outputs = _open_sinks(stack, sinks, loaded.spec, opened.fps, alpha)
-        stop = stack.enter_context(_stop_on_interrupt())
+        stop = stack.enter_context(_stop_on_signal())
         total = frames if opened.length is None else min(frames or opened.length, opened.length)
         bar = stack.enter_context(progress_bar("stream", total))
         result = Loop(running, loaded, opened, outputs, options).run(
@@ -133,8 +133,8 @@ def _open_sinks(
 
 
 @contextlib.contextmanager
-def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Yield an event that ctrl-C sets; a second ctrl-C interrupts as usual."""
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """Yield an event that ctrl-C or SIGTERM sets; a second ctrl-C interrupts as usual."""
     stop = threading.Event()
 
     def ask(number: int, frame: object) -> None:
@@ -142,8 +142,9 @@ def _stop_on_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         print("edgeseg: ending; the report follows", file=sys.stderr)
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

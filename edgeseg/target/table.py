@@ -37,6 +37,8 @@ def print_report(report: Report) -> None:
             if found is not None:
                 times.add_row(name, *_figures(found))
         console.print(times)
+        if not report.run.get("live"):
+            console.print("Files are read ahead: end to end includes the wait between stages.")
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

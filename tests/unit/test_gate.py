@@ -65,9 +65,15 @@ def test_the_same_report_passes_against_itself():
         "miou_against_baseline",
         "infer_p50_ms_against_baseline",
         "infer_p99_ms_against_baseline",
-        "end_to_end_p99_ms_against_baseline",
         "peak_bytes_against_baseline",
     }
+
+
+def test_end_to_end_is_compared_for_cameras_only():
+    live = changed(run={"live": True})
+    slow = {**BASE.latency_ms, "end_to_end": Percentiles(20.0, 22.0, 30.0)}
+    assert judge(changed(run={"live": True}, latency_ms=slow), baseline=live).exit_code == 4
+    assert judge(changed(latency_ms=slow), baseline=BASE).verdict == "pass"
 
 
 @pytest.mark.parametrize(
