@@ -1,0 +1,86 @@
+"""train and qat, in this process, on a CamVid-shaped folder of two drives."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeseg.cli import run
+
+TINY = [
+    "--size", "48x64", "--crop", "32x48", "--batch", "2", "--epochs", "1",
+    "--set", "channels=8", "--set", "kernel=3",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("camvid")
+    rng = np.random.default_rng(0)
+    for split, names in {
+        "train": [f"{drive}_{number}" for drive in ("A", "B") for number in range(3)],
+        "val": ["C_0", "C_1"],
+    }.items():
+        (root / split).mkdir()
+        (root / f"{split}annot").mkdir()
+        for name in names:
+            labels = np.repeat(rng.integers(0, 12, (6, 1), dtype=np.uint8), 8, 0).repeat(64, 1)
+            rgb = (labels[..., None] * 20 + rng.integers(0, 20, (48, 64, 3))).astype(np.uint8)
+            cv2.imwrite(str(root / split / f"{name}.png"), rgb)
+            cv2.imwrite(str(root / f"{split}annot" / f"{name}.png"), labels)
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(drives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    assert run(["train", "segnet-basic", "--data", str(drives), "-o", str(folder), *TINY]) == 0
+    return folder / "last.safetensors"
+
+
+def test_a_held_out_drive_is_validated_on_and_not_trained_on(drives, tmp_path, capsys):
+    arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY]
+    assert run([*arguments, "--hold-out", "A", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["scores"]["miou"] >= 0
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    assert load_checkpoint(tmp_path / "last.safetensors").provenance["images"] == 3
+
+
+def test_an_unknown_drive_lists_those_there_are(drives, tmp_path, capsys):
+    arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY]
+    assert run([*arguments, "--hold-out", "D"]) == 2
+    assert "its drives: A, B" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_goes_on_from_a_checkpoint_as_a_finetune_step(drives, trained, tmp_path):
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY]
+    assert run([*arguments, "--init", str(trained), "--lr", "1e-9"]) == 0
+    after, before = load_checkpoint(tmp_path / "last.safetensors"), load_checkpoint(trained)
+    assert [step.kind for step in after.steps] == ["train", "finetune"]
+    key = "classifier.weight"
+    np.testing.assert_allclose(after.weights[key], before.weights[key], atol=1e-5)
+
+
+def test_init_refuses_another_architecture(drives, trained, tmp_path, capsys):
+    arguments = ["train", "segnet", "--data", str(drives), "-o", str(tmp_path)]
+    assert run([*arguments, "--init", str(trained)]) == 2
+    assert "is a segnet-basic, not a segnet" in capsys.readouterr().err
+
+
+def test_qat_mixes_data_and_records_its_steps(drives, trained, tmp_path):
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    arguments = ["qat", str(trained), "--data", str(drives), "-o", str(tmp_path), "--epochs", "1"]
+    sizes = ["--crop", "32x48", "--batch", "2", "--images", "2"]
+    assert run([*arguments, *sizes, "--mix", "synthetic:2", "--mix-share", "0.5"]) == 0
+    checkpoint = load_checkpoint(tmp_path / "last.safetensors")
+    assert [step.kind for step in checkpoint.steps] == ["train", "quantize", "qat"]
+    assert checkpoint.provenance["extra"] == [["synthetic:2 (train, seed 0)", 0.5]]
+    assert run([*arguments[:1], str(tmp_path / "last.safetensors"), *arguments[2:]]) == 2
