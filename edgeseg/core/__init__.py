@@ -1,0 +1,1 @@
+"""What host and target share: numpy only, and OpenCV where images are touched."""

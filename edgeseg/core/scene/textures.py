@@ -13,7 +13,7 @@ BRICKS: tuple[Colour, ...] = (
     (142, 84, 66), (168, 132, 96), (182, 172, 152), (120, 104, 92), (196, 190, 180),
     (104, 72, 60), (150, 150, 150), (176, 148, 120), (92, 92, 96), (206, 198, 176),
 )  # fmt: skip
-PAINTS: tuple[Colour, ...] = (
+DYES: tuple[Colour, ...] = (
     (28, 28, 34), (40, 44, 62), (96, 30, 32), (176, 172, 164), (52, 74, 108), (84, 76, 60),
     (190, 60, 44), (60, 92, 66), (120, 110, 116), (206, 188, 60), (30, 60, 120), (66, 50, 42),
 )  # fmt: skip
@@ -94,7 +94,7 @@ def facade(rng: np.random.Generator, tile: np.ndarray, size: int) -> np.ndarray:
             image,
             (0, top),
             (size, top + size // 14),
-            jitter(rng, PAINTS[int(rng.integers(len(PAINTS)))], 30),
+            jitter(rng, DYES[int(rng.integers(len(DYES)))], 30),
             -1,
         )
         bays = int(rng.integers(2, 5))
@@ -143,6 +143,13 @@ def gable(rng: np.random.Generator, tile: np.ndarray, front: np.ndarray) -> np.n
         x, y = (int(size * rng.uniform(0.1, 0.75)) for _ in range(2))
         glass = jitter(rng, (62, 70, 82), 26)
         cv2.rectangle(image, (x, y), (x + size // 9, y + size // 7), glass, -1)
+    return image
+
+
+def cutout(size_hw: tuple[int, int], colour: Colour) -> np.ndarray:
+    """Return an empty cut-out, uint8 "h w 4": a colour under a mask of zeros."""
+    image = np.zeros((*size_hw, 4), np.uint8)
+    image[..., :3] = colour
     return image
 
 
