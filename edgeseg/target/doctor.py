@@ -51,9 +51,7 @@ class Finding:
     cure: str = ""
 
 
-def examine(
-    root: Path = ROOT, *, folder: Path = Path(), zoo: Path = ZOO
-) -> tuple[Finding, ...]:
+def examine(root: Path = ROOT, *, folder: Path = Path(), zoo: Path = ZOO) -> tuple[Finding, ...]:
     """Look at everything a command may need.
 
     TensorRT is looked for but not loaded: without a CUDA driver its runtime ends the process.
