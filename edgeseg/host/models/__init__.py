@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from edgeseg.core.nearest import unknown
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError
+from edgeseg.host.models.blocks import Segmenter
 from edgeseg.host.models.deeplabv3plus import DeepLabV3Plus
 from edgeseg.host.models.segnet import SegNet, SegNetBasic
 
-MODELS: dict[str, type[nn.Module]] = {
+MODELS: dict[str, type[Segmenter]] = {
     "deeplabv3plus-mobilenetv2": DeepLabV3Plus,
     "segnet": SegNet,
     "segnet-basic": SegNetBasic,
@@ -18,7 +17,7 @@ MODELS: dict[str, type[nn.Module]] = {
 DEFAULT_OUTPUT_STRIDE = {"deeplabv3plus-mobilenetv2": 16, "segnet": 32, "segnet-basic": 16}
 
 
-def build_model(spec: ModelSpec) -> nn.Module:
+def build_model(spec: ModelSpec) -> Segmenter:
     """Build the network of a spec with fresh weights.
 
     Returns:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+class Segmenter(nn.Module):
+    """What every entry of MODELS is.
+
+    Attributes:
+        source: the paper, for `edgeseg models`.
+        classifier: the last layer, which gives one map per class and stays in float.
+    """
+
+    source: ClassVar[str]
+    classifier: nn.Conv2d
 
 
 class ConvBNReLU(nn.Sequential):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgeseg.errors import SpecError
-from edgeseg.host.models.blocks import ConvBNReLU, SeparableConv, initialize
+from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, SeparableConv, initialize
 from edgeseg.host.models.mobilenetv2 import MobileNetV2
 
 
@@ -42,7 +42,7 @@ class SeparableASPP(nn.Module):
         return self.dropout(self.project(torch.cat(branches, dim=1)))
 
 
-class DeepLabV3Plus(nn.Module):
+class DeepLabV3Plus(Segmenter):
     """DeepLabv3+ on MobileNetV2.
 
     Deviations from arXiv 1802.02611: `atrous_rates` defaults to 3, 6, 9 instead of 6, 12, 18,

@@ -8,13 +8,19 @@ import torch
 from torch import nn
 
 from edgeseg.errors import SpecError
-from edgeseg.host.models.blocks import ConvBNReLU, IndexedMaxPool2d, MaxUnpool2d, initialize
+from edgeseg.host.models.blocks import (
+    ConvBNReLU,
+    IndexedMaxPool2d,
+    MaxUnpool2d,
+    Segmenter,
+    initialize,
+)
 
 # Channels of VGG16's 13 convolutions by pooling group.
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-class SegNet(nn.Module):
+class SegNet(Segmenter):
     """VGG16 encoder whose pooling indices drive the decoder's un-pooling.
 
     Deviations: convolutions carry no bias, since BN follows; the input is normalised by mean and
@@ -64,7 +70,7 @@ class SegNet(nn.Module):
         return self.classifier(x)
 
 
-class SegNetBasic(nn.Module):
+class SegNetBasic(Segmenter):
     """Four encoders and four decoders of 64 channels with 7x7 kernels; decoders without ReLU.
 
     Deviations: no bias before BN; mean and standard deviation in place of local response
