@@ -66,6 +66,19 @@ class ActivationQuantizer(nn.Module):
         return f"amax={float(self.scale) * INT8_MAX:.4g}"
 
 
+class ResidualObserver(ActivationQuantizer):
+    """Knows the range of a convolution's result that a residual add consumes; changes nothing.
+
+    TensorRT wants no Q/DQ there, a CPU runtime needs one. The export writes the scale beside the
+    graph, and a backend that needs the pair inserts it.
+    """
+
+    def __init__(self) -> None:
+        """Start without effect; only the exporter switches `quantizing` on, to find the tensor."""
+        super().__init__()
+        self.quantizing = False
+
+
 class QuantConv2d(nn.Conv2d):
     """A Conv2d whose weight is fake-quantised per output channel; made by quantized_layer.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,19 +13,22 @@ import torch
 from onnx import numpy_helper
 
 from edgeseg.host.fakequant import INT8_MAX, INT8_MIN
+from edgeseg.host.placement import RESIDUALS
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 # Children of the deployed wrapper that hold the network; readers know layers without them.
 WRAPPER_PREFIXES = ("model.body.", "model.")
 
 
-def tidy(model: onnx.ModelProto) -> None:
-    """Run every pass, in place."""
+def tidy(model: onnx.ModelProto) -> dict[str, float]:
+    """Run every pass, in place; return the scales of lift_residuals."""
     pool_globally(model)
     store_int8_weights(model)
     name_nodes(model)
+    scales = {**lift_residuals(model), **resize_scales(model)}
     share_constants(model)
     strip(model)
+    return scales
 
 
 def store_int8_weights(model: onnx.ModelProto) -> int:
@@ -101,6 +105,49 @@ def name_nodes(model: onnx.ModelProto) -> None:
     del graph.value_info[:]
 
 
+def lift_residuals(model: onnx.ModelProto) -> dict[str, float]:
+    """Take out the Q/DQ pairs of ResidualObservers; return tensor name -> scale in their place."""
+    graph = model.graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    scales: dict[str, float] = {}
+    source: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = source.get(name, name)
+        if not node.name.startswith(f"{RESIDUALS}."):
+            kept.append(node)
+            continue
+        source[node.output[0]] = node.input[0]
+        if node.op_type == "QuantizeLinear":
+            scales[node.input[0]] = float(constants[node.input[1]])
+    del graph.node[:]
+    graph.node.extend(kept)
+    _drop_unused_initializers(graph)
+    return scales
+
+
+def resize_scales(model: onnx.ModelProto) -> dict[str, float]:
+    """Return the scale after each resize as a scale for the float tensor before it.
+
+    Interpolation stays within its input's range, and the grid after it is the only one that any
+    later layer sees.
+    """
+    graph = model.graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    resized = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Resize" and made_by.get(node.input[0]) in ("Conv", "Relu")
+    }
+    return {
+        resized[node.input[0]]: float(constants[node.input[1]])
+        for node in graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0] in resized
+    }
+
+
 def share_constants(model: onnx.ModelProto) -> None:
     """Keep one of each set of equal initialisers."""
     graph = model.graph
@@ -139,6 +186,11 @@ def set_metadata(model: onnx.ModelProto, entries: dict[str, str]) -> None:
     for key, value in entries.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
+
+
+def residual_entry(scales: dict[str, float]) -> dict[str, str]:
+    """Return the metadata entry that CPU backends read, none if there are no scales."""
+    return {"edgeseg.residual_scales": json.dumps(scales)} if scales else {}
 
 
 def _levels(weight: torch.Tensor, scale: torch.Tensor, axis: int) -> np.ndarray:

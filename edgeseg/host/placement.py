@@ -27,11 +27,13 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeseg.errors import UsageError
-from edgeseg.host.fakequant import ActivationQuantizer, quantized_layer
+from edgeseg.host.fakequant import ActivationQuantizer, ResidualObserver, quantized_layer
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
 
 # Child module that holds the activation quantisers, and so the prefix of their saved scales.
 QUANTIZERS = "activation"
+# The same for the ranges of the convolutions that adds read unwrapped.
+RESIDUALS = "residual"
 
 MODULE_KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("conv", (nn.Conv2d, nn.ConvTranspose2d)),
@@ -158,7 +160,14 @@ def apply_plan(graph_module: fx.GraphModule, decided: Plan) -> None:
     graph_module.add_module(
         QUANTIZERS, nn.ModuleDict({group: ActivationQuantizer() for group in decided.groups})
     )
+    bare = [name for _, _, unwrapped in decided.adds for name in unwrapped]
+    graph_module.add_module(RESIDUALS, nn.ModuleDict({name: ResidualObserver() for name in bare}))
     nodes = {node.name: node for node in graph_module.graph.nodes}
+    for name in bare:
+        (add,) = nodes[name].users
+        with graph_module.graph.inserting_after(nodes[name]):
+            observed = graph_module.graph.call_module(f"{RESIDUALS}.{name}", (nodes[name],))
+        add.replace_input_with(nodes[name], observed)
     for point in decided.points:
         node = nodes[point.node]
         readers = [user for user in node.users if _kind_of(user, {}) not in ("shape", "output")]

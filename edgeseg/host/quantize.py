@@ -12,7 +12,12 @@ from torch import fx, nn
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
-from edgeseg.host.fakequant import ActivationQuantizer, QuantConv2d, QuantConvTranspose2d
+from edgeseg.host.fakequant import (
+    ActivationQuantizer,
+    QuantConv2d,
+    QuantConvTranspose2d,
+    ResidualObserver,
+)
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.observer import OBSERVERS, EmaObserver
 from edgeseg.host.placement import QUANTIZERS, Plan, apply_plan, plan, trace
@@ -152,7 +157,9 @@ def set_observing(module: nn.Module, observing: bool) -> None:
 def set_quantizing(module: nn.Module, quantizing: bool) -> None:
     """Switch the effect of all fake-quantisers, of activations and weights, on or off."""
     for layer in module.modules():
-        if isinstance(layer, (ActivationQuantizer, QuantConv2d, QuantConvTranspose2d)):
+        if not isinstance(layer, ResidualObserver) and isinstance(
+            layer, (ActivationQuantizer, QuantConv2d, QuantConvTranspose2d)
+        ):
             layer.quantizing = quantizing
 
 

@@ -1,5 +1,6 @@
 """The exported graph against torch, and the audit of its Q/DQ nodes."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +17,7 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.host.export import deployed, export_onnx
 from edgeseg.host.models import MODELS
 from edgeseg.host.simplify import run_unoptimized
+from edgeseg.target.backends.uint8_activations import rewrite_activations
 
 pytestmark = pytest.mark.timeout(120)
 SIZE = (64, 96)
@@ -56,13 +58,16 @@ DEEPLAB = "deeplabv3plus-mobilenetv2"
     [
         (DEEPLAB, SIZE, "fp32"),
         (DEEPLAB, SIZE, "int8"),
-        (DEEPLAB, SIZE, "fp16"),
+        pytest.param(DEEPLAB, SIZE, "fp16", marks=pytest.mark.slow),
         ("segnet-basic", SIZE, "fp32"),
         ("segnet-basic", SIZE, "int8"),
         ("segnet-basic", SIZE, "fp16"),
-        ("segnet-basic", ODD, "fp32"),
+        pytest.param("segnet-basic", ODD, "fp32", marks=pytest.mark.slow),
         ("segnet-basic", ODD, "int8"),
-        ("segnet", ODD, "fp32"),
+        pytest.param("segnet", ODD, "fp32", marks=pytest.mark.slow),
+        pytest.param("segnet", (360, 480), "fp32", marks=pytest.mark.slow),
+        pytest.param("segnet-basic", (360, 480), "fp32", marks=pytest.mark.slow),
+        pytest.param("segnet-basic", (360, 480), "int8", marks=pytest.mark.slow),
         ("segnet", ODD, "int8"),
     ],
 )
@@ -75,8 +80,8 @@ def test_labels_are_torchs(arch: str, size_hw: tuple[int, int], precision: str) 
     assert (labels == expected).mean() >= LEAST[precision]
 
 
-@pytest.mark.parametrize("arch", ["segnet", "segnet-basic"])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("arch", ["segnet-basic", pytest.param("segnet", marks=pytest.mark.slow)])
 def test_no_index_operator_is_left(arch: str, precision: str) -> None:
     for node in exported(arch, ODD, precision).graph.node:
         assert node.op_type not in {"MaxUnpool", "ScatterND", "ScatterElements", "Pad", "TopK"}
@@ -195,3 +200,22 @@ def test_raw_logits_agree_with_the_labels() -> None:
         _, expected = deployed(spec, quantised, "int8", raw_logits=True)(rgb)
     noise = np.square(logits - expected.numpy()).mean()
     assert np.square(expected.numpy()).mean() / max(noise, 1e-20) > 1e3
+
+
+def test_scales_for_cpu_runtimes_name_float_tensors_and_form_integer_adds() -> None:
+    model = exported(DEEPLAB, SIZE, "int8")
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    scales = json.loads(entries["edgeseg.residual_scales"])
+    kinds = [getattr(producer(model, name), "op_type", "") for name in scales]
+    assert kinds.count("Conv") == 10
+    assert kinds.count("Relu") == 2
+    assert all(scale > 0 for scale in scales.values())
+    rewritten = onnx.ModelProto()
+    rewritten.CopyFrom(model)
+    rewrite_activations(rewritten)
+    for add in (n for n in rewritten.graph.node if n.op_type == "Add"):
+        if "normalize" not in add.name:
+            assert all(grid_source(rewritten, name) for name in add.input), add.name
+    rgb, _ = frames(SIZE, 1, seed=9)
+    (labels,) = run_unoptimized(rewritten, rgb.numpy())
+    assert (labels == torch_labels(DEEPLAB, SIZE, "int8")).mean() > 0.95

@@ -5,8 +5,11 @@ from onnx import helper, numpy_helper
 
 from edgeseg.host.fakequant import quantize_weight, weight_scale
 from edgeseg.host.onnxgraph import (
+    lift_residuals,
     name_nodes,
     pool_globally,
+    residual_entry,
+    resize_scales,
     set_metadata,
     share_constants,
     store_int8_weights,
@@ -124,3 +127,40 @@ def test_metadata_is_replaced() -> None:
     set_metadata(model, {"a": "1"})
     set_metadata(model, {"b": "2"})
     assert {entry.key: entry.value for entry in model.metadata_props} == {"b": "2"}
+
+
+def test_residual_pairs_leave_the_graph_and_their_scales_are_kept() -> None:
+    pair = [
+        helper.make_node(kind, [source, "s", "z"], [target], name=f"residual.body/{kind}")
+        for kind, source, target in (("QuantizeLinear", "c", "q"), ("DequantizeLinear", "q", "d"))
+    ]
+    model = graph(
+        [
+            helper.make_node("Conv", ["x", "w"], ["c"], name="body/Conv"),
+            *pair,
+            helper.make_node("Add", ["x", "d"], ["y"], name="Add"),
+        ],
+        {"w": np.zeros((3, 3, 1, 1), np.float32), "s": np.float32(0.5), "z": np.int8(0)},
+    )
+    assert lift_residuals(model) == {"c": 0.5}
+    assert [node.op_type for node in model.graph.node] == ["Conv", "Add"]
+    assert list(model.graph.node[1].input) == ["x", "c"]
+    assert set(constants(model)) == {"w"}
+
+
+def test_a_quantised_resize_offers_its_scale_for_the_tensor_before_it() -> None:
+    model = graph(
+        [
+            helper.make_node("Relu", ["x"], ["r"]),
+            helper.make_node("Resize", ["r", "", "f"], ["u"]),
+            helper.make_node("QuantizeLinear", ["u", "s", "z"], ["y"]),
+            helper.make_node("Resize", ["r", "", "f"], ["logits"]),
+        ],
+        {"f": np.ones(4, np.float32), "s": np.float32(0.25), "z": np.int8(0)},
+    )
+    assert resize_scales(model) == {"r": 0.25}
+
+
+def test_the_metadata_entry_is_json_and_absent_without_scales() -> None:
+    assert residual_entry({}) == {}
+    assert residual_entry({"c": 0.5}) == {"edgeseg.residual_scales": '{"c": 0.5}'}

@@ -135,3 +135,18 @@ def test_switched_off_the_network_is_the_folded_float_one(net: nn.Module) -> Non
     set_quantizing(quantized, False)
     x = batches(1)[0]
     torch.testing.assert_close(quantized(x), net(x), atol=1e-5, rtol=1e-5)
+
+
+def test_the_added_convolutions_range_is_known_but_changes_nothing(net: nn.Module) -> None:
+    quantized, _ = quantize(net, QuantizeOptions("max"), batches())
+    observer = quantized.get_submodule("residual.body_0")
+    folded_bias = quantized.get_submodule("body.0").bias
+    assert folded_bias is not None
+    assert float(observer.scale) != 1.0
+    assert "residual.body_0.scale" in quantized.state_dict()
+    x = batches(1)[0]
+    before = quantized(x)
+    observer.set_amax(1e-3)
+    assert torch.equal(quantized(x), before)
+    observer.quantizing = True
+    assert not torch.equal(quantized(x), before)
