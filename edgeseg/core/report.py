@@ -15,8 +15,9 @@ from edgeseg.errors import UsageError
 FORMAT = 1
 STAGES = ("capture", "preprocess", "infer", "sink", "wait", "end_to_end")
 NS_PER_MS = 1e6
-# A day at 30 FPS is 2.6 million frames; percentiles are taken over the newest of this many.
-WINDOW = 65_536
+# A day at 30 FPS is 2.6 million frames; percentiles are taken over the newest of this many, nine
+# minutes' worth, so that a long run's memory stays where it is.
+WINDOW = 16_384
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,6 +53,15 @@ def test_a_video_that_gets_no_frame_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_video_that_vanished_is_said_so(tmp_path):
+    sink = open_sink(str(tmp_path / "o.avi"), spec())
+    sink.write(prediction())
+    next(tmp_path.iterdir()).unlink()
+    with pytest.raises(SinkError, match="was not written"):
+        sink.close()
+    sink.close()
+
+
 def test_a_video_refuses_a_change_of_size(tmp_path):
     with open_sink(str(tmp_path / "o.avi"), spec()) as sink:
         sink.write(prediction())

@@ -70,13 +70,19 @@ class VideoSink(Sink):
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file and give it its name.
+
+        Raises:
+            SinkError: the file is gone or cannot be renamed.
+        """
         if self._writer is None:
             return
         self._writer.release()
         self._writer = None
-        if self._partial.is_file():
+        try:
             self._partial.replace(self._path)
+        except OSError as error:
+            raise SinkError(f"{self._path} was not written ({error.strerror})") from error
 
 
 class MaskSink(Sink):

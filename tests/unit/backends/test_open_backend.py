@@ -43,3 +43,12 @@ def test_a_package_that_cannot_be_imported_is_said_so(bundle, monkeypatch):
 def test_every_backend_says_which_packages_it_needs():
     assert set(backends.PACKAGES) == set(BACKENDS)
     assert missing_package("onnxruntime") in (None, "onnxruntime", "onnx")
+
+
+def test_parity_mode_runs_the_files_own_arithmetic(tmp_path):
+    pytest.importorskip("onnxruntime")
+    int8 = tiny_bundle(tmp_path / "int8", precision="int8")
+    with open_backend("onnxruntime", int8, optimize=False) as backend:
+        assert backend.io.precision == "f32"
+        golden = int8.golden()
+        assert (backend.infer(golden.frame) == golden.labels).all()
