@@ -45,6 +45,21 @@ def make_bundle(tmp_path: Path) -> Callable[[str, tuple[int, int]], Bundle]:
     return lambda name, size_hw: make_colour_bundle(tmp_path / name, size_hw)
 
 
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float SegNet-Basic of 8 channels at 64x96, trained for a moment."""
+    from trained_nets import spec_of, trained
+
+    from edgeseg.core.recipe import StepDone
+    from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
+
+    spec = spec_of("segnet-basic", (64, 96))
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    weights = trained(spec).state_dict()
+    save_checkpoint(path, Checkpoint(spec, (StepDone("train"),), weights))
+    return path
+
+
 def make_colour_bundle(path: Path, size_hw: tuple[int, int]) -> Bundle:
     """Write the bundle of the colour_bundle fixture at any size."""
     onnx = pytest.importorskip("onnx", reason="onnx is not installed")

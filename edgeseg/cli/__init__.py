@@ -98,10 +98,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone; Python would complain again while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except OSError as error:
+        _drop_output()
         return _fail(_os_message(error), 1)
 
 
@@ -113,6 +113,14 @@ def main() -> None:
 def _fail(message: str, code: int) -> int:
     print(f"edgeseg: error: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere: Python would try again, and complain, on its way out."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _os_message(error: OSError) -> str:
