@@ -76,9 +76,9 @@ def test_frames_do_not_share_memory(uri_of, scheme):
 @pytest.mark.parametrize("pace", [None, 5.0])
 def test_closing_early_is_quick_and_leaves_no_thread(uri_of, scheme, pace):
     threads = threading.active_count()
-    start = time.perf_counter()
     source = open_source(uri_of(scheme), spec(), pace_fps=pace)
     source.read(1.0)
+    start = time.perf_counter()
     source.close()
     source.close()
     assert time.perf_counter() - start < 1.0
