@@ -29,10 +29,7 @@ def data(tmp_path: Path) -> Path:
     for name in ("a", "b"):
         cv2.imwrite(str(root / "images" / f"{name}.png"), np.zeros((64, 96, 3), np.uint8))
         cv2.imwrite(str(root / "masks" / f"{name}.png"), MASK)
-    names = (
-        "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist"
-    ).split()
-    (root / "classes.txt").write_text("\n".join(names) + "\n")
+    (root / "classes.txt").write_text("\n".join(CAMVID_CLASSES) + "\n")
     return root
 
 
