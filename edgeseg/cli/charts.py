@@ -147,9 +147,9 @@ def _ticks(low: float, high: float) -> list[float]:
     """Return about five round values that enclose low..high."""
     if high <= low:
         high = low + 1.0
-    raw = (high - low) / 4
+    raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw)
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
     first, last = math.floor(low / step), math.ceil(high / step)
     return [round(step * index, 10) for index in range(first, last + 1)]
 

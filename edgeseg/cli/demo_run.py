@@ -51,7 +51,7 @@ class DemoPlan:
     seed: int
     size_hw: tuple[int, int] = (180, 240)
     crop_hw: tuple[int, int] = (144, 192)
-    qat_epochs: int = 1
+    qat_epochs: int = 2
 
     @property
     def spec(self) -> ModelSpec:

@@ -20,7 +20,7 @@ def test_ticks_are_even_and_enclose_the_data(low, high):
     assert ticks[-1] >= high
     gaps = {round(b - a, 9) for a, b in itertools.pairwise(ticks)}
     assert len(gaps) == 1
-    assert 2 <= len(ticks) <= 7
+    assert 2 <= len(ticks) <= 8
 
 
 def test_lines_keep_the_order_of_their_values():
