@@ -125,13 +125,14 @@ def _checkpoint(given: str | None, precision: str) -> tuple[Path | None, str]:
     name = given or names[0]
     if name not in names:
         raise UsageError(unknown("checkpoint or zoo model", name, names))
-    path = zoo_checkpoint(name)
-    if path is None and read_bundle(ZOO / name).precision != precision:
+    shipped = zoo_checkpoint(name)
+    held = read_bundle(ZOO / name).precision
+    if shipped is None and held != precision:
         raise UsageError(
-            f"the zoo ships {name} as {read_bundle(ZOO / name).precision} only; for {precision} "
-            "give the .safetensors file that edgeseg train or edgeseg qat wrote"
+            f"the zoo ships {name} as {held} only; for {precision} give the .safetensors file "
+            "that edgeseg train or edgeseg qat wrote"
         )
-    return path, name
+    return shipped, name
 
 
 def _copy_of_zoo(name: str, folder: Path) -> Bundle:

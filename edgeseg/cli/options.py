@@ -31,7 +31,7 @@ EXTRAS = {
 }
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
     """HEIGHTxWIDTH, such as 360x480."""
 
     name = "HxW"

@@ -42,7 +42,7 @@ def run_folder(verb: str, name: str, out: Path | None, *, used_by: str, again: b
 def write_record(folder: Path, scores: Mapping[str, Any]) -> None:
     """Write scores.json and env.json."""
     atomic_write_text(folder / "scores.json", json.dumps(dict(scores), indent=1) + "\n")
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
