@@ -17,27 +17,23 @@ import onnx
 import torch
 from torch import nn
 
-from edgeseg.core.bundle import PRECISIONS, Bundle, Golden, write_bundle
+from edgeseg.core.bundle import PRECISIONS, Bundle, write_bundle
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
-from edgeseg.core.synthetic import SyntheticDrive
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host import onnxgraph
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.fakequant import ResidualObserver, freeze_weight_scales
 from edgeseg.host.fold import fold_batch_norms
+from edgeseg.host.golden import check_graph, golden_frame, golden_pair
 from edgeseg.host.pipeline import LabelNet, Normalize
 from edgeseg.host.placement import trace
 from edgeseg.host.quantize import QuantizeOptions, is_quantized, quantize, set_quantizing
-from edgeseg.host.simplify import run_unoptimized, simplify
+from edgeseg.host.simplify import simplify
 from edgeseg.host.unpool import lower_unpooling
 
 # TensorRT 8.6 reads opsets to 17 in full and most of 18; 18 is also the exporter's native one.
 OPSET = 18
-GOLDEN_SEED = 20
-# Share of the golden frame's labels the exported graph must give as torch does. FP32 differs where
-# two logits are equal to rounding; FP16 and INT8 also where a value rounds to the other grid level.
-GOLDEN_AGREEMENT = {"fp32": 0.999, "fp16": 0.98, "int8": 0.95}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +141,7 @@ def export_onnx(
         for layer in net.modules():
             if isinstance(layer, ResidualObserver):
                 layer.quantizing = True
-    frame = _golden_frame(spec)
+    frame = golden_frame(spec)
     model = _exported(net, frame, ["labels", "logits"] if raw_logits else ["labels"])
     if simplified:
         model = simplify(model, frame)
@@ -212,8 +208,9 @@ def bundle_from_checkpoint(
     data = export_onnx(
         spec, module, precision, raw_logits=options.raw_logits, simplified=options.simplify
     )
-    golden = _golden(spec, deployed(spec, module, precision))
-    _verify(data, golden, precision)
+    net = deployed(spec, module, precision)
+    golden = golden_pair(spec, net)
+    check_graph(data, golden, net, precision)
     return write_bundle(
         out_dir,
         data,
@@ -271,30 +268,3 @@ def _normalized(spec: ModelSpec, frames: Iterable[np.ndarray]) -> Iterator[torch
                 f"{(*spec.size_hw, 3)}; resize it as the model's frames are"
             )
         yield normalize(torch.from_numpy(np.ascontiguousarray(frame))[None])
-
-
-def _golden_frame(spec: ModelSpec) -> np.ndarray:
-    rgb, _ = SyntheticDrive(spec.size_hw, seed=GOLDEN_SEED, n=1).frame(0)
-    return np.ascontiguousarray(rgb[None])
-
-
-def _golden(spec: ModelSpec, net: LabelNet) -> Golden:
-    frame = _golden_frame(spec)
-    with torch.no_grad():
-        labels = net(torch.from_numpy(frame))
-    return Golden(frame, np.ascontiguousarray(labels.numpy()))
-
-
-def _verify(data: bytes, golden: Golden, precision: str) -> None:
-    """Run the file where onnxruntime is installed; the exporter is not taken at its word."""
-    try:
-        labels = run_unoptimized(onnx.load_from_string(data), golden.frame)[0]
-    except UsageError:
-        return
-    agreement = float((labels == golden.labels).mean())
-    if agreement < GOLDEN_AGREEMENT[precision]:
-        raise ExportError(
-            f"the exported graph gives torch's label on {agreement:.2%} of the golden frame, "
-            f"expected {GOLDEN_AGREEMENT[precision]:.1%}; the network may be untrained, or its "
-            "ranges badly calibrated"
-        )

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 from trained_nets import frames, spec_of, trained
 
 from edgeseg.core.bundle import read_bundle
@@ -96,7 +97,9 @@ def test_precision_and_network_must_fit(checkpoint: Checkpoint) -> None:
 def test_a_graph_that_gives_other_labels_is_refused(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = export_onnx(checkpoint.spec, trained(checkpoint.spec, steps=1), "fp32")
+    stranger = trained(checkpoint.spec, steps=3)
+    nn.init.zeros_(stranger.classifier.weight)
+    other = export_onnx(checkpoint.spec, stranger, "fp32")
     monkeypatch.setattr(export, "export_onnx", lambda *_, **__: other)
     with pytest.raises(ExportError, match="of the golden frame"):
         bundle_from_checkpoint(checkpoint, "fp32", tmp_path / "net")
