@@ -10,7 +10,13 @@ import click
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import progress_bar, say
 from edgeseg.cli.run_folder import run_folder
-from edgeseg.cli.training import BarListener, finish, training_options
+from edgeseg.cli.training import (
+    BarListener,
+    finish,
+    mix_options,
+    mixed_in,
+    training_options,
+)
 
 
 @click.command(
@@ -19,14 +25,7 @@ from edgeseg.cli.training import BarListener, finish, training_options
 )
 @click.argument("checkpoint", type=PATH)
 @data_option(required=True)
-@click.option("--mix", metavar="DATA", help="Further data mixed into every epoch.")
-@click.option(
-    "--mix-share",
-    type=click.FloatRange(min=0, min_open=True),
-    default=0.25,
-    show_default=True,
-    help="Images of --mix as a share of --data's.",
-)
+@mix_options
 @click.option(
     "--observer",
     default="mse",
@@ -92,9 +91,7 @@ def command(
     spec = loaded.spec
     training = open_dataset(data, "train", size_hw=spec.size_hw, seed=seed)
     validation = open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit)
-    extra = (
-        [(open_dataset(mix, "train", size_hw=spec.size_hw, seed=seed), mix_share)] if mix else []
-    )
+    extra = mixed_in(mix, mix_share, spec.size_hw, seed)
     options = TrainOptions(
         epochs=epochs,
         batch=batch,

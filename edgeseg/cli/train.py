@@ -13,6 +13,8 @@ from edgeseg.cli.run_folder import run_folder
 from edgeseg.cli.training import (
     BarListener,
     finish,
+    mix_options,
+    mixed_in,
     parse_settings,
     starting_point,
     training_options,
@@ -25,14 +27,7 @@ from edgeseg.cli.training import (
 )
 @click.argument("arch")
 @data_option(required=True)
-@click.option("--mix", metavar="DATA", help="Further data mixed into every epoch.")
-@click.option(
-    "--mix-share",
-    type=click.FloatRange(min=0, min_open=True),
-    default=0.25,
-    show_default=True,
-    help="Images of --mix as a share of --data's.",
-)
+@mix_options
 @click.option(
     "--hold-out",
     metavar="DRIVE",
@@ -131,7 +126,7 @@ def command(
         training, validation = split_off(training, hold_out)
     else:
         validation = open_dataset(data, "val", size_hw=size, seed=seed, limit=val_limit)
-    extra = [(open_dataset(mix, "train", size_hw=size, seed=seed), mix_share)] if mix else []
+    extra = mixed_in(mix, mix_share, size, seed)
     if init:
         start = starting_point(init, arch, training)
         spec, before = start.spec, start.steps

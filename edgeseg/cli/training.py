@@ -55,6 +55,29 @@ def training_options(
     return decorate
 
 
+def mix_options(function: Function) -> Function:
+    """Add --mix and --mix-share."""
+    share = click.option(
+        "--mix-share",
+        type=click.FloatRange(min=0, min_open=True),
+        default=0.25,
+        show_default=True,
+        help="Images of --mix as a share of --data's.",
+    )
+    return click.option("--mix", metavar="DATA", help="Further data mixed into every epoch.")(
+        share(function)
+    )
+
+
+def mixed_in(
+    mix: str | None, share: float, size_hw: tuple[int, int], seed: int
+) -> list[tuple[Dataset, float]]:
+    """Open what --mix and --mix-share name, as train() wants it."""
+    from edgeseg.core.dataset import open_dataset
+
+    return [(open_dataset(mix, "train", size_hw=size_hw, seed=seed), share)] if mix else []
+
+
 def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
     """Parse KEY=VALUE texts; a value is JSON, or a string where it is no JSON.
 

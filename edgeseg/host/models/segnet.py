@@ -20,7 +20,36 @@ from edgeseg.host.models.blocks import (
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-class SegNet(Segmenter):
+class IndexUnpooling(Segmenter):
+    """Encoders, each followed by pooling, and as many decoders fed by un-pooling with its indices.
+
+    Attributes:
+        encoder: from the image down; each keeps the size.
+        decoder: from the deepest map up; the last gives the classifier's input.
+    """
+
+    encoder: nn.ModuleList
+    decoder: nn.ModuleList
+
+    def __init__(self) -> None:
+        """Add the pooling pair, which has no parameters and serves every level."""
+        super().__init__()
+        self.pool = IndexedMaxPool2d()
+        self.unpool = MaxUnpool2d()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map a normalised N,3,H,W image to logits N,K,H,W."""
+        pooled = []
+        for encode in self.encoder:
+            before = encode(x)
+            x, indices = self.pool(before)
+            pooled.append((indices, before))
+        for decode, (indices, before) in zip(self.decoder, reversed(pooled), strict=True):
+            x = decode(self.unpool(x, indices, before))
+        return self.classifier(x)
+
+
+class SegNet(IndexUnpooling):
     """VGG16 encoder whose pooling indices drive the decoder's un-pooling.
 
     Deviations: convolutions carry no bias, since BN follows; the input is normalised by mean and
@@ -46,8 +75,6 @@ class SegNet(Segmenter):
         for group in groups:
             self.encoder.append(_stack(channels, group))
             channels = group[-1]
-        self.pool = IndexedMaxPool2d()
-        self.unpool = MaxUnpool2d()
         # The decoder mirrors the encoder: group i ends in the channels that group i-1 pooled.
         self.decoder = nn.ModuleList()
         for level in range(len(groups) - 1, 0, -1):
@@ -58,19 +85,8 @@ class SegNet(Segmenter):
         self.classifier = nn.Conv2d(groups[0][0], n_classes, 3, padding=1)
         initialize(self)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,H,W."""
-        pooled = []
-        for encode in self.encoder:
-            before = encode(x)
-            x, indices = self.pool(before)
-            pooled.append((indices, before))
-        for decode, (indices, before) in zip(self.decoder, reversed(pooled), strict=True):
-            x = decode(self.unpool(x, indices, before))
-        return self.classifier(x)
 
-
-class SegNetBasic(Segmenter):
+class SegNetBasic(IndexUnpooling):
     """Four encoders and four decoders of 64 channels with 7x7 kernels; decoders without ReLU.
 
     Deviations: no bias before BN; mean and standard deviation in place of local response
@@ -97,24 +113,11 @@ class SegNetBasic(Segmenter):
         self.encoder = nn.ModuleList(
             ConvBNReLU(3 if level == 0 else channels, channels, kernel) for level in range(4)
         )
-        self.pool = IndexedMaxPool2d()
-        self.unpool = MaxUnpool2d()
         self.decoder = nn.ModuleList(
             ConvBNReLU(channels, channels, kernel, relu=False) for _ in range(4)
         )
         self.classifier = nn.Conv2d(channels, n_classes, 1)
         initialize(self)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,H,W."""
-        pooled = []
-        for encode in self.encoder:
-            before = encode(x)
-            x, indices = self.pool(before)
-            pooled.append((indices, before))
-        for decode, (indices, before) in zip(self.decoder, reversed(pooled), strict=True):
-            x = decode(self.unpool(x, indices, before))
-        return self.classifier(x)
 
 
 def _stack(in_channels: int, widths: Sequence[int]) -> nn.Sequential:
