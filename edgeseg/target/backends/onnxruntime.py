@@ -24,8 +24,9 @@ RAN = {"int8": "int8+f32", "fp16": "f32", "fp32": "f32"}
 class OnnxRuntimeBackend(Backend):
     """A bundle in an ONNX Runtime session.
 
-    INT8 bundles get uint8 activations while they are loaded (uint8_activations.py): the file's
-    int8 activations suit TensorRT, but ONNX Runtime has no fast CPU kernels for them.
+    INT8 bundles are rewritten while they are loaded, for the sake of its CPU kernels: uint8
+    activations (uint8_activations.py) and four input channels (four_channels.py). The file itself
+    stays as TensorRT wants it.
     """
 
     def __init__(
@@ -91,10 +92,12 @@ def _graph(bundle: Bundle, *, rewrite: bool) -> str | bytes:
     # Imported here: an FP32 bundle does not pay for the onnx package's memory.
     import onnx
 
+    from edgeseg.target.backends.four_channels import widen_rgb
     from edgeseg.target.backends.uint8_activations import rewrite_activations
 
     model = onnx.load(bundle.onnx_path)
     rewrite_activations(model)
+    widen_rgb(model)
     return bytes(model.SerializeToString())
 
 
