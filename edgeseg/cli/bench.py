@@ -94,7 +94,7 @@ def _entries(
 ) -> list[Entry]:
     from edgeseg.target.bench import Entry
 
-    names = [f"{bundle.name} {bundle.precision}" for bundle in bundles]
+    names = [b.name if b.precision in b.name else f"{b.name} {b.precision}" for b in bundles]
     if len(set(names)) < len(names):
         names = [str(bundle.path) for bundle in bundles]
     entries = []

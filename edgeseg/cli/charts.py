@@ -13,6 +13,8 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 44
 BAR = 22
 GAP = 12
 LABEL = 190
+# About the width of a letter and the height of a line in the page's 12 px type.
+LETTER, LINE = 6.6, 14.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,15 +67,14 @@ def scatter_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:
     front = sorted((p.x, p.y) for p in points if p.best)
     path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in front)
     parts.append(f'<polyline class="front" points="{path}"/>')
+    taken = [(frame.x(p.x) - 6, frame.x(p.x) + 6, frame.y(p.y) + 4) for p in points]
     for point in points:
         x, y = frame.x(point.x), frame.y(point.y)
         style = f"s{groups.index(point.group)} {'dot' if point.best else 'ring'}"
         parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
-        inside = x < WIDTH * 0.6
-        anchor, shift = ("start", 9) if inside else ("end", -9)
+        left, baseline = _room_for(point.name, x, y, taken)
         parts.append(
-            f'<text class="name" x="{x + shift:.1f}" y="{y - 8:.1f}" text-anchor="{anchor}">'
-            f"{escape(point.name)}</text>"
+            f'<text class="name" x="{left:.1f}" y="{baseline:.1f}">{escape(point.name)}</text>'
         )
     return _svg(HEIGHT, parts)
 
@@ -99,6 +100,34 @@ def bar_chart(bars: Sequence[tuple[str, float, str]], unit: str) -> str:
             f"{value:.1f} {escape(unit)}</text>",
         ]
     return _svg(len(bars) * (BAR + GAP), parts)
+
+
+def _room_for(
+    name: str, x: float, y: float, taken: list[tuple[float, float, float]]
+) -> tuple[float, float]:
+    """Return the nearest place beside a point where its name covers no earlier one, and keep it."""
+    width = LETTER * len(name)
+    places = [
+        (left, y + 4 + shift)
+        for shift in (0, -LINE, LINE, -2 * LINE, 2 * LINE, -3 * LINE, 3 * LINE)
+        for left in (x + 10, x - 10 - width)
+    ]
+    inside = [
+        (left, base)
+        for left, base in places
+        if left > LEFT and left + width < WIDTH and TOP < base < HEIGHT - BOTTOM
+    ]
+    free = [
+        (left, base)
+        for left, base in inside
+        if all(
+            left > right or left + width < start or abs(base - other) >= LINE
+            for start, right, other in taken
+        )
+    ]
+    left, base = (free or inside or places)[0]
+    taken.append((left, left + width, base))
+    return left, base
 
 
 class _Frame:

@@ -52,5 +52,17 @@ def test_a_scatter_joins_only_the_front():
     assert len(re.findall(r'class="s\d ring"', svg)) == 1
 
 
+def test_names_of_neighbours_do_not_cover_each_other():
+    points = [Point(10 + i / 100, 0.5, f"a name like any other {i}", "a", True) for i in range(5)]
+    points.append(Point(11, 0.6, "far", "a", True))
+    texts = [e for e in elements(scatter_chart(points, "", ""), "text") if e.get("class") == "name"]
+    places = [(float(text.get("x")), float(text.get("y"))) for text in texts]
+    near = [
+        (a, b) for a, b in itertools.combinations(places, 2)
+        if abs(a[0] - b[0]) < 100 and abs(a[1] - b[1]) < 13
+    ]  # fmt: skip
+    assert not near
+
+
 def test_nothing_gives_nothing():
     assert line_chart([], "x", "y") == scatter_chart([], "x", "y") == bar_chart([], "ms") == ""
