@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--observer",
-    default="mse",
+    default="entropy",
     show_default=True,
     help="How --calibrate chooses ranges: max, percentile, entropy or mse.",
 )

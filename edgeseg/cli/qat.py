@@ -28,7 +28,7 @@ from edgeseg.cli.training import (
 @mix_options
 @click.option(
     "--observer",
-    default="mse",
+    default="entropy",
     show_default=True,
     help="How ranges are first chosen: max, percentile, entropy or mse.",
 )

@@ -35,7 +35,7 @@ class QuantizeOptions:
         keep_float: convolutions that stay in float.
     """
 
-    observer: str = "mse"
+    observer: str = "entropy"
     percentile: float = 99.99
     keep_float: tuple[str, ...] = ()
 
