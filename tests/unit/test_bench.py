@@ -39,9 +39,9 @@ def entries(tmp_path, monkeypatch):
     """Three rows with known speed and accuracy, opened through the real registry's function."""
     bundle = tiny_bundle(tmp_path / "b")
     made = {
-        "slow": lambda: ArgmaxBackend(sleep_s=0.008),
-        "fast": lambda: ArgmaxBackend(sleep_s=0.002),
-        "wrong": lambda: Wrong(sleep_s=0.005),
+        "slow": lambda: ArgmaxBackend(sleep_s=0.04),
+        "fast": lambda: ArgmaxBackend(sleep_s=0.01),
+        "wrong": lambda: Wrong(sleep_s=0.025),
     }
     monkeypatch.setattr(bench_module, "open_backend", lambda name, bundle: made[name]())
     return [Entry(f"row {name}", bundle, name) for name in made]
@@ -57,13 +57,13 @@ def test_rows_ratios_and_pareto(entries):
     assert result.rows[2].accuracy.miou < 0.2
     by_pair = {(r.a, r.b): r for r in result.ratios}
     assert len(by_pair) == 3
-    assert 2 < by_pair["row slow", "row fast"].latency_ratio < 4.5
+    assert 1.5 < by_pair["row slow", "row fast"].latency_ratio < 4.5
     assert by_pair["row slow", "row fast"].miou_difference == 0.0
     assert by_pair["row fast", "row wrong"].miou_difference < -0.8
     assert result.pareto == ("row fast",)
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert set(document) == {"machine", "rows", "ratios", "pareto"}
-    assert Report.from_json(document["rows"][0]).latency_ms["infer"].p50 > 8
+    assert Report.from_json(document["rows"][0]).latency_ms["infer"].p50 > 40
 
 
 def test_repeat_times_more_and_scores_once(entries):
