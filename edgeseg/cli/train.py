@@ -57,20 +57,6 @@ from edgeseg.cli.training import (
     show_default=True,
     help="Fixed mean and deviation, or those of each frame.",
 )
-@click.option(
-    "--photometry",
-    type=click.Choice(["none", "mild", "strong"]),
-    default="strong",
-    show_default=True,
-    help="How far light, colour and noise of the training crops vary.",
-)
-@click.option(
-    "--class-weights",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Exponent of the median frequency balancing; 0 is none.",
-)
 @training_options(epochs=60, lr=2e-3, validate_every=5)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/train/ARCH]")
 @json_option

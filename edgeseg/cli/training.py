@@ -30,6 +30,20 @@ def training_options(
         click.option("--epochs", type=click.IntRange(min=1), default=epochs, show_default=True),
         click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True),
         click.option("--lr", type=float, default=lr, show_default=True, help="Peak learning rate."),
+        click.option(
+            "--photometry",
+            type=click.Choice(["none", "mild", "strong"]),
+            default="strong",
+            show_default=True,
+            help="How far light, colour and noise of the training crops vary.",
+        ),
+        click.option(
+            "--class-weights",
+            type=click.FloatRange(0, 1),
+            default=0.5,
+            show_default=True,
+            help="Exponent of the median frequency balancing; 0 is none.",
+        ),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
         click.option(

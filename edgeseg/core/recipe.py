@@ -20,12 +20,17 @@ MAY_FOLLOW: dict[str | None, tuple[str, ...]] = {
     "qat": ("qat",),
 }
 KINDS = ("train", "prune", "finetune", "quantize", "qat")
+TRAINING = (
+    "data", "mix", "mix_share", "crop", "epochs", "batch", "lr", "seed", "photometry",
+    "class_weights",
+)  # fmt: skip
+# Options by kind, named as the command line names them.
 KEYS: dict[str, tuple[str, ...]] = {
-    "train": ("data", "epochs", "batch", "lr", "seed", "augment", "class_weight_exponent"),
+    "train": (*TRAINING, "size", "set", "normalize", "hold_out"),
     "prune": ("ratio", "target_macs", "importance", "round_to"),
-    "finetune": ("data", "epochs", "batch", "lr", "seed", "augment"),
+    "finetune": (*TRAINING, "hold_out"),
     "quantize": ("data", "observer", "percentile", "images", "keep_float"),
-    "qat": ("data", "epochs", "batch", "lr", "seed", "augment", "distill"),
+    "qat": (*TRAINING, "distill"),
 }
 
 
