@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from tinybundle import PALETTE, expected_labels, random_frame, spec
@@ -154,12 +156,13 @@ def test_labels_need_a_folder_and_a_pace_is_positive(tmp_path, folder):
 
 def test_a_paced_folder_arrives_on_time_and_the_newest_wins(folder):
     ticks = []
+    before = time.perf_counter_ns()
     with open_source(str(folder[0]), spec(), pace_fps=50.0) as source:
         source.watch(lambda frame: ticks.append(frame.captured_ns))
         first = source.read(1.0)
         # Nobody reads for the next two arrivals: the older of them is overwritten.
         while len(ticks) < 3:
-            pass
+            time.sleep(0.005)
         last = source.read(1.0)
         while last.index < 2:
             last = source.read(1.0)
@@ -167,8 +170,8 @@ def test_a_paced_folder_arrives_on_time_and_the_newest_wins(folder):
         dropped = source.dropped
     assert first.index == 0
     assert dropped + 1 + (1 if last.dropped_before == 1 else 2) == 3
-    gaps = np.diff(ticks) / 1e6
-    assert (gaps > 15).all()
+    # A busy machine may make an arrival late; nothing may make it early.
+    assert all(tick - before >= i * 20e6 for i, tick in enumerate(ticks))
 
 
 def test_credentials_never_show():
