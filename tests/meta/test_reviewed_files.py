@@ -1,0 +1,59 @@
+"""Recipes, budgets and scripts outside the package: each must at least parse."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgeseg
+from edgeseg.core.recipe import Recipe
+from edgeseg.core.report import Budget
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+REPOSITORY = Path(edgeseg.__file__).parent.parent
+BUDGETS = sorted((REPOSITORY / "deploy" / "targets").glob("*.toml"))
+RECIPES = sorted((REPOSITORY / "calibration").glob("*.toml"))
+SCRIPTS = [*sorted((REPOSITORY / "deploy").glob("*.sh")), REPOSITORY / ".ci" / "run"]
+
+
+@pytest.mark.parametrize("path", BUDGETS, ids=lambda path: path.stem)
+def test_a_board_has_a_budget_and_says_that_nothing_was_measured(path: Path):
+    text = path.read_text()
+    document = tomllib.loads(text)
+    budget = Budget.from_document(document["budget"])
+    assert budget.max_peak_bytes is not None
+    assert budget.max_peak_bytes < document["board"]["memory_bytes"]
+    assert document["board"]["measured"] is False
+    assert "Not measured" in text
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_parses(path: Path):
+    recipe = Recipe.from_document(tomllib.loads(path.read_text()))
+    assert recipe.steps[0].kind == "train"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_is_executable_shell(path: Path):
+    assert path.stat().st_mode & 0o111
+    assert path.read_text().startswith("#!/bin/sh\n")
+    done = subprocess.run(["sh", "-n", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_service_runs_a_verb_that_exists_with_the_settings_it_reads():
+    unit = (REPOSITORY / "deploy" / "edgeseg.service").read_text()
+    names = set(re.findall(r"\$\{(\w+)\}", unit))
+    given = (REPOSITORY / "deploy" / "edgeseg.env").read_text()
+    assert names == set(re.findall(r"^(\w+)=", given, re.MULTILINE))
+    assert re.search(r"ExecStart=\S+/edgeseg stream ", unit)
+
+
+def test_there_are_boards_to_check():
+    assert {path.stem for path in BUDGETS} >= {"orin-nano", "agx-orin"}
