@@ -1,13 +1,16 @@
 """Briefly trained nets: agreement tests on random weights only measure chaos."""
 
+import math
+
 import torch
 from torch import nn
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.core.synthetic import SyntheticDrive
+from edgeseg.host.fakequant import QuantConv2d
 from edgeseg.host.models import build_model
 from edgeseg.host.pipeline import Normalize, resize_logits
-from edgeseg.host.quantize import QuantizeOptions, quantize
+from edgeseg.host.quantize import QuantizeOptions, quantize, quantizers_of
 
 OPTIONS = {
     "deeplabv3plus-mobilenetv2": {
@@ -53,3 +56,29 @@ def trained(spec: ModelSpec, steps: int = 40) -> nn.Module:
 def calibrated(spec: ModelSpec, net: nn.Module) -> nn.Module:
     rgb, _ = frames(spec.size_hw, 4, seed=5)
     return quantize(net, QuantizeOptions(), Normalize(spec.preprocess)(rgb).split(1))[0]
+
+
+@torch.no_grad()
+def dyadic(net: nn.Module) -> nn.Module:
+    """Make every scale a power of two and every weight and bias a multiple of its grid, in place.
+
+    Then each convolution is a sum of integers that float32 holds exactly, in whatever order a
+    runtime adds them, and two right implementations must agree to the last bit.
+    """
+    for quantizer in quantizers_of(net).values():
+        quantizer.scale.fill_(2.0 ** math.ceil(math.log2(float(quantizer.scale))))
+    smallest = min(float(q.scale) for q in quantizers_of(net).values())
+    for conv in net.modules():
+        if not isinstance(conv, nn.Conv2d):
+            continue
+        flat = conv.weight.view(conv.out_channels, -1)
+        step = torch.exp2(torch.ceil(torch.log2(flat.abs().amax(1).clamp_min(1e-3) / 127)))
+        levels = (flat / step.view(-1, 1)).round().clamp(-127, 127)
+        if isinstance(conv, QuantConv2d):
+            # The scale is max / 127: one level of 127 in each channel keeps it at the step.
+            levels[torch.arange(len(levels)), levels.abs().argmax(1)] = 127.0
+        conv.weight.copy_((levels * step.view(-1, 1)).view_as(conv.weight))
+        if conv.bias is not None:
+            grid = step * smallest
+            conv.bias.copy_((conv.bias / grid).round() * grid)
+    return net
