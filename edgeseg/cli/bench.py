@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeseg.target.bench import BenchResult, Entry
 
 COLUMNS = ("row", "runs in", "mIoU", "G", "C", "infer p50", "p90", "p99", "memory", "front")
+RATIO_COLUMNS = ("a", "b", "time of a / time of b", "mIoU of b - mIoU of a")
 
 
 @click.command(
@@ -83,10 +84,7 @@ def command(
         print_json(result.to_json())
         return
     print_table(COLUMNS, _rows(result), title=f"{dataset.name}, rows interleaved")
-    print_table(
-        ("a", "b", "time of a / time of b", "mIoU of b - mIoU of a"),
-        [(r.a, r.b, f"{r.latency_ratio:.3f}", f"{r.miou_difference:+.4f}") for r in result.ratios],
-    )
+    print_table(RATIO_COLUMNS, _ratios(result))
 
 
 def _entries(
@@ -131,6 +129,12 @@ def _rows(result: BenchResult) -> list[tuple[str | None, ...]]:
     return rows
 
 
+def _ratios(result: BenchResult) -> list[tuple[str, ...]]:
+    return [
+        (r.a, r.b, f"{r.latency_ratio:.3f}", f"{r.miou_difference:+.4f}") for r in result.ratios
+    ]
+
+
 def _write_page(path: Path, result: BenchResult, data: str) -> None:
     import edgeseg
     from edgeseg.cli.charts import Point, scatter_chart
@@ -156,9 +160,8 @@ def _write_page(path: Path, result: BenchResult, data: str) -> None:
         scatter=markup(scatter_chart(points, "median time of the network, ms", "mIoU")),
         columns=COLUMNS,
         rows=_rows(result),
-        ratios=[
-            (r.a, r.b, f"{r.latency_ratio:.3f}", f"{r.miou_difference:+.4f}") for r in result.ratios
-        ],
+        ratio_columns=RATIO_COLUMNS,
+        ratios=_ratios(result),
         memory_method=next((r.memory.method for r in result.rows if r.memory), "not readable"),
         machine=f"{machine.get('board') or machine.get('cpu')}, {machine.get('cores')} cores",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from edgeseg.cli.options import backend_option, data_option, json_option, needs
-from edgeseg.cli.output import print_json, print_table, progress_bar, ratio
+from edgeseg.cli.output import bundle_json, print_json, print_table, progress_bar, ratio
 from edgeseg.cli.runtimes import first_backend
 
 
@@ -57,11 +57,7 @@ def command(
     if as_json:
         print_json(
             {
-                "bundle": {
-                    "name": loaded.name,
-                    "sha256": loaded.digest,
-                    "precision": loaded.precision,
-                },
+                "bundle": bundle_json(loaded),
                 "backend": {"name": name, **runs.to_json()},
                 "data": dataset.name,
                 **document,

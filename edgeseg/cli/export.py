@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs
-from edgeseg.cli.output import megabytes, print_json, print_table, progress_bar, say
+from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, progress_bar, say
 from edgeseg.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -155,11 +155,7 @@ def _print(bundle: Bundle, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "bundle": {
-                    "name": bundle.name,
-                    "sha256": bundle.digest,
-                    "precision": bundle.precision,
-                },
+                "bundle": bundle_json(bundle),
                 "path": str(bundle.path),
                 "bytes": bundle.size_bytes,
                 "size_hw": list(bundle.spec.size_hw),

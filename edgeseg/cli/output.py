@@ -6,7 +6,10 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle
 
 Item = TypeVar("Item")
 
@@ -20,6 +23,11 @@ def print_json(document: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command on standard output."""
     json.dump(document, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def bundle_json(bundle: Bundle) -> dict[str, str]:
+    """Return which bundle a document is about, as a Report names it."""
+    return {"name": bundle.name, "sha256": bundle.digest, "precision": bundle.precision}
 
 
 def print_table(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgeseg.cli.options import backends_option, json_option
-from edgeseg.cli.output import print_json, print_table
+from edgeseg.cli.output import bundle_json, print_json, print_table
 from edgeseg.cli.runtimes import chosen_backends
 from edgeseg.errors import AccuracyMissed
 
@@ -60,11 +60,7 @@ def command(
     if as_json:
         print_json(
             {
-                "bundle": {
-                    "name": loaded.name,
-                    "sha256": loaded.digest,
-                    "precision": loaded.precision,
-                },
+                "bundle": bundle_json(loaded),
                 "min_agreement": min_agreement,
                 "results": rows,
                 "ok": all(row["ok"] for row in rows),

@@ -24,6 +24,7 @@ def context() -> dict:
         "scatter": markup("<svg></svg>"),
         "columns": ("row", "mIoU"),
         "rows": [("a & b", None)],
+        "ratio_columns": ("a", "b", "c", "d"),
         "ratios": [("a", "b", "1.0", "+0.1")],
         "memory_method": "none",
         "machine": "this",
