@@ -43,7 +43,10 @@ test-slow: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not device" $(PYTEST_ARGS)
 
 bench: $(STAMP)
-	$(BIN)/edgeseg bench --data synthetic:64 --html runs/bench/index.html
+	$(BIN)/edgeseg export --fp32 -o runs/bench/fp32
+	$(BIN)/edgeseg export --int8 -o runs/bench/int8
+	$(BIN)/edgeseg bench runs/bench/fp32 runs/bench/int8 --data synthetic:64 --native-float \
+		--html runs/bench/index.html -o runs/bench/bench.json
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
