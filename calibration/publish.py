@@ -1,0 +1,88 @@
+"""Make a zoo entry of a quantized checkpoint: INT8 bundle, checkpoint in half storage, scores.
+
+    python calibration/publish.py runs/qat/…/last.safetensors NAME --camvid FOLDER
+
+The checkpoint is rounded to float16 first, and all that follows is made and measured from the
+rounded one: the INT8 bundle, and its FP32 twin (the same weights, quantisers off), each on every
+installed runtime, on CamVid's validation clip and on the synthetic drive. The scores go into the
+bundle's manifest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.dataset import open_dataset
+from edgeseg.core.zoo import CHECKPOINT_FILE, ZOO
+from edgeseg.errors import BackendUnavailable
+from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
+from edgeseg.host.cost import spec_cost
+from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
+from edgeseg.target.backends import BACKENDS, open_backend
+from edgeseg.target.evaluate import evaluate
+
+SYNTHETIC = "synthetic:60"
+
+
+def scores_of(bundle: Bundle, data: dict[str, str]) -> dict[str, Any]:
+    """Return the scores of a bundle by data set and runtime."""
+    found: dict[str, Any] = {}
+    for name, where in data.items():
+        dataset = open_dataset(where, "val", size_hw=bundle.spec.size_hw)
+        for runtime in BACKENDS:
+            try:
+                backend = open_backend(runtime, bundle)
+            except BackendUnavailable as error:
+                print(f"left out: {error}", file=sys.stderr)
+                continue
+            with backend:
+                scores = evaluate(backend, bundle.spec, dataset).to_json()
+            print(bundle.precision, name, runtime, f"{scores['miou']:.4f}", file=sys.stderr)
+            found.setdefault(name, {})[runtime] = scores
+    return found
+
+
+def main() -> None:
+    """Read the command line and write the entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--camvid", required=True, help="folder in CamVid's layout")
+    arguments = parser.parse_args()
+    data = {"camvid val": arguments.camvid, f"{SYNTHETIC} val": SYNTHETIC}
+    with tempfile.TemporaryDirectory() as scratch:
+        rounded = Path(scratch) / CHECKPOINT_FILE
+        save_checkpoint(rounded, load_checkpoint(arguments.checkpoint), half=True)
+        checkpoint = load_checkpoint(rounded)
+        reference: dict[str, Any] = {
+            precision: scores_of(
+                bundle_from_checkpoint(checkpoint, precision, Path(scratch) / precision), data
+            )
+            for precision in ("int8", "fp32")
+        }
+        headline = reference["int8"]["camvid val"]["onnxruntime"]
+        cost = spec_cost(checkpoint.spec)
+        reference |= {
+            "measured_on": "camvid val, onnxruntime, int8",
+            "miou": headline["miou"],
+            "params": cost.params,
+            "macs": cost.macs,
+        }
+        bundle = bundle_from_checkpoint(
+            checkpoint,
+            "int8",
+            ZOO / arguments.name,
+            options=ExportOptions(name=arguments.name),
+            reference=reference,
+        )
+        (bundle.path / CHECKPOINT_FILE).write_bytes(rounded.read_bytes())
+    print(f"{bundle.path}: {bundle.size_bytes} bytes, {bundle.digest}")
+
+
+if __name__ == "__main__":
+    main()
