@@ -27,6 +27,7 @@ def tidy(model: onnx.ModelProto) -> dict[str, float]:
     name_nodes(model)
     scales = {**lift_residuals(model), **resize_scales(model)}
     share_constants(model)
+    split_planes(model)
     strip(model)
     return scales
 
@@ -161,6 +162,31 @@ def share_constants(model: onnx.ModelProto) -> None:
         for place, name in enumerate(node.input):
             node.input[place] = same.get(name, name)
     _drop_unused_initializers(graph)
+
+
+def split_planes(model: onnx.ModelProto) -> int:
+    """Store a constant 1,1,H,W plane that is a row plus a column as their sum; return how many.
+
+    The un-pooling's cell codes are such planes, as large as an image; runtimes fold the sum when
+    they load the graph.
+    """
+    graph = model.graph
+    added = []
+    for tensor in list(graph.initializer):
+        plane = numpy_helper.to_array(tensor)
+        if plane.ndim != 4 or plane.shape[:2] != (1, 1) or min(plane.shape[2:]) < 2:
+            continue
+        rows, columns = plane[:, :, :, :1], plane[:, :, :1, :] - plane[:, :, :1, :1]
+        if not np.array_equal(rows + columns, plane):
+            continue
+        parts = [f"{tensor.name}_{part}" for part in ("rows", "columns")]
+        graph.initializer.remove(tensor)
+        graph.initializer.extend(map(numpy_helper.from_array, (rows, columns), parts))
+        added.append(onnx.helper.make_node("Add", parts, [tensor.name], name=f"{tensor.name}/Add"))
+    nodes = [*added, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return len(added)
 
 
 def strip(model: onnx.ModelProto) -> None:

@@ -12,9 +12,11 @@ from edgeseg.host.onnxgraph import (
     resize_scales,
     set_metadata,
     share_constants,
+    split_planes,
     store_int8_weights,
     strip,
 )
+from edgeseg.host.simplify import run_unoptimized
 
 FLOAT = onnx.TensorProto.FLOAT
 
@@ -164,3 +166,25 @@ def test_a_quantised_resize_offers_its_scale_for_the_tensor_before_it() -> None:
 def test_the_metadata_entry_is_json_and_absent_without_scales() -> None:
     assert residual_entry({}) == {}
     assert residual_entry({"c": 0.5}) == {"edgeseg.residual_scales": '{"c": 0.5}'}
+
+
+def test_a_plane_that_is_a_row_plus_a_column_is_stored_as_two_lines() -> None:
+    codes = np.tile(np.array([[4, 3], [2, 1]], np.float32), (3, 4))[None, None]
+    other = np.random.default_rng(0).random((1, 1, 6, 8)).astype(np.float32)
+    model = graph(
+        [
+            helper.make_node("Add", ["x", "codes"], ["v"]),
+            helper.make_node("Add", ["v", "other"], ["y"]),
+        ],
+        {"codes": codes, "other": other},
+    )
+    assert split_planes(model) == 1
+    stored = constants(model)
+    assert {name: value.size for name, value in stored.items()} == {
+        "other": 48, "codes_rows": 6, "codes_columns": 8,
+    }  # fmt: skip
+    assert np.array_equal(stored["codes_rows"] + stored["codes_columns"], codes)
+    model.ir_version = 10
+    onnx.checker.check_model(model, full_check=True)
+    x = np.zeros((1, 3, 6, 8), np.float32)
+    assert np.array_equal(run_unoptimized(model, x)[0][0, 0], (codes + other)[0, 0])
