@@ -1,8 +1,10 @@
 """The whole way by the command line, each verb in a process of its own."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,17 +108,16 @@ def test_export_without_ranges_or_data_is_refused(folder):
 
 
 def test_ctrl_c_ends_a_stream_with_its_report(folder):
-    import signal
-    import time
-
+    command = [sys.executable, "-m", "edgeseg.cli", "stream", "fp32"]
+    command += ["synthetic://?frames=100000", "begun/", "--json"]
     with subprocess.Popen(
-        [sys.executable, "-m", "edgeseg.cli", "stream", "fp32", "synthetic://?frames=100000",
-         "mjpeg://127.0.0.1:0", "--json"],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        time.sleep(3)
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until = time.monotonic() + 60
+        while not list(folder.glob("begun/*")) and time.monotonic() < until:
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     report = json.loads(out)
     assert report["run"]["ended_by"] == "stop"
