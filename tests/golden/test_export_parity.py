@@ -66,7 +66,7 @@ DEEPLAB = "deeplabv3plus-mobilenetv2"
         ("segnet-basic", SIZE, "int8"),
         ("segnet-basic", SIZE, "fp16"),
         pytest.param("segnet-basic", ODD, "fp32", marks=pytest.mark.slow),
-        ("segnet-basic", ODD, "int8"),
+        pytest.param("segnet-basic", ODD, "int8", marks=pytest.mark.slow),
         pytest.param("segnet", ODD, "fp32", marks=pytest.mark.slow),
         ("segnet", ODD, "int8"),
     ],
