@@ -47,7 +47,7 @@ from edgeseg.cli.training import (
     show_default=True,
     help="Weight of the float network's logits as a second target; 0 is none.",
 )
-@training_options(epochs=10, lr=2e-4, validate_every=1)
+@training_options(epochs=10, lr=5e-5, validate_every=1)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/qat/ARCH]")
 @json_option
 @needs("torch", "safetensors", "cv2")
