@@ -51,8 +51,9 @@ def line_chart(
         path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in line)
         parts.append(f'<polyline class="line s{index}" points="{path}"/>')
         parts.append(
-            f'<text class="s{index} key" x="{LEFT + 12}" y="{TOP + 16 + 18 * index}">'
-            f"{escape(name)}</text>"
+            # Top right: what falls or rises over a training is far from there at its end.
+            f'<text class="s{index} key" x="{WIDTH - 12}" y="{TOP + 16 + 18 * index}" '
+            f'text-anchor="end">{escape(name)}</text>'
         )
     return _svg(HEIGHT, parts)
 
