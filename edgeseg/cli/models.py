@@ -62,11 +62,11 @@ def _architectures(size: tuple[int, int]) -> list[dict[str, Any]]:
         return []
     from edgeseg.core.spec import ModelSpec
     from edgeseg.host.cost import spec_cost
-    from edgeseg.host.models import DEFAULT_OUTPUT_STRIDE, MODELS
+    from edgeseg.host.models import MODELS
 
     rows = []
     for name, model in MODELS.items():
-        spec = ModelSpec(name, size_hw=size, output_stride=DEFAULT_OUTPUT_STRIDE[name])
+        spec = ModelSpec(name, size_hw=size, output_stride=MODELS[name].stride)
         cost = spec_cost(spec)
         rows.append(
             {

@@ -99,13 +99,13 @@ def command(
     from edgeseg.errors import UsageError
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import module_from_checkpoint
-    from edgeseg.host.models import DEFAULT_OUTPUT_STRIDE, MODELS, build_model
+    from edgeseg.host.models import MODELS, build_model
     from edgeseg.host.train import LAST, TrainOptions, train
 
     if arch not in MODELS:
         raise UsageError(unknown("model", arch, MODELS))
     given = parse_settings(settings)
-    stride = given.pop("output_stride", DEFAULT_OUTPUT_STRIDE[arch])
+    stride = given.pop("output_stride", MODELS[arch].stride)
     training: Dataset = open_dataset(data, "train", size_hw=size, seed=seed)
     validation: Dataset
     if hold_out:

@@ -6,7 +6,7 @@ from torch import fx, nn
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError
-from edgeseg.host.models import DEFAULT_OUTPUT_STRIDE, MODELS, build_model
+from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
 from edgeseg.host.pipeline import LabelNet
 
@@ -27,7 +27,7 @@ def small(arch: str, **changes: object) -> ModelSpec:
     return ModelSpec(
         arch,
         size_hw=(64, 96),
-        output_stride=DEFAULT_OUTPUT_STRIDE[arch],
+        output_stride=MODELS[arch].stride,
         options={**SMALL[arch], **changes},
     )
 
@@ -107,5 +107,5 @@ def test_an_unknown_model_offers_the_nearest():
 def test_parameters_agree_with_the_papers_figures(arch, published_m, tolerance):
     """SegNet-Basic: Table 1. SegNet: Table 6's 117 MB of float32."""
     count = sum(p.numel() for p in build_model(
-        ModelSpec(arch, output_stride=DEFAULT_OUTPUT_STRIDE[arch])).parameters())  # fmt: skip
+        ModelSpec(arch, output_stride=MODELS[arch].stride)).parameters())  # fmt: skip
     assert count / 1e6 == pytest.approx(published_m, rel=tolerance)

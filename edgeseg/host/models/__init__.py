@@ -14,7 +14,6 @@ MODELS: dict[str, type[Segmenter]] = {
     "segnet": SegNet,
     "segnet-basic": SegNetBasic,
 }
-DEFAULT_OUTPUT_STRIDE = {"deeplabv3plus-mobilenetv2": 16, "segnet": 32, "segnet-basic": 16}
 
 
 def build_model(spec: ModelSpec) -> Segmenter:

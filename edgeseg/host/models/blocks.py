@@ -14,10 +14,12 @@ class Segmenter(nn.Module):
 
     Attributes:
         source: the paper, for `edgeseg models`.
+        stride: its output stride where none is asked for.
         classifier: the last layer, which gives one map per class and stays in float.
     """
 
     source: ClassVar[str]
+    stride: ClassVar[int]
     classifier: nn.Conv2d
 
 

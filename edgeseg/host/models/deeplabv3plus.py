@@ -51,12 +51,13 @@ class DeepLabV3Plus(Segmenter):
     """
 
     source = "DeepLabv3+ (arXiv 1802.02611) on MobileNetV2 (arXiv 1801.04381)"
+    stride = 16
 
     def __init__(
         self,
         n_classes: int,
         *,
-        output_stride: int = 16,
+        output_stride: int = stride,
         aspp_channels: int = 256,
         decoder_channels: int = 256,
         low_channels: int = 48,

@@ -57,8 +57,9 @@ class SegNet(IndexUnpooling):
     """
 
     source = "SegNet (arXiv 1511.00561), VGG16 encoder"
+    stride = 32
 
-    def __init__(self, n_classes: int, *, output_stride: int = 32, width: float = 1.0) -> None:
+    def __init__(self, n_classes: int, *, output_stride: int = stride, width: float = 1.0) -> None:
         """Build the network; `width` scales every hidden channel count.
 
         Raises:
@@ -94,9 +95,10 @@ class SegNetBasic(IndexUnpooling):
     """
 
     source = "SegNet-Basic (arXiv 1511.00561, section 4.1)"
+    stride = 16
 
     def __init__(
-        self, n_classes: int, *, output_stride: int = 16, channels: int = 64, kernel: int = 7
+        self, n_classes: int, *, output_stride: int = stride, channels: int = 64, kernel: int = 7
     ) -> None:
         """Build the network.
 
