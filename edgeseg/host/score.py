@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -43,16 +39,3 @@ def score_module(
         matrix.update(sample.labels, labels[0].cpu().numpy())
     module.train(was_training)
     return matrix.scores()
-
-
-def scores_document(scores: Scores) -> dict[str, Any]:
-    """Return the scores as JSON values; a class that was not met has None instead of nan."""
-    document = dataclasses.asdict(scores)
-    return {
-        key: _number(value) if isinstance(value, float) else [_number(part) for part in value]
-        for key, value in document.items()
-    }
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -28,7 +28,7 @@ from edgeseg.host.losses import (
 )
 from edgeseg.host.optim import WeightAverage, build_optimizer, learning_rate
 from edgeseg.host.pipeline import resize_logits
-from edgeseg.host.score import score_module, scores_document
+from edgeseg.host.score import score_module
 from edgeseg.host.trainset import TrainSet, collate
 from edgeseg.host.trainstate import load_state, save_state
 
@@ -248,9 +248,9 @@ class _Run:
         due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
         if validation is not None and due:
             with _weights(self.module, state):
-                scores = scores_document(
-                    score_module(self.spec, self.module, validation, bf16=self.options.bf16)
-                )
+                scores = score_module(
+                    self.spec, self.module, validation, bf16=self.options.bf16
+                ).to_json()
         seconds = time.perf_counter() - started
         self.rows.append(EpochRow(epoch + 1, sum(losses) / len(losses), rate, seconds, scores))
         self._save(state)
