@@ -10,10 +10,9 @@ import torch
 from edgeseg.core.dataset import Dataset
 from edgeseg.errors import DataError
 from edgeseg.host.augment import Augment, Crop, training_crop
+from edgeseg.host.pipeline import MIN_STD
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-# Keeps the division finite, and equals edgeseg.host.pipeline.MIN_STD.
-MIN_STD = 1e-2
 
 
 class TrainSet:
@@ -44,10 +43,7 @@ class TrainSet:
         self.augment = augment
         self.seed = seed
         self.batch = batch
-        self._main = [main[index] for index in range(len(main))]
-        missing = [sample.name for sample in self._main if sample.labels is None]
-        if missing:
-            raise DataError(f"{main.name}: {missing[0]} has no labels; training needs them")
+        self._main = [_pair(main, index) for index in range(len(main))]
         self._extra = list(extra)
 
     def steps_per_epoch(self) -> int:
@@ -69,12 +65,16 @@ class TrainSet:
 
     def _crop(self, epoch: int, position: int, entry: tuple[int, int]) -> Crop:
         number, index = entry
-        sample = self._main[index] if number < 0 else self._extra[number][0][index]
+        rgb, labels = self._main[index] if number < 0 else _pair(self._extra[number][0], index)
         rng = np.random.default_rng((self.seed, epoch, position, 1))
-        assert sample.labels is not None
-        return training_crop(
-            sample.rgb, sample.labels, self.augment, rng, ignore_index=self.ignore_index
-        )
+        return training_crop(rgb, labels, self.augment, rng, ignore_index=self.ignore_index)
+
+
+def _pair(dataset: Dataset, index: int) -> tuple[np.ndarray, np.ndarray]:
+    sample = dataset[index]
+    if sample.labels is None:
+        raise DataError(f"{dataset.name}: {sample.name} has no labels; training needs them")
+    return sample.rgb, sample.labels
 
 
 def collate(

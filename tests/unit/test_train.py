@@ -138,6 +138,11 @@ def test_data_that_cannot_be_trained_on_is_refused(tmp_path):
         score_module(SPEC, fresh(), Blobs(2, labelled=False))
 
 
+def test_mixed_in_data_without_labels_is_refused_by_name(tmp_path):
+    with pytest.raises(DataError, match=r"blobs-5-0: . has no labels"):
+        train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, extra=[(Blobs(5, labelled=False), 0.5)])
+
+
 def test_options_report_every_problem_at_once():
     with pytest.raises(UsageError, match=r"epochs is 0.*lr is -1"):
         TrainOptions(epochs=0, lr=-1)
