@@ -54,6 +54,29 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
+class Reference:
+    """A row that ran in turn with this one, and how long this one took compared with it.
+
+    Attributes:
+        name: the other row's.
+        sha256: digest of the bundle it ran.
+        backend: its runtime, with version.
+        precision: the arithmetic it ran in.
+        time_ratio: median over the rounds of this row's time over the other's; below 1 is faster.
+        low: lower end of the ratio's 95 % interval.
+        high: upper end.
+    """
+
+    name: str
+    sha256: str
+    backend: str
+    precision: str
+    time_ratio: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Accuracy:
     """Scores of a run against truth, all 0-1.
 
@@ -65,6 +88,7 @@ class Accuracy:
         bf: boundary F1, None when it was not asked for.
         streaming_miou: mIoU of the newest prediction available when each labelled frame arrived;
             None unless a labelled source was replayed at a pace.
+        per_class_iou: by class name; None for a class that truth and labels both lack.
     """
 
     n: int
@@ -73,6 +97,7 @@ class Accuracy:
     miou: float
     bf: float | None = None
     streaming_miou: float | None = None
+    per_class_iou: Mapping[str, float | None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +121,11 @@ class Report:
         accuracy: None without truth.
         backend: runtime, its version, the precision that really ran, threads.
         run: how it ran: warm-up runs, why it stopped, errors of sinks.
+        cost: what is known before anything runs: `bundle_bytes`, `onnx_bytes`, `params`, `macs`,
+            `int8_conv_share`; a figure that cannot be read has no key.
+        intervals: 95 % intervals of figures, by the name that `edgeseg gate` gives the figure.
+        reference: a row measured in turn with this one.
+        energy_j: joules of one inference by rail, None where no sensor can be read.
     """
 
     bundle: BundleId
@@ -113,6 +143,10 @@ class Report:
     accuracy: Accuracy | None = None
     backend: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    cost: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    reference: Reference | None = None
+    energy_j: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of `edgeseg stream --json`."""
@@ -144,11 +178,19 @@ class Report:
             if given["memory"] is not None:
                 details = dict(given["memory"])
                 given["memory"] = Memory(details.pop("method"), details.pop("peak_bytes"), details)
-            for name, kind in (("frame_age_ms", Percentiles), ("accuracy", Accuracy)):
+            given["intervals"] = {
+                name: (low, high) for name, (low, high) in given.get("intervals", {}).items()
+            }
+            kinds = (
+                ("frame_age_ms", Percentiles),
+                ("accuracy", Accuracy),
+                ("reference", Reference),
+            )
+            for name, kind in kinds:
                 if given.get(name) is not None:
                     given[name] = _known(kind, given[name])
             return cls(**given)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(
                 f"the document is no report ({error!r}); give the JSON of edgeseg stream"
             ) from error
@@ -181,20 +223,32 @@ class Budget:
     Attributes:
         min_miou: smallest mIoU, 0-1.
         min_fps: smallest rate.
+        min_class_iou: smallest intersection over union by class name, 0-1.
         max_infer_p50_ms: largest median of the network alone.
+        max_infer_p90_ms: largest 90th percentile of the network alone.
+        max_infer_p99_ms: largest 99th percentile of the network alone.
+        max_time_ratio: largest time as a multiple of the in-run reference's.
         max_end_to_end_p99_ms: largest 99th percentile of the whole way.
         max_frame_age_p90_ms: largest 90th percentile of the age of a live frame.
         max_peak_bytes: largest peak memory.
         max_dropped_ratio: largest share of captured frames that were dropped, 0-1.
+        max_energy_j: most joules of one inference, over the rail that draws most.
+        max_bundle_bytes: largest size of the bundle's files.
     """
 
     min_miou: float | None = None
     min_fps: float | None = None
+    min_class_iou: Mapping[str, float] | None = None
     max_infer_p50_ms: float | None = None
+    max_infer_p90_ms: float | None = None
+    max_infer_p99_ms: float | None = None
+    max_time_ratio: float | None = None
     max_end_to_end_p99_ms: float | None = None
     max_frame_age_p90_ms: float | None = None
     max_peak_bytes: int | None = None
     max_dropped_ratio: float | None = None
+    max_energy_j: float | None = None
+    max_bundle_bytes: int | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Budget:
@@ -205,17 +259,28 @@ class Budget:
         """
         names = [field.name for field in dataclasses.fields(cls)]
         problems = [f"unknown key {key!r}" for key in document if key not in names]
-        problems += [
-            f"{key} is {value!r}, expected a number"
-            for key, value in document.items()
-            if key in names and (isinstance(value, bool) or not isinstance(value, (int, float)))
-        ]
+        kinds: dict[str, Any] = {}
+        for key, value in document.items():
+            if key == "min_class_iou" and isinstance(value, Mapping):
+                problems += [
+                    f"{key}.{name} is {limit!r}, expected a number"
+                    for name, limit in value.items()
+                    if not _is_number(limit)
+                ]
+                kinds[key] = dict(value)
+            elif key == "min_class_iou":
+                problems.append(f"{key} is {value!r}, expected a table of class = number")
+            elif key in names and not _is_number(value):
+                problems.append(f"{key} is {value!r}, expected a number")
+            elif key in names:
+                kinds[key] = int(value) if key.endswith("_bytes") else float(value)
         if problems:
             raise UsageError(f"budget: {'; '.join(problems)}; known keys: {', '.join(names)}")
-        kinds: dict[str, Any] = {key: float(value) for key, value in document.items()}
-        if "max_peak_bytes" in kinds:
-            kinds["max_peak_bytes"] = int(kinds["max_peak_bytes"])
         return cls(**kinds)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class StageTimes:

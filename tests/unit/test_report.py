@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from edgeseg.core.report import (
     BundleId,
     Memory,
     Percentiles,
+    Reference,
     Report,
     StageTimes,
     frames_per_second,
@@ -57,7 +59,7 @@ def test_report_json_has_the_documented_keys_and_shapes():
     assert set(document["latency_ms"]["infer"]) == {"p50", "p90", "p99"}
     assert document["memory"] == {"method": "VmHWM", "peak_bytes": 123_456_789, "pss_bytes": 99}
     assert set(document["accuracy"]) == {
-        "n", "global_accuracy", "class_accuracy", "miou", "bf", "streaming_miou",
+        "n", "global_accuracy", "class_accuracy", "miou", "bf", "streaming_miou", "per_class_iou",
     }  # fmt: skip
 
 
@@ -116,3 +118,25 @@ def test_budget_names_every_wrong_key_at_once():
     assert (budget.min_miou, budget.max_peak_bytes, budget.min_fps) == (0.6, 10, None)
     with pytest.raises(UsageError, match=r"'fps'.*min_miou is 'high'.*known keys"):
         Budget.from_document({"fps": 3, "min_miou": "high"})
+
+
+def test_what_a_bench_adds_survives_json():
+    report = dataclasses.replace(
+        full_report(),
+        accuracy=Accuracy(20, 0.9, 0.8, 0.7, per_class_iou={"Road": 0.9, "Fence": None}),
+        cost={"onnx_bytes": 1000, "macs": 5, "int8_conv_share": 0.9},
+        intervals={"infer_p50_ms": (9.8, 10.3)},
+        reference=Reference("fp32", "cd" * 32, "onnxruntime 1", "f32", 0.6, 0.58, 0.61),
+        energy_j={"VDD_IN": 0.07},
+    )
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+def test_a_budget_limits_classes_by_name():
+    budget = Budget.from_document({"min_class_iou": {"Pole": 0.1}, "max_bundle_bytes": 3e6})
+    assert budget.min_class_iou == {"Pole": 0.1}
+    assert isinstance(budget.max_bundle_bytes, int)
+    with pytest.raises(UsageError, match=r"max_fps.*min_class_iou.Pole is 'x'"):
+        Budget.from_document({"min_class_iou": {"Pole": "x"}, "max_fps": 3})
+    with pytest.raises(UsageError, match="expected a table"):
+        Budget.from_document({"min_class_iou": 0.3})
