@@ -2,6 +2,8 @@
 
 NAME/
   model.onnx      frame uint8 1,H,W,3 -> labels uint8 1,H,W; Q/DQ nodes when INT8
+  model.fp16islands.onnx   INT8 only: the same network with its float parts typed FP16, for runtimes
+                  that take every type from the graph (TensorRT 11)
   golden.npz      one frame and the labels it gave on the host
   manifest.json   format, spec, precision, steps, opset, SHA-256 of both, reference scores
 """
@@ -27,6 +29,7 @@ from edgeseg.errors import BundleError, SpecError
 FORMAT = 1
 PRECISIONS = ("int8", "fp16", "fp32")
 MODEL_FILE = "model.onnx"
+ISLANDS_FILE = "model.fp16islands.onnx"
 GOLDEN_FILE = "golden.npz"
 MANIFEST_FILE = "manifest.json"
 
@@ -57,6 +60,7 @@ class Bundle:
         opset: ONNX operator set of the graph.
         reference: scores measured on the host, with what they were measured on.
         digest: SHA-256 of model.onnx, which names the bundle in reports.
+        islands_digest: SHA-256 of model.fp16islands.onnx, None where the bundle has none.
     """
 
     path: Path
@@ -67,6 +71,7 @@ class Bundle:
     opset: int
     reference: Mapping[str, Any]
     digest: str
+    islands_digest: str | None = None
 
     @property
     def onnx_path(self) -> Path:
@@ -74,10 +79,17 @@ class Bundle:
         return self.path / MODEL_FILE
 
     @property
+    def islands_path(self) -> Path | None:
+        """The graph with FP16 islands, for strongly typed runtimes; None where there is none."""
+        return None if self.islands_digest is None else self.path / ISLANDS_FILE
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of all files of the bundle."""
-        files = (MODEL_FILE, GOLDEN_FILE, MANIFEST_FILE)
-        return sum((self.path / name).stat().st_size for name in files)
+        files = [self.onnx_path, self.path / GOLDEN_FILE, self.path / MANIFEST_FILE]
+        if self.islands_path is not None:
+            files.append(self.islands_path)
+        return sum(path.stat().st_size for path in files)
 
     def golden(self) -> Golden:
         """Read the golden pair."""
@@ -101,8 +113,21 @@ def write_bundle(
     opset: int,
     steps: Sequence[Mapping[str, Any]] = (),
     reference: Mapping[str, Any] | None = None,
+    islands: bytes | None = None,
 ) -> Bundle:
     """Write a bundle folder as a whole: it appears complete or not at all.
+
+    Args:
+        path: the folder.
+        onnx_bytes: model.onnx.
+        golden: one frame and its labels.
+        name: the model's name.
+        spec: what the model is.
+        precision: "int8", "fp16" or "fp32".
+        opset: ONNX operator set of the graph.
+        steps: what was done to the model, as JSON values.
+        reference: scores for the manifest.
+        islands: model.fp16islands.onnx, where the bundle carries it.
 
     Raises:
         BundleError: `precision` is unknown, or `path` is a folder that is not a bundle.
@@ -115,6 +140,8 @@ def write_bundle(
     buffer = io.BytesIO()
     np.savez_compressed(buffer, frame=golden.frame, labels=golden.labels)
     contents = {MODEL_FILE: onnx_bytes, GOLDEN_FILE: buffer.getvalue()}
+    if islands is not None:
+        contents[ISLANDS_FILE] = islands
     manifest = {
         "format": FORMAT,
         "name": name,
@@ -154,7 +181,7 @@ def read_bundle(path: Path) -> Bundle:
                 "export it again"
             )
         files = manifest["files"]
-        for file in (MODEL_FILE, GOLDEN_FILE):
+        for file in (MODEL_FILE, GOLDEN_FILE, *({ISLANDS_FILE} & set(files))):
             _check_file(path / file, files[file])
         precision = manifest["precision"]
         if precision not in PRECISIONS:
@@ -168,6 +195,7 @@ def read_bundle(path: Path) -> Bundle:
             opset=int(manifest["opset"]),
             reference=manifest["reference"],
             digest=str(files[MODEL_FILE]["sha256"]),
+            islands_digest=files[ISLANDS_FILE]["sha256"] if ISLANDS_FILE in files else None,
         )
     except (KeyError, TypeError, ValueError, SpecError) as error:
         raise BundleError(f"{manifest_path} is malformed ({error}); export it again") from error

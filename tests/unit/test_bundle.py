@@ -44,6 +44,30 @@ def test_a_changed_byte_is_found(bundle, name):
         read_bundle(bundle.path)
 
 
+def test_the_graph_with_fp16_islands_is_optional_and_checked(bundle):
+    assert bundle.islands_path is None
+    carrying = write_bundle(
+        bundle.path,
+        b"not really a graph",
+        bundle.golden(),
+        name="b",
+        spec=bundle.spec,
+        precision="int8",
+        opset=18,
+        islands=b"nor is this",
+    )
+    assert carrying.digest == bundle.digest
+    assert carrying.islands_path is not None
+    assert carrying.islands_path.read_bytes() == b"nor is this"
+    assert carrying.size_bytes == sum(f.stat().st_size for f in bundle.path.iterdir())
+    carrying.islands_path.write_bytes(b"nor is that")
+    with pytest.raises(BundleError, match=r"model\.fp16islands\.onnx has sha256"):
+        read_bundle(bundle.path)
+    carrying.islands_path.unlink()
+    with pytest.raises(BundleError, match=r"model\.fp16islands\.onnx is missing"):
+        read_bundle(bundle.path)
+
+
 def test_a_truncated_graph_is_found(bundle):
     bundle.onnx_path.write_bytes(b"not")
     with pytest.raises(BundleError, match="has 3 bytes, the manifest says 18"):
