@@ -23,7 +23,7 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host import onnxgraph
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.fakequant import ResidualObserver, freeze_weight_scales
+from edgeseg.host.fakequant import ResidualObserver, freeze_scales
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.golden import check_graph, golden_frame, golden_pair
 from edgeseg.host.pipeline import LabelNet, Normalize
@@ -97,7 +97,7 @@ def deployed(
     body = copy.deepcopy(module).eval()
     if is_quantized(body):
         set_quantizing(body, precision == "int8")
-        freeze_weight_scales(body)
+        freeze_scales(body)
     else:
         folded = trace(body)
         fold_batch_norms(folded)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 from edgeseg.errors import UsageError
+from edgeseg.host.fakequant import LEARNED_SCALES
+
+# A rate of 5e-5 for weights moves a step size by at most 0.05 % a step.
+SCALE_LR = 10.0
 
 
 def build_optimizer(
@@ -16,15 +21,24 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Return AdamW or SGD with Nesterov momentum 0.9; no decay on biases, BN and scales.
 
+    Learned step sizes are a group of their own with `lr_factor` SCALE_LR: their logarithms need
+    moves of some per cent in a fine-tuning whose rate suits weights.
+
     Raises:
         UsageError: `name` is unknown.
     """
     decayed = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [
+    scales = [p for name, p in module.named_parameters() if name.split(".")[-1] in LEARNED_SCALES]
+    learned = {id(p) for p in scales}
+    plain = [
+        p for p in module.parameters() if p.requires_grad and p.ndim <= 1 and id(p) not in learned
+    ]
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
+    if scales:
+        groups.append({"params": scales, "weight_decay": 0.0, "lr_factor": SCALE_LR})
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr)
     if name == "sgd":

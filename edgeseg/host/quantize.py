@@ -17,12 +17,13 @@ from edgeseg.host.fakequant import (
     QuantConv2d,
     QuantConvTranspose2d,
     ResidualObserver,
+    learn_scales,
 )
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.observer import OBSERVERS, EmaObserver
 from edgeseg.host.placement import QUANTIZERS, Plan, apply_plan, plan, trace
 
-STEP_OPTIONS = ("observer", "percentile", "keep_float")
+STEP_OPTIONS = ("observer", "percentile", "keep_float", "learned_scales")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +34,13 @@ class QuantizeOptions:
         observer: how a range is chosen: "max", "percentile", "entropy" or "mse".
         percentile: for "percentile", the share of non-zero magnitudes kept, in per cent.
         keep_float: convolutions that stay in float.
+        learned_scales: make the calibrated scales parameters, for QAT to learn (LSQ).
     """
 
     observer: str = "entropy"
     percentile: float = 99.99
     keep_float: tuple[str, ...] = ()
+    learned_scales: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values no observer could use, all at once."""
@@ -105,10 +108,12 @@ def quantize(
             layer.observer = None
     set_observing(quantized, False)
     set_quantizing(quantized, True)
+    if options.learned_scales:
+        learn_scales(quantized)
     metadata = {
         "batches": count,
         "plan": decided.to_text().splitlines(),
-        "scales": {name: float(layer.scale) for name, layer in quantizers_of(quantized).items()},
+        "scales": {name: float(layer.step()) for name, layer in quantizers_of(quantized).items()},
     }
     return quantized, metadata
 
@@ -119,13 +124,16 @@ def replay(module: nn.Module, step: StepDone) -> fx.GraphModule:
     Raises:
         CheckpointError: today's placement rules give another structure than the step recorded.
     """
-    quantized, decided = _build(module, QuantizeOptions.from_step(step.options))
+    options = QuantizeOptions.from_step(step.options)
+    quantized, decided = _build(module, options)
     recorded = step.metadata.get("plan")
     if recorded is not None and list(recorded) != decided.to_text().splitlines():
         raise CheckpointError(
             "this edgeseg places Q/DQ otherwise than the one that wrote the checkpoint; "
             "quantise the float checkpoint again"
         )
+    if options.learned_scales:
+        learn_scales(quantized)
     return quantized
 
 
@@ -151,7 +159,7 @@ def set_observing(module: nn.Module, observing: bool) -> None:
     for layer in _quantizers(module):
         layer.observing = observing
         if observing and layer.observer is None:
-            layer.observer = EmaObserver(float(layer.scale) * 127)
+            layer.observer = EmaObserver(float(layer.step()) * 127)
 
 
 def set_quantizing(module: nn.Module, quantizing: bool) -> None:

@@ -21,6 +21,7 @@ from edgeseg.host.augment import Augment, Crop
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.curves import EpochRow, write_curves
 from edgeseg.host.depthwise import fast_depthwise_backward
+from edgeseg.host.distill import FeatureTaps
 from edgeseg.host.losses import (
     distillation_loss,
     median_frequency_weights,
@@ -28,6 +29,8 @@ from edgeseg.host.losses import (
 )
 from edgeseg.host.optim import WeightAverage, build_optimizer, learning_rate
 from edgeseg.host.pipeline import resize_logits
+from edgeseg.host.quantize import is_quantized
+from edgeseg.host.schedule import begin_epoch, end_epoch
 from edgeseg.host.score import score_module
 from edgeseg.host.trainset import TrainSet, collate
 from edgeseg.host.trainstate import load_state, save_state
@@ -60,6 +63,9 @@ class TrainOptions:
         seed: of weights, crops and dropout.
         device: a torch device.
         distill: weight of the KL divergence to a teacher's logits, where one is given.
+        distill_features: weight of the distance to a teacher's features, where one is given.
+        weights_first: for a quantised network, share of the epochs with float activations.
+        follow_ranges: likewise, share of the epochs in which activation ranges still move.
     """
 
     epochs: int = 60
@@ -79,6 +85,9 @@ class TrainOptions:
     seed: int = 0
     device: str = "cpu"
     distill: float = 1.0
+    distill_features: float = 0.0
+    weights_first: float = 0.0
+    follow_ranges: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every value and report all problems at once."""
@@ -94,6 +103,9 @@ class TrainOptions:
             problems.append(f"class_weight_exponent is {self.class_weight_exponent}, expected 0-1")
         if not 0.1 <= self.loss_scale <= 1:
             problems.append(f"loss_scale is {self.loss_scale}, expected 0.1-1")
+        for name in ("weights_first", "follow_ranges"):
+            if not 0 <= getattr(self, name) < 1:
+                problems.append(f"{name} is {getattr(self, name)}, expected 0 or more, less than 1")
         if problems:
             raise UsageError("; ".join(problems))
 
@@ -154,7 +166,8 @@ def train(
         steps_before: what was done to the module already.
         extra: further datasets with the number of crops as a share of the main one's.
         validation: scored at full size every `validate_every` epochs.
-        teacher: a frozen network with the same input whose logits are distilled.
+        teacher: a frozen network with the same input whose logits, and features where its
+            convolutions have the module's names, are distilled.
         resume: continue from run_dir's state if there is one; the result is that of an
             uninterrupted run.
         stop_after: end after this epoch as if killed there (for tests and time limits).
@@ -175,6 +188,8 @@ def train(
             run.epoch(epoch, validation, listener)
             if stop_after is not None and epoch + 1 >= stop_after:
                 break
+    if run.taps:
+        run.taps.close()
     last = load_checkpoint(run_dir / LAST)
     best = load_checkpoint(run_dir / BEST) if (run_dir / BEST).is_file() else last
     module.load_state_dict(dict(last.weights))
@@ -198,6 +213,7 @@ class _Run:
         self.steps_before: tuple[StepDone, ...] = ()
         self.extra: list[tuple[Dataset, float]] = []
         self.teacher: nn.Module | None = None
+        self.taps: FeatureTaps | None = None
         self.rows: list[EpochRow] = []
         self.device = torch.device(options.device)
 
@@ -216,6 +232,9 @@ class _Run:
             self.module, options.optimizer, lr=options.lr, weight_decay=options.weight_decay
         )
         self.average = WeightAverage(self.module, options.ema) if options.ema else None
+        self.quantized = is_quantized(self.module)
+        if self.teacher is not None and options.distill_features:
+            self.taps = FeatureTaps(self.teacher, self.module)
         self.weights: torch.Tensor | None = None
         if options.class_weight_exponent:
             self.weights = median_frequency_weights(
@@ -231,6 +250,14 @@ class _Run:
         started = time.perf_counter()
         torch.manual_seed(self.options.seed * 100_003 + epoch)
         self.module.train()
+        if self.quantized:
+            begin_epoch(
+                self.module,
+                epoch,
+                self.options.epochs,
+                weights_first=self.options.weights_first,
+                follow_ranges=self.options.follow_ranges,
+            )
         steps = self.trainset.steps_per_epoch()
         losses = []
         for index, crops in enumerate(self.trainset.epoch(epoch)):
@@ -243,13 +270,19 @@ class _Run:
                 )
             if listener:
                 listener.on_step(epoch, index, steps, losses[-1])
+        if self.quantized:
+            end_epoch(self.module)
         state = self.average.state if self.average else self.module.state_dict()
         scores = None
         due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
         if validation is not None and due:
             with _weights(self.module, state):
                 scores = score_module(
-                    self.spec, self.module, validation, bf16=self.options.bf16
+                    # A quantised network is judged by the arithmetic it is exported with.
+                    self.spec,
+                    self.module,
+                    validation,
+                    bf16=self.options.bf16 and not self.quantized,
                 ).to_json()
         seconds = time.perf_counter() - started
         self.rows.append(EpochRow(epoch + 1, sum(losses) / len(losses), rate, seconds, scores))
@@ -267,7 +300,7 @@ class _Run:
             warmup=round(steps_per_epoch * options.warmup_epochs),
         )
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_factor", 1.0)
         return rate
 
     def _step(self, crops: Sequence[Crop]) -> float:
@@ -282,6 +315,7 @@ class _Run:
             self.weights,
             self.spec,
             self.options,
+            self.taps,
         )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -321,17 +355,21 @@ def _loss(
     weights: torch.Tensor | None,
     spec: ModelSpec,
     options: TrainOptions,
+    taps: FeatureTaps | None,
 ) -> torch.Tensor:
     with torch.autocast(images.device.type, torch.bfloat16, enabled=options.bf16):
         logits = module(images).float()
     loss = logits.new_zeros(())
-    if teacher is not None and options.distill:
+    if teacher is not None and (options.distill or taps):
         with (
             torch.no_grad(),
             torch.autocast(images.device.type, torch.bfloat16, enabled=options.bf16),
         ):
             target = teacher(images).float()
-        loss = options.distill * distillation_loss(logits, target)
+        if options.distill:
+            loss = options.distill * distillation_loss(logits, target)
+        if taps:
+            loss = loss + options.distill_features * taps.loss()
     if options.loss_scale != 1:
         size = [round(side * options.loss_scale) for side in labels.shape[-2:]]
         labels = nn.functional.interpolate(

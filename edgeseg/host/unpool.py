@@ -93,7 +93,7 @@ def _step_of(node: object, layers: dict[str, nn.Module]) -> float:
     if isinstance(node, fx.Node) and node.op == "call_module":
         layer = layers[str(node.target)]
         if isinstance(layer, ActivationQuantizer) and layer.quantizing:
-            return float(layer.scale)
+            return float(layer.step())
     return 0.0
 
 

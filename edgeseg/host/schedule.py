@@ -1,0 +1,40 @@
+"""What is quantised and what may move, epoch by epoch of a quantization-aware training."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from edgeseg.host.fakequant import ActivationQuantizer
+from edgeseg.host.quantize import quantizers_of, set_observing, set_quantizing
+
+
+def begin_epoch(
+    module: nn.Module, epoch: int, epochs: int, *, weights_first: float, follow_ranges: float
+) -> None:
+    """Set a fake-quantised network up for the steps of one epoch; the same on a resumed run.
+
+    Args:
+        module: what `quantize` or `replay` made.
+        epoch: counted from 0.
+        epochs: of the whole run.
+        weights_first: share of the epochs that train with float activations: the weights settle on
+            their grid before activations are rounded (Zhuang et al. 2018, arXiv 1711.00205, 3.2).
+        follow_ranges: share of the epochs in which calibrated ranges follow the batches by a
+            moving average; frozen from then on (Jacob et al. 2018, arXiv 1712.05877, section 3.1).
+    """
+    set_quantizing(module, True)
+    if epoch < round(weights_first * epochs):
+        for layer in quantizers_of(module).values():
+            layer.quantizing = False
+    follow = epoch < round(follow_ranges * epochs)
+    for layer in module.modules():
+        if isinstance(layer, ActivationQuantizer):
+            # Each epoch's average starts from the saved range, so that resuming changes nothing.
+            layer.observer = None
+    set_observing(module, follow)
+
+
+def end_epoch(module: nn.Module) -> None:
+    """Set the network up as it will be deployed: all of it quantised, no range moves."""
+    set_observing(module, False)
+    set_quantizing(module, True)
