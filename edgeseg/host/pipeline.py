@@ -27,7 +27,9 @@ class Normalize(nn.Module):
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
         """Normalise a batch of RGB frames."""
-        x = frame.permute(0, 3, 1, 2).to(torch.float32) * (1.0 / 255.0)
+        # Converted before anything else: TensorRT has uint8 at the network's border only, and turns
+        # it into floats and back, never into integers (NvInferRuntimeBase.h, DataType::kUINT8).
+        x = frame.to(torch.float32).permute(0, 3, 1, 2) * (1.0 / 255.0)
         if self.per_image:
             x = x - x.mean((2, 3), keepdim=True)
             return x / (torch.sqrt((x * x).mean((2, 3), keepdim=True)) + MIN_STD)
@@ -47,7 +49,8 @@ class LabelNet(nn.Module):
     def forward(self, frame: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Map uint8 frames N,H,W,3 to uint8 labels N,H,W."""
         logits = resize_logits(self.model(self.normalize(frame)), frame.shape[1:3])
-        labels = logits.argmax(1).to(torch.uint8)
+        # Through float for the same reason.
+        labels = logits.argmax(1).to(torch.float32).to(torch.uint8)
         return (labels, logits) if self.raw_logits else labels
 
 
