@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.equalize import equalize
 from edgeseg.host.fakequant import (
     ActivationQuantizer,
     QuantConv2d,
@@ -22,8 +23,10 @@ from edgeseg.host.fakequant import (
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.observer import OBSERVERS, EmaObserver
 from edgeseg.host.placement import QUANTIZERS, Plan, apply_plan, plan, trace
+from edgeseg.host.refine import refine
 
-STEP_OPTIONS = ("observer", "percentile", "keep_float", "learned_scales")
+# Batches that AdaRound and bias correction hold in memory, spread over all that are given.
+REFINE_BATCHES = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +37,18 @@ class QuantizeOptions:
         observer: how a range is chosen: "max", "percentile", "entropy" or "mse".
         percentile: for "percentile", the share of non-zero magnitudes kept, in per cent.
         keep_float: convolutions that stay in float.
+        equalize: even out the weights' ranges across layers first (arXiv 1906.04721).
+        bias_correct: put the mean rounding error of each layer into its bias (likewise).
+        adaround: steps by which each layer's rounding is chosen (arXiv 2004.10568); 0 is nearest.
         learned_scales: make the calibrated scales parameters, for QAT to learn (LSQ).
     """
 
     observer: str = "entropy"
     percentile: float = 99.99
     keep_float: tuple[str, ...] = ()
+    equalize: bool = False
+    bias_correct: bool = False
+    adaround: int = 0
     learned_scales: bool = False
 
     def __post_init__(self) -> None:
@@ -49,13 +58,16 @@ class QuantizeOptions:
             problems.append(f"observer {self.observer!r} is not one of {', '.join(OBSERVERS)}")
         if not 50.0 < self.percentile <= 100.0:
             problems.append(f"percentile {self.percentile} lies outside (50, 100]")
+        if self.adaround < 0:
+            problems.append(f"adaround is {self.adaround}, expected a number of steps or 0")
         if problems:
             raise UsageError("quantize: " + "; ".join(problems))
 
     @classmethod
     def from_step(cls, options: Any) -> QuantizeOptions:
         """Read the options a checkpoint's quantize step recorded."""
-        given = {key: options[key] for key in STEP_OPTIONS if key in options}
+        known = [field.name for field in dataclasses.fields(cls)]
+        given = {key: options[key] for key in known if key in options}
         if "keep_float" in given:
             given["keep_float"] = tuple(given["keep_float"])
         return cls(**given)
@@ -71,6 +83,7 @@ def quantize(
     batches: Iterable[torch.Tensor],
     *,
     progress: Callable[[int], None] = lambda done: None,
+    refining: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[fx.GraphModule, dict[str, Any]]:
     """Fold batch norms, place fake-quantisers and calibrate their ranges.
 
@@ -79,6 +92,7 @@ def quantize(
         options: how to choose ranges.
         batches: normalised float inputs N,3,H,W, streamed once.
         progress: told the number of batches seen.
+        refining: told how many convolutions AdaRound or bias correction have done, and of how many.
 
     Returns:
         The fake-quantised network in evaluation mode, and metadata for the checkpoint's step.
@@ -86,16 +100,18 @@ def quantize(
     Raises:
         UsageError: `batches` is empty, a value is not finite, or `keep_float` is wrong.
     """
-    quantized, decided = _build(module, options)
+    quantized, decided = _build(module, options, even_out=options.equalize)
     quantized.eval()
     for layer in _quantizers(quantized):
         layer.observer = OBSERVERS[options.observer](options.percentile)
     set_observing(quantized, True)
     set_quantizing(quantized, False)
     count = 0
+    kept = _Spread(REFINE_BATCHES if options.bias_correct or options.adaround else 0)
     with torch.no_grad():
         for batch in batches:
             quantized(batch)
+            kept.add(batch)
             count += 1
             progress(count)
     if count == 0:
@@ -108,13 +124,24 @@ def quantize(
             layer.observer = None
     set_observing(quantized, False)
     set_quantizing(quantized, True)
+    refined = {}
+    if kept.items:
+        refined = refine(
+            quantized,
+            kept.items,
+            bias_correct=options.bias_correct,
+            adaround_iterations=options.adaround,
+            progress=refining,
+        )
     if options.learned_scales:
         learn_scales(quantized)
-    metadata = {
+    metadata: dict[str, Any] = {
         "batches": count,
         "plan": decided.to_text().splitlines(),
         "scales": {name: float(layer.step()) for name, layer in quantizers_of(quantized).items()},
     }
+    if refined:
+        metadata["refined"] = refined
     return quantized, metadata
 
 
@@ -175,13 +202,34 @@ def _quantizers(module: nn.Module) -> Iterator[ActivationQuantizer]:
     return (layer for layer in module.modules() if isinstance(layer, ActivationQuantizer))
 
 
-def _build(module: nn.Module, options: QuantizeOptions) -> tuple[fx.GraphModule, Plan]:
+def _build(
+    module: nn.Module, options: QuantizeOptions, *, even_out: bool = False
+) -> tuple[fx.GraphModule, Plan]:
     if is_quantized(module):
         raise UsageError("the network is quantised already; quantise its float checkpoint")
     training = module.training
     graph_module = trace(copy.deepcopy(module).eval())
     fold_batch_norms(graph_module)
+    if even_out:
+        equalize(graph_module)
     decided = plan(graph_module, options.keep_float)
     apply_plan(graph_module, decided)
     graph_module.train(training)
     return graph_module, decided
+
+
+class _Spread:
+    """At most `limit` of the things added, evenly spread over them, however many there will be."""
+
+    def __init__(self, limit: int) -> None:
+        self.items: list[torch.Tensor] = []
+        self._limit, self._stride, self._seen = limit, 1, 0
+
+    def add(self, item: torch.Tensor) -> None:
+        if self._limit and self._seen % self._stride == 0:
+            if len(self.items) == self._limit:
+                self.items = self.items[::2]
+                self._stride *= 2
+            if self._seen % self._stride == 0:
+                self.items.append(item)
+        self._seen += 1
