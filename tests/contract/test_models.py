@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_models import small
 from torch import fx, nn
 
 from edgeseg.core.spec import ModelSpec
@@ -10,26 +11,11 @@ from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
 from edgeseg.host.pipeline import LabelNet
 
-SMALL = {
-    "deeplabv3plus-mobilenetv2": {"aspp_channels": 32, "decoder_channels": 32},
-    "segnet": {"width": 0.125},
-    "segnet-basic": {"channels": 8},
-}
-
 
 class LeafTracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         pooling = isinstance(module, (IndexedMaxPool2d, MaxUnpool2d))
         return pooling or super().is_leaf_module(module, name)
-
-
-def small(arch: str, **changes: object) -> ModelSpec:
-    return ModelSpec(
-        arch,
-        size_hw=(64, 96),
-        output_stride=MODELS[arch].stride,
-        options={**SMALL[arch], **changes},
-    )
 
 
 @pytest.mark.parametrize("arch", MODELS)
@@ -49,8 +35,10 @@ def test_frames_of_a_batch_do_not_see_each_other(arch):
     torch.manual_seed(0)
     model = build_model(small(arch)).eval()
     x = torch.randn(2, 3, 64, 96)
-    both, alone = model(x), model(x[1:])
-    assert torch.allclose(both[1:], alone, atol=1e-4)
+    with torch.no_grad():
+        both, alone = model(x), model(x[1:])
+    # Without training, residual stages let values grow, and their rounding with them.
+    assert torch.allclose(both[1:], alone, rtol=0, atol=1e-5 * float(both.abs().max()))
 
 
 @pytest.mark.parametrize("arch", MODELS)
@@ -83,7 +71,7 @@ def test_the_state_dict_round_trips(arch):
 def test_it_cites_its_paper_and_ends_in_its_classifier(arch):
     model = build_model(small(arch))
     assert "arXiv" in MODELS[arch].source
-    assert isinstance(model.classifier, nn.Conv2d)
+    assert isinstance(model.classifier, (nn.Conv2d, nn.ConvTranspose2d))
     assert model.classifier.out_channels == 11
 
 
@@ -98,14 +86,3 @@ def test_wrong_options_and_strides_are_spec_errors(arch):
 def test_an_unknown_model_offers_the_nearest():
     with pytest.raises(SpecError, match="did you mean 'segnet-basic'"):
         build_model(ModelSpec("segnet-basik"))
-
-
-@pytest.mark.parametrize(
-    ("arch", "published_m", "tolerance"),
-    [("segnet-basic", 1.425, 0.015), ("segnet", 117 / 4, 0.015)],
-)
-def test_parameters_agree_with_the_papers_figures(arch, published_m, tolerance):
-    """SegNet-Basic: Table 1. SegNet: Table 6's 117 MB of float32."""
-    count = sum(p.numel() for p in build_model(
-        ModelSpec(arch, output_stride=MODELS[arch].stride)).parameters())  # fmt: skip
-    assert count / 1e6 == pytest.approx(published_m, rel=tolerance)

@@ -15,7 +15,6 @@ from trained_nets import calibrated, dyadic, frames, spec_of, trained
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.export import deployed, export_onnx
-from edgeseg.host.models import MODELS
 from edgeseg.host.simplify import run_unoptimized
 from edgeseg.target.backends.uint8_activations import rewrite_activations
 
@@ -152,7 +151,7 @@ def grid_source(model: onnx.ModelProto, name: str) -> onnx.NodeProto | None:
 SIZES = {DEEPLAB: SIZE, "segnet": ODD, "segnet-basic": SIZE}
 
 
-@pytest.mark.parametrize("arch", sorted(MODELS))
+@pytest.mark.parametrize("arch", sorted(SIZES))
 def test_every_quantiser_is_symmetric_int8_with_zero_point_zero(arch: str) -> None:
     model = exported(arch, SIZES[arch], "int8")
     value = constants(model)
@@ -174,7 +173,7 @@ def test_every_quantiser_is_symmetric_int8_with_zero_point_zero(arch: str) -> No
     assert checked > 20
 
 
-@pytest.mark.parametrize("arch", sorted(MODELS))
+@pytest.mark.parametrize("arch", sorted(SIZES))
 def test_every_body_convolution_reads_int8_on_both_inputs(arch: str) -> None:
     model = exported(arch, SIZES[arch], "int8")
     value = constants(model)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from edgeseg.errors import SpecError
+
 
 class Segmenter(nn.Module):
     """What every entry of MODELS is.
@@ -20,7 +22,19 @@ class Segmenter(nn.Module):
 
     source: ClassVar[str]
     stride: ClassVar[int]
-    classifier: nn.Conv2d
+    classifier: nn.Conv2d | nn.ConvTranspose2d
+
+    def check_stride(self, given: int, allowed: tuple[int, ...]) -> None:
+        """Refuse an output stride that the architecture does not have.
+
+        Raises:
+            SpecError: `given` is not among `allowed`.
+        """
+        if given not in allowed:
+            choice = " or ".join(str(stride) for stride in allowed)
+            raise SpecError(
+                f"output_stride {given} is not {choice}, which {type(self).__name__} has"
+            )
 
 
 class ConvBNReLU(nn.Sequential):
@@ -93,6 +107,38 @@ class MaxUnpool2d(nn.Module):
     ) -> torch.Tensor:
         """Un-pool N,C,h,w to the height and width of `like` (the pooling's input)."""
         return F.max_unpool2d(values, indices, (2, 2), (2, 2), output_size=like.shape[-2:])
+
+
+def learnt_upsampling(channels: int, factor: int, kernel: int) -> nn.ConvTranspose2d:
+    """Return a full (not grouped) transposed convolution that maps h to h * factor exactly.
+
+    `kernel - factor` is even and not negative. See start_bilinear.
+    """
+    return nn.ConvTranspose2d(
+        channels, channels, kernel, stride=factor, padding=(kernel - factor) // 2, bias=False
+    )
+
+
+@torch.no_grad()
+def start_bilinear(layer: nn.ConvTranspose2d) -> None:
+    """Make a learnt upsampling start as bilinear interpolation of each channel by itself.
+
+    Source: FCN, arXiv 1411.4038, section 3.3.
+    """
+    kernel, factor = layer.kernel_size[0], layer.stride[0]
+    away = (torch.arange(kernel, dtype=torch.float32) - (kernel - 1) / 2).abs()
+    ramp = (1 - away / factor).clamp_min(0).to(layer.weight)
+    layer.weight.zero_()
+    diagonal = range(layer.in_channels)
+    layer.weight[diagonal, diagonal] = torch.outer(ramp, ramp)
+
+
+def crop_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Cut N,C,H,W at its lower right to the height and width of `like`.
+
+    Pooling in ceil mode takes 45 lines to 23, and upsampling by two gives 46 back.
+    """
+    return x[:, :, : like.shape[-2], : like.shape[-1]]
 
 
 def initialize(module: nn.Module) -> None:

@@ -1,57 +1,36 @@
-"""DeepLabv3+ with separable ASPP and decoder (arXiv 1802.02611)."""
+"""DeepLabv3+ with separable ASPP and decoder (arXiv 1802.02611) on four backbones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgeseg.errors import SpecError
+from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
 from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, SeparableConv, initialize
+from edgeseg.host.models.deeplabv3 import Backbone
 from edgeseg.host.models.mobilenetv2 import MobileNetV2
-
-
-class SeparableASPP(nn.Module):
-    """Atrous spatial pyramid pooling of DeepLabv3 (arXiv 1706.05587, section 3.3), separable.
-
-    Branches: 1x1, three separable 3x3 at `rates`, image pooling; concatenated and projected.
-    """
-
-    def __init__(
-        self, in_channels: int, channels: int, rates: Sequence[int], dropout: float
-    ) -> None:
-        """Build five branches of `channels` each and the 1x1 projection."""
-        super().__init__()
-        self.point = ConvBNReLU(in_channels, channels, 1)
-        self.atrous = nn.ModuleList(
-            SeparableConv(in_channels, channels, dilation=rate) for rate in rates
-        )
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.pool_conv = ConvBNReLU(in_channels, channels, 1)
-        self.project = ConvBNReLU(channels * (len(rates) + 2), channels, 1)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N,in,h,w to N,channels,h,w."""
-        pooled = self.pool_conv(self.pool(x))
-        # From 1x1 every interpolation is a broadcast; nearest is the cheapest in all runtimes.
-        pooled = F.interpolate(pooled, size=x.shape[-2:], mode="nearest")
-        branches = [self.point(x)] + [branch(x) for branch in self.atrous] + [pooled]
-        return self.dropout(self.project(torch.cat(branches, dim=1)))
+from edgeseg.host.models.resnet import ResNet50, ResNet101
+from edgeseg.host.models.xception import AlignedXception
 
 
 class DeepLabV3Plus(Segmenter):
-    """DeepLabv3+ on MobileNetV2.
+    """DeepLabv3 as the encoder, and a decoder that joins its map with a stride-4 one.
 
-    Deviations from arXiv 1802.02611: `atrous_rates` defaults to 3, 6, 9 instead of 6, 12, 18,
-    since a 360x480 frame is 23x30 cells at output stride 16 and a larger kernel degenerates to
-    1x1 there; ASPP and decoder widths are options (the paper's 256 by default).
+    `atrous_rates` are those at output stride 16; at 8 they double. ASPP and decoder widths are
+    options (the paper's 256 by default).
+
+    Attributes:
+        backbone_type: gives a stride-4 and a deepest map.
+        rates_double: whether the rates double at output stride 8.
     """
 
-    source = "DeepLabv3+ (arXiv 1802.02611) on MobileNetV2 (arXiv 1801.04381)"
     stride = 16
+    backbone_type: ClassVar[type[Backbone]]
+    rates_double: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -61,21 +40,20 @@ class DeepLabV3Plus(Segmenter):
         aspp_channels: int = 256,
         decoder_channels: int = 256,
         low_channels: int = 48,
-        atrous_rates: Sequence[int] = (3, 6, 9),
+        atrous_rates: Sequence[int] = RATES,
         dropout: float = 0.1,
+        width: float = 1.0,
     ) -> None:
-        """Build encoder and decoder.
+        """Build encoder and decoder; `width` scales the backbone.
 
         Raises:
-            SpecError: `output_stride` is not 8 or 16, or no atrous rate is given.
+            SpecError: `output_stride` is not 8 or 16, no rate is given, or `width` is too small.
         """
         super().__init__()
-        if output_stride not in (8, 16):
-            raise SpecError(f"output_stride {output_stride} is not 8 or 16")
-        if not atrous_rates:
-            raise SpecError("atrous_rates is empty; give at least one rate, such as 3, 6, 9")
-        self.backbone = MobileNetV2(output_stride)
-        self.aspp = SeparableASPP(self.backbone.out_channels, aspp_channels, atrous_rates, dropout)
+        self.check_stride(output_stride, (8, 16))
+        rates = stride_rates(atrous_rates, output_stride if self.rates_double else 16)
+        self.backbone = self.backbone_type(output_stride, width=width)
+        self.aspp = ASPP(self.backbone.out_channels, aspp_channels, rates, dropout, separable=True)
         self.reduce = ConvBNReLU(self.backbone.low_channels, low_channels, 1)
         self.refine = nn.Sequential(
             SeparableConv(aspp_channels + low_channels, decoder_channels),
@@ -93,3 +71,52 @@ class DeepLabV3Plus(Segmenter):
         )
         merged = torch.cat([high, self.reduce(low)], dim=1)
         return self.classifier(self.dropout(self.refine(merged)))
+
+
+class DeepLabV3PlusMobileNetV2(DeepLabV3Plus):
+    """On MobileNetV2.
+
+    Deviation: `atrous_rates` defaults to 3, 6, 9 at either output stride, since a 360x480 frame is
+    23x30 cells at output stride 16 and a larger kernel degenerates to 1x1 there.
+    """
+
+    source = "DeepLabv3+ (arXiv 1802.02611) on MobileNetV2 (arXiv 1801.04381)"
+    backbone_type = MobileNetV2
+    rates_double = False
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        output_stride: int = DeepLabV3Plus.stride,
+        atrous_rates: Sequence[int] = (3, 6, 9),
+        **options: float,
+    ) -> None:
+        """Build the network; `options` are DeepLabV3Plus's."""
+        super().__init__(
+            n_classes,
+            output_stride=output_stride,
+            atrous_rates=atrous_rates,
+            **options,  # type: ignore[arg-type] # widths are ints, rates and shares floats
+        )
+
+
+class DeepLabV3PlusResNet50(DeepLabV3Plus):
+    """On ResNet-50."""
+
+    source = "DeepLabv3+ (arXiv 1802.02611) on ResNet-50 (arXiv 1512.03385)"
+    backbone_type = ResNet50
+
+
+class DeepLabV3PlusResNet101(DeepLabV3Plus):
+    """On ResNet-101."""
+
+    source = "DeepLabv3+ (arXiv 1802.02611) on ResNet-101 (arXiv 1512.03385)"
+    backbone_type = ResNet101
+
+
+class DeepLabV3PlusXception(DeepLabV3Plus):
+    """On modified aligned Xception."""
+
+    source = "DeepLabv3+ (arXiv 1802.02611) on aligned Xception"
+    backbone_type = AlignedXception

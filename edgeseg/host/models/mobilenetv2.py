@@ -19,6 +19,7 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+STEM = 32
 LOW_LEVEL_STAGE = 1
 
 
@@ -55,11 +56,10 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """Feature extractor returning the stride-4 and the deepest feature maps."""
 
-    low_channels = STAGES[LOW_LEVEL_STAGE][1]
-    out_channels = STAGES[-1][1]
-
-    def __init__(self, output_stride: int = 16) -> None:
+    def __init__(self, output_stride: int = 16, *, width: float = 1.0) -> None:
         """Build the network; strides beyond `output_stride` become dilations (atrous).
+
+        `width` is the paper's width multiplier; channels are rounded to multiples of 8.
 
         Raises:
             SpecError: `output_stride` is not 8, 16 or 32.
@@ -67,10 +67,13 @@ class MobileNetV2(nn.Module):
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise SpecError(f"output_stride {output_stride} is not 8, 16 or 32")
-        self.stem = ConvBNReLU(3, 32, 3, stride=2)
+        self.low_channels = _rounded(STAGES[LOW_LEVEL_STAGE][1] * width)
+        self.out_channels = _rounded(STAGES[-1][1] * width)
+        self.stem = ConvBNReLU(3, _rounded(STEM * width), 3, stride=2)
         stages: list[nn.Module] = []
-        channels, current_stride, dilation = 32, 2, 1
-        for expansion, width, repeats, stride in STAGES:
+        channels, current_stride, dilation = _rounded(STEM * width), 2, 1
+        for expansion, full_channels, repeats, stride in STAGES:
+            stage_channels = _rounded(full_channels * width)
             blocks: list[nn.Module] = []
             for index in range(repeats):
                 step, block_dilation = 1, dilation
@@ -83,15 +86,19 @@ class MobileNetV2(nn.Module):
                         step, current_stride = 2, current_stride * 2
                 blocks.append(
                     InvertedResidual(
-                        channels, width, expansion, stride=step, dilation=block_dilation
+                        channels, stage_channels, expansion, stride=step, dilation=block_dilation
                     )
                 )
-                channels = width
+                channels = stage_channels
             stages.append(nn.Sequential(*blocks))
         self.low_level = nn.Sequential(*stages[: LOW_LEVEL_STAGE + 1])
         self.high_level = nn.Sequential(*stages[LOW_LEVEL_STAGE + 1 :])
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return features at stride 4 (24 channels) and at the output stride (320 channels)."""
+        """Return features at stride 4 (24 channels at width 1) and at the output stride (320)."""
         low = self.low_level(self.stem(x))
         return low, self.high_level(low)
+
+
+def _rounded(channels: float) -> int:
+    return max(8, 8 * round(channels / 8))

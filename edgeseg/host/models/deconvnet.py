@@ -1,0 +1,56 @@
+"""DeconvNet (arXiv 1505.04366)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from edgeseg.host.models.blocks import ConvBNReLU, initialize
+from edgeseg.host.models.segnet import IndexUnpooling
+from edgeseg.host.models.vgg import conv_stack, vgg_decoder, vgg_encoder, vgg_groups
+
+
+class DeconvNet(IndexUnpooling):
+    """VGG16 with its fully connected layers, mirrored, un-pooling by indices.
+
+    Parameters, from table 2 of the paper: 14.7 M in the 13 convolutions, 102.8 M in fc6
+    (7x7x512x4096), 16.8 M in fc7, 102.8 M in deconv-fc6, 14.7 M in the mirror image: 251.8 M,
+    1007 MB as FP32. Table 6 of the SegNet paper prints 877 MB, 13 % less, without saying what it
+    leaves out, and no layer of 32.5 M parameters exists; the count here is the DeconvNet paper's.
+
+    Deviations: all of the transposed convolutions have stride 1, where they compute what a
+    convolution with the flipped kernel computes, and are built as such: INT8 then has one weight
+    scale a channel. fc6 pads by 3, so that any image size fits; the paper's 224x224 crops shrink
+    to 1x1 there. One-stage training, no object proposals.
+    """
+
+    source = "DeconvNet (arXiv 1505.04366), VGG16 encoder"
+    stride = 32
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        output_stride: int = stride,
+        width: float = 1.0,
+        fc_channels: int = 4096,
+    ) -> None:
+        """Build the network; `width` scales the convolutions, `fc_channels` is fc6's and fc7's.
+
+        Raises:
+            SpecError: `output_stride` is not 32, or `width` leaves fewer than 8 channels.
+        """
+        super().__init__()
+        self.check_stride(output_stride, (self.stride,))
+        groups = vgg_groups(width)
+        deepest, shallowest = groups[-1][-1], groups[0][0]
+        self.encoder = vgg_encoder(groups)
+        self.middle = nn.Sequential(
+            ConvBNReLU(deepest, fc_channels, 7),
+            ConvBNReLU(fc_channels, fc_channels, 1),
+            ConvBNReLU(fc_channels, deepest, 7),
+        )
+        self.decoder = vgg_decoder(groups)
+        # The paper's last stage has both of its layers before a 1x1 classifier, SegNet's one.
+        self.decoder[-1] = conv_stack(groups[0][-1], [shallowest, shallowest])
+        self.classifier = nn.Conv2d(shallowest, n_classes, 1)
+        initialize(self)

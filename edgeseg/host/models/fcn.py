@@ -1,0 +1,105 @@
+"""FCN-32s, 16s and 8s (arXiv 1411.4038)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from edgeseg.host.models.blocks import (
+    ConvBNReLU,
+    Segmenter,
+    crop_like,
+    initialize,
+    learnt_upsampling,
+    start_bilinear,
+)
+from edgeseg.host.models.vgg import vgg_encoder, vgg_groups
+
+
+class FCN(Segmenter):
+    """VGG16 with its fully connected layers as convolutions, scored and upsampled by learning.
+
+    Deviations: BN after each convolution, so that it trains from scratch; layers pad to keep their
+    size, where the original pads the image by 100 and crops; all stages train at once; a skip's
+    scores are not scaled down.
+
+    Attributes:
+        skips: how many of pool4 and pool3 are scored and added.
+    """
+
+    stride = 32
+    skips: ClassVar[int]
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        output_stride: int = stride,
+        width: float = 1.0,
+        fc_channels: int = 4096,
+        dropout: float = 0.5,
+    ) -> None:
+        """Build the network; `width` scales the convolutions, `fc_channels` is fc6's and fc7's.
+
+        Raises:
+            SpecError: `output_stride` is not 32, or `width` leaves fewer than 8 channels.
+        """
+        super().__init__()
+        self.check_stride(output_stride, (self.stride,))
+        groups = vgg_groups(width)
+        self.encoder = vgg_encoder(groups)
+        self.pool = nn.MaxPool2d(2, 2, ceil_mode=True)
+        self.fc6 = ConvBNReLU(groups[-1][-1], fc_channels, 7)
+        self.fc7 = ConvBNReLU(fc_channels, fc_channels, 1)
+        self.dropout = nn.Dropout(dropout)
+        self.score = nn.Conv2d(fc_channels, n_classes, 1)
+        # pool4, then pool3: the next map up ends group len - 2, then len - 3.
+        self.skip_scores = nn.ModuleList(
+            nn.Conv2d(groups[-2 - level][-1], n_classes, 1) for level in range(self.skips)
+        )
+        self.upsample = nn.ModuleList(learnt_upsampling(n_classes, 2, 4) for _ in range(self.skips))
+        factor = self.stride // 2**self.skips
+        self.classifier = learnt_upsampling(n_classes, factor, 2 * factor)
+        initialize(self)
+        for layer in (*self.upsample, self.classifier):
+            start_bilinear(layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map a normalised N,3,H,W image to logits N,K,H,W."""
+        image, pooled = x, []
+        for encode in self.encoder:
+            x = self.pool(encode(x))
+            pooled.append(x)
+        x = self.score(self.dropout(self.fc7(self.dropout(self.fc6(x)))))
+        skips = zip(self.upsample, self.skip_scores, strict=True)
+        for level, (upsample, score) in enumerate(skips):
+            skip = pooled[-2 - level]
+            x = crop_like(upsample(x), skip) + score(skip)
+        return crop_like(self.classifier(x), image)
+
+
+class FCN32s(FCN):
+    """Upsampling by 32 from the last layer alone."""
+
+    source = "FCN-32s (arXiv 1411.4038), VGG16"
+    skips = 0
+
+
+class FCN16s(FCN):
+    """The scores of pool4 are added before upsampling by 16."""
+
+    source = "FCN-16s (arXiv 1411.4038), VGG16"
+    skips = 1
+
+
+class FCN8s(FCN):
+    """The scores of pool4 and pool3 are added before upsampling by 8.
+
+    134.4 M parameters, 102.8 M of them in fc6: 537 MB as FP32, where table 6 of the SegNet paper
+    gives 539 MB.
+    """
+
+    source = "FCN-8s (arXiv 1411.4038), VGG16"
+    skips = 2

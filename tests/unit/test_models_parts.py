@@ -1,0 +1,97 @@
+"""What the architectures' own parts compute."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small_models import small
+from torch import nn
+
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import SpecError
+from edgeseg.host.models import build_model
+from edgeseg.host.models.blocks import learnt_upsampling, start_bilinear
+
+
+@pytest.mark.parametrize(("factor", "kernel"), [(2, 4), (2, 8), (8, 16), (32, 64)])
+def test_learnt_upsampling_starts_as_bilinear_interpolation(factor, kernel):
+    layer = learnt_upsampling(3, factor, kernel)
+    start_bilinear(layer)
+    x = torch.randn(2, 3, 7, 9)
+    expected = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    found = layer(x)
+    assert found.shape == expected.shape
+    # At the rim interpolation repeats the last line, where a transposed convolution sees zeros.
+    inner = (..., slice(factor, -factor), slice(factor, -factor))
+    assert torch.allclose(found[inner], expected[inner], atol=1e-5)
+
+
+def test_fresh_fcn_scores_are_upsampled_bilinearly():
+    model = build_model(small("fcn-32s")).eval()
+    assert float(model.classifier.weight[0, 1].detach().abs().max()) == 0.0
+    assert float(model.classifier.weight[0, 0].detach().max()) == pytest.approx((63 / 64) ** 2)
+
+
+def test_deeplabv2_starts_as_the_sum_of_its_branches():
+    model = build_model(small("deeplabv2-resnet101")).eval()
+    features = torch.randn(1, model.backbone.out_channels, 8, 12)
+    branches = [branch(features) for branch in model.aspp]
+    summed = model.classifier(torch.cat(branches, 1))
+    assert torch.allclose(summed, sum(branches), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arch", "stride", "rates"),
+    [
+        ("deeplabv3-resnet50", 16, (6, 12, 18)),
+        ("deeplabv3-resnet50", 8, (12, 24, 36)),
+        ("deeplabv3plus-xception", 8, (12, 24, 36)),
+        ("deeplabv3plus-mobilenetv2", 16, (3, 6, 9)),
+        ("deeplabv3plus-mobilenetv2", 8, (3, 6, 9)),
+    ],
+)
+def test_rates_are_the_papers_and_double_at_stride_8(arch, stride, rates):
+    with torch.device("meta"):
+        model = build_model(ModelSpec(arch, output_stride=stride))
+    found = []
+    for branch in model.aspp.atrous:
+        conv = next(m for m in branch.modules() if isinstance(m, nn.Conv2d))
+        found.append(conv.dilation[0])
+    assert tuple(found) == rates
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("arch", ["mobilenetv2", "resnet50", "resnet101", "xception"])
+def test_backbones_keep_the_output_stride(arch, stride):
+    spec = small(f"deeplabv3-{arch}")
+    model = build_model(ModelSpec(spec.arch, output_stride=stride, options=spec.options)).eval()
+    low, high = model.backbone(torch.randn(1, 3, 64, 96))
+    assert low.shape[-2:] == (16, 24)
+    assert high.shape[-2:] == (64 // stride, 96 // stride)
+    assert low.shape[1] == model.backbone.low_channels
+    assert high.shape[1] == model.backbone.out_channels
+
+
+def test_a_width_that_leaves_too_little_is_refused():
+    for arch in ("segnet", "unet", "deeplabv3-resnet50", "deeplabv3-xception"):
+        with pytest.raises(SpecError, match="fewer than 8"):
+            build_model(small(arch, width=0.1))
+
+
+def test_single_channel_decoders_see_one_channel_each():
+    model = build_model(small("segnet-basic-singlechanneldecoder"))
+    assert all(decode[0].groups == decode[0].in_channels for decode in model.decoder)
+
+
+def test_the_encoders_maps_reach_the_decoder_only_where_they_are_added():
+    """Perturb the shallowest encoder map alone: only variants with addition see it in the logits.
+
+    The pooled path is cut by zeroing what follows, so what is left is the skip.
+    """
+    x = torch.randn(1, 3, 32, 48)
+    for arch, added in (("fcn-basic", True), ("fcn-basic-noaddition", False)):
+        torch.manual_seed(0)
+        model = build_model(small(arch)).eval()
+        with torch.no_grad():
+            nn.init.zeros_(model.reduce[0].weight)
+            logits = model(x)
+        assert bool(logits.std((2, 3)).max() > 1e-6) == added
