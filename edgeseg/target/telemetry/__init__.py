@@ -1,0 +1,23 @@
+"""Telemetry: what the machine says about itself and about this process. Absent is None, never 0."""
+
+from __future__ import annotations
+
+from edgeseg.target.telemetry.board import board, fingerprint, is_jetson
+from edgeseg.target.telemetry.memory import pss_bytes
+from edgeseg.target.telemetry.power import power_w
+from edgeseg.target.telemetry.readings import ROOT
+from edgeseg.target.telemetry.sampler import Measurement, Sample, Telemetry
+from edgeseg.target.telemetry.thermal import temperature_c
+
+__all__ = [
+    "ROOT",
+    "Measurement",
+    "Sample",
+    "Telemetry",
+    "board",
+    "fingerprint",
+    "is_jetson",
+    "power_w",
+    "pss_bytes",
+    "temperature_c",
+]
