@@ -48,6 +48,9 @@ def test_a_float_checkpoint_is_calibrated_and_its_bundle_holds_the_scales(
     assert golden.frame.shape == (1, *SIZE, 3)
     (labels,) = run_unoptimized(onnx.load(bundle.onnx_path), golden.frame)
     assert (labels == golden.labels).mean() > 0.98
+    assert bundle.islands_path is not None
+    islands = onnx.load(bundle.islands_path)
+    assert (run_unoptimized(islands, golden.frame)[0] == golden.labels).mean() > 0.9
 
 
 @pytest.mark.parametrize("given", [None, []])
@@ -83,6 +86,7 @@ def test_a_quantised_checkpoint_needs_no_frames_and_its_fp32_twin_has_no_quantis
         bundle = bundle_from_checkpoint(done, precision, tmp_path / precision)
         kinds = [node.op_type for node in onnx.load(bundle.onnx_path).graph.node]
         assert kinds.count("QuantizeLinear") == expected
+        assert (bundle.islands_path is not None) == (precision == "int8")
         assert [step["kind"] for step in bundle.steps] == ["train", "quantize"]
 
 
