@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import enum
 import importlib
 import re
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,17 @@ from edgeseg.errors import UsageError
 from edgeseg.target.handoff import Ending, Outcome
 from edgeseg.target.resource import Resource
 
-__all__ = ["SCHEMES", "Frame", "Outcome", "Source", "SourceRequest", "open_source", "public_uri"]
+__all__ = [
+    "SCHEMES",
+    "Frame",
+    "Outcome",
+    "Source",
+    "SourceEvent",
+    "SourceRequest",
+    "State",
+    "open_source",
+    "public_uri",
+]
 
 # scheme: "module:Class". A plain path becomes "folder" or "video" by what lies there.
 SCHEMES = {
@@ -33,7 +44,54 @@ SCHEMES = {
     "rtsp": "edgeseg.target.sources.camera:CameraSource",
     "rtsps": "edgeseg.target.sources.camera:CameraSource",
 }
+# What must never reach a log, page or report, and what stands there instead.
+SECRETS = (
+    # A password may hold @ or / though it should not; a port number is no password.
+    (re.compile(r"(\w+://)[^/@\s:]*:(?!\d+/)[^\s'\"]*@"), r"\1"),
+    (re.compile(r"(\w+://)[^/@\s]*@"), r"\1"),
+    (
+        re.compile(
+            r"(?i)([?&;](?:\w*(?:token|passw|secret|sig|auth)\w*|\w*key|user|usr|pwd|pass|pw)=)"
+            r"[^&\s;'\"]*"
+        ),
+        r"\1***",
+    ),
+    # Properties of GStreamer's rtspsrc and souphttpsrc.
+    (re.compile(r"(?i)\b((?:proxy-)?(?:user-)?(?:id|pw)\s*=\s*)(\"[^\"]*\"|[^\s!]+)"), r"\1***"),
+)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+class State(enum.Enum):
+    """Where a camera's connection stands.
+
+    CONNECTING: being opened. LIVE: frames arrive. STALE: open, but nothing came for a while.
+    LOST: broken, or refused to open; the next try comes after a pause.
+    """
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALE = "stale"
+    LOST = "lost"
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceEvent:
+    """A change of a camera's state.
+
+    Attributes:
+        at_s: seconds since the source was made.
+        state: the state it changed to.
+        reason: why, without credentials.
+    """
+
+    at_s: float
+    state: State
+    reason: str
+
+    def to_json(self) -> dict[str, float | str]:
+        """Return plain JSON values."""
+        return {"at_s": round(self.at_s, 3), "state": self.state.value, "reason": self.reason}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +128,9 @@ class Source(Resource):
         fps: frames per second of a live source or a video, None where unknown.
         dropped: frames overwritten before anyone read them.
         reconnects: times a lost camera was found again.
+        refused: frames of a camera that came too late to be shown.
+        state: of a camera's connection, None for files and replays.
+        events: the newest changes of state, oldest first.
     """
 
     uri: str
@@ -79,6 +140,9 @@ class Source(Resource):
     fps: float | None = None
     dropped: int = 0
     reconnects: int = 0
+    refused: int = 0
+    state: State | None = None
+    events: Sequence[SourceEvent] = ()
 
     @abc.abstractmethod
     def read(self, timeout_s: float) -> Frame | Ending:
@@ -113,6 +177,7 @@ class SourceRequest:
         open_timeout_s: longest wait while opening.
         read_timeout_s: longest wait of one read inside a camera's library.
         clock: nanoseconds that only go forward.
+        root: the file system's root, another one in tests.
     """
 
     uri: str
@@ -124,6 +189,7 @@ class SourceRequest:
     open_timeout_s: float = 5.0
     read_timeout_s: float = 1.5
     clock: Callable[[], int] = time.perf_counter_ns
+    root: Path = Path("/")
 
     def options(self, known: tuple[str, ...]) -> Mapping[str, str]:
         """Return the query, or raise UsageError on a key that is not in `known`."""
@@ -140,6 +206,14 @@ class SourceRequest:
         except ValueError:
             raise UsageError(f"{self.uri}: {key} is {text!r}, expected a number") from None
 
+    def size_hw(self) -> tuple[int, int] | None:
+        """Return `size=HEIGHTxWIDTH` of the query, None when absent or empty."""
+        size = self.query.get("size", "")
+        match = re.fullmatch(r"(\d+)x(\d+)", size)
+        if size and match is None:
+            raise UsageError(f"{self.uri}: size is {size!r}, expected HEIGHTxWIDTH, as 360x480")
+        return (int(match[1]), int(match[2])) if match else None
+
 
 def open_source(
     uri: str,
@@ -152,8 +226,8 @@ def open_source(
     """Open a source by URI or path.
 
     Args:
-        uri: `synthetic://?frames=&seed=&size=HxW&fps=` (live when it has fps), a folder, a glob
-            or one image, a video file, `v4l2:///dev/video0`, `csi://0`, `gst://PIPELINE` or
+        uri: `synthetic://?frames=&seed=&size=HxW&weather=&fps=` (live when it has fps), a folder,
+            a glob or one image, a video file, `v4l2:///dev/video0`, `csi://0`, `gst://PIPELINE` or
             `rtsp://…`.
         spec: the model the frames are for: size of synthetic frames, classes of the masks.
         labels: folder with a mask per image, matched by file name.
@@ -193,8 +267,9 @@ def open_source(
 
 def public_uri(uri: str) -> str:
     """Return the URI without user name, password and tokens, for messages and reports."""
-    hidden = re.sub(r"(\w+://)[^/@\s]*@", r"\1", uri)
-    return re.sub(r"(?i)([?&](?:token|password|passwd|key|secret)=)[^&\s]*", r"\1***", hidden)
+    for pattern, shown in SECRETS:
+        uri = pattern.sub(shown, uri)
+    return uri
 
 
 def _parse(uri: str) -> tuple[str, str, Mapping[str, str]]:

@@ -138,6 +138,7 @@ def test_synthetic_with_fps_is_live():
         ("synthetic://?frame=3", "did you mean 'frames'"),
         ("synthetic://?seed=x", "seed is 'x', expected a number"),
         ("synthetic://?size=64", "expected HEIGHTxWIDTH"),
+        ("synthetic://?weather=rainy", "did you mean 'rain'"),
         ("syntetic://", "did you mean 'synthetic'"),
         ("qq://example", "known: synthetic, folder"),
     ],
@@ -178,3 +179,23 @@ def test_credentials_never_show():
     assert public_uri("rtsp://me:secret@cam.local/1") == "rtsp://cam.local/1"
     assert public_uri("http://h/x?token=abc&y=1") == "http://h/x?token=***&y=1"
     assert public_uri("rtsp://cam.local/a@b") == "rtsp://cam.local/a@b"
+    assert public_uri("rtsp://cam.local:554/a@b") == "rtsp://cam.local:554/a@b"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "rtsp://me:secret@cam/1",
+        "rtsp://me:sec@secret@cam/1",
+        "rtsp://me:sec/secret@cam/1",
+        "rtsp://cam/1?user=secret&password=secret",
+        "rtsp://cam/1?access_token=secret",
+        "rtsp://cam/1?api_key=secret&x=1",
+        "gst://rtspsrc location=rtsp://me:secret@cam/1 ! appsink",
+        'gst://rtspsrc location=x user-id=secret user-pw="secret word" ! appsink',
+        "could not open 'rtsp://me:secret@cam/1': refused",
+    ],
+)
+def test_no_way_to_write_a_secret_shows_it(uri):
+    assert "secret" not in public_uri(uri)
+    assert public_uri(public_uri(uri)) == public_uri(uri)

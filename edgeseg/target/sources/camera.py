@@ -1,30 +1,36 @@
-"""Cameras through OpenCV: V4L2, RTSP, and GStreamer pipelines where OpenCV was built with it."""
+"""Cameras by URI: which library opens them, and what is refused with its cure."""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import re
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 
-from edgeseg.errors import BackendUnavailable, SourceError
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.source import Frame, SourceRequest, public_uri
-from edgeseg.target.sources.live import LiveSource
+from edgeseg.errors import BackendUnavailable, UsageError
+from edgeseg.target.source import SourceRequest, public_uri
+from edgeseg.target.sources.device import Device, LiveLimits
+from edgeseg.target.sources.reconnect import ReconnectingSource
 
 CSI = (
-    "nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM) ! "
-    "nvvidconv ! video/x-raw,width={width},height={height},format=BGRx ! "
+    "nvarguscamerasrc sensor-id={sensor} ! "
+    "video/x-raw(memory:NVMM),width={width},height={height},framerate={fps}/1 ! "
+    "nvvidconv flip-method={flip} ! video/x-raw,format=BGRx ! "
     "videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
 )
+# A mode that IMX219 and IMX477, the sensors of the developer kits' cameras, both have.
+CSI_SIZE_HW = (1080, 1920)
+CSI_FPS = 30.0
+FLIPS = 8
 
 
-class CameraSource(LiveSource):
-    """A camera's newest frame.
+class CameraSource(ReconnectingSource):
+    """A camera's newest frame: V4L2, CSI, a GStreamer pipeline or RTSP.
 
-    Opening and reading have time limits inside OpenCV where its back-end has them, so that a
-    frozen camera is noticed. A frame is stamped when it arrives, before it is decoded.
+    RTSP goes through PyAV when it is installed, otherwise through OpenCV's own FFmpeg.
     """
 
     def __init__(self, request: SourceRequest) -> None:
@@ -33,44 +39,12 @@ class CameraSource(LiveSource):
         Raises:
             BackendUnavailable: OpenCV lacks GStreamer, or the machine the device.
             SourceError: the camera does not answer.
+            UsageError: the URI is malformed, or asks V4L2 for a CSI sensor.
         """
-        super().__init__(public_uri(request.uri))
-        self._clock = request.clock
-        self._index = 0
-        target, api = _target(request)
-        limits = [
-            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-            int(request.open_timeout_s * 1000),
-            cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-            int(request.read_timeout_s * 1000),
-        ]
-        parameters = limits if api == cv2.CAP_FFMPEG else []
-        self._capture = cv2.VideoCapture(target, api, parameters)
-        if not self._capture.isOpened():
-            self._capture.release()
-            raise SourceError(
-                f"{self.uri} does not answer within {request.open_timeout_s:g} s; check the "
-                "address, the cable and that no other program uses it"
-            )
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = rate if rate > 0 else None
-
-    def fetch(self, stop: threading.Event) -> Frame | Ending:
-        """Wait for the next frame of the camera."""
-        if not self._capture.grab():
-            raise SourceError(f"{self.uri} stopped giving frames after {self._index}")
-        arrived_ns = self._clock()
-        found, bgr = self._capture.retrieve()
-        if not found:
-            return Outcome.TIMEOUT
-        rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-        frame = Frame(rgb, self._index, arrived_ns, self._clock() - arrived_ns)
-        self._index += 1
-        return frame
-
-    def release(self) -> None:
-        """Close the camera."""
-        self._capture.release()
+        limits = LiveLimits(open_s=request.open_timeout_s, read_s=request.read_timeout_s)
+        super().__init__(
+            public_uri(request.uri), _connector(request, limits.read_s), limits, request.clock
+        )
 
 
 def has_gstreamer() -> bool:
@@ -78,28 +52,90 @@ def has_gstreamer() -> bool:
     return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
 
 
-def _target(request: SourceRequest) -> tuple[str, int]:
-    if request.scheme in ("rtsp", "rtsps"):
-        return request.uri, cv2.CAP_FFMPEG
-    if request.scheme == "v4l2":
-        request.options(())
-        device = request.rest if request.rest.startswith("/") else f"/dev/video{request.rest}"
-        if not Path(device).exists():
-            raise BackendUnavailable(
-                f"{device} does not exist on this machine; plug the camera in or give another "
-                "v4l2:///dev/videoN"
-            )
-        return device, cv2.CAP_V4L2
-    if not has_gstreamer():
-        raise BackendUnavailable(
-            f"{request.scheme}:// needs an OpenCV built with GStreamer, OpenCV {cv2.__version__} "
-            "here is not; on a Jetson use JetPack's own (venv --system-site-packages, no pip "
-            "opencv)"
+def csi_pipeline(request: SourceRequest) -> str:
+    """Return the pipeline of `csi://N?size=HxW&fps=&flip=` for JetPack's Argus camera stack.
+
+    Raises:
+        UsageError: no sensor number, or an option is unknown or malformed.
+    """
+    request.options(("size", "fps", "flip"))
+    if not re.fullmatch(r"\d+", request.rest):
+        raise UsageError(f"{request.uri}: give the sensor's number, as csi://0")
+    height, width = request.size_hw() or CSI_SIZE_HW
+    flip = int(request.number("flip", 0.0))
+    if not 0 <= flip < FLIPS:
+        raise UsageError(f"{request.uri}: flip is {flip}, nvvidconv knows 0 to {FLIPS - 1}")
+    fps = round(request.number("fps", CSI_FPS))
+    return CSI.format(sensor=request.rest, width=width, height=height, fps=fps, flip=flip)
+
+
+def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Device]:
+    """Return what opens the device within so many seconds."""
+    # Imported here: the module asks for cv2, or av, only when its kind of camera is opened.
+    if request.scheme in ("rtsp", "rtsps") and importlib.util.find_spec("av") is not None:
+        from edgeseg.target.sources.av_device import AvDevice
+
+        return lambda open_s: AvDevice(
+            request.uri, open_s=open_s, read_s=read_s, clock=request.clock
         )
-    if request.scheme == "csi":
-        request.options(())
-        if not re.fullmatch(r"\d+", request.rest):
-            raise SourceError(f"{request.uri}: give the sensor's number, as csi://0")
-        height, width = request.spec.size_hw
-        return CSI.format(sensor=request.rest, width=width, height=height), cv2.CAP_GSTREAMER
-    return request.rest, cv2.CAP_GSTREAMER
+    from edgeseg.target.sources.opencv_device import OpenCvDevice
+
+    properties: dict[int, float] = {}
+    if request.scheme in ("rtsp", "rtsps"):
+        target, api = request.uri, cv2.CAP_FFMPEG
+    elif request.scheme == "v4l2":
+        target, api, properties = _v4l2_device(request), cv2.CAP_V4L2, _v4l2_properties(request)
+    else:
+        if not has_gstreamer():
+            raise BackendUnavailable(
+                f"{request.scheme}:// needs an OpenCV built with GStreamer, OpenCV "
+                f"{cv2.__version__} here is not; on a Jetson use JetPack's own (venv "
+                "--system-site-packages, no pip opencv), on Debian python3-opencv"
+            )
+        target = csi_pipeline(request) if request.scheme == "csi" else request.rest
+        api = cv2.CAP_GSTREAMER
+    make = functools.partial(
+        OpenCvDevice,
+        target,
+        api,
+        properties,
+        read_s=read_s,
+        name=public_uri(request.uri),
+        clock=request.clock,
+    )
+    return lambda open_s: make(open_s=open_s)
+
+
+def _v4l2_device(request: SourceRequest) -> str:
+    device = request.rest if request.rest.startswith("/") else f"/dev/video{request.rest}"
+    name = Path(device).name
+    facts = request.root / "sys/class/video4linux" / name / "name"
+    # "vi-output, imx219 9-0010": a sensor behind the Tegra's video input gives raw Bayer.
+    if facts.is_file() and "vi-output" in facts.read_text(errors="replace"):
+        raise UsageError(
+            f"{device} is a CSI sensor ({facts.read_text(errors='replace').strip()}); through V4L2 "
+            "its pictures are raw Bayer. Give csi://0 (the sensor's number) instead"
+        )
+    if not (request.root / device.lstrip("/")).exists():
+        raise BackendUnavailable(
+            f"{device} does not exist on this machine; plug the camera in or give another "
+            "v4l2:///dev/videoN"
+        )
+    return device
+
+
+def _v4l2_properties(request: SourceRequest) -> dict[int, float]:
+    query = request.options(("size", "fps", "fourcc"))
+    # Order matters: a driver offers sizes and rates per format.
+    properties: dict[int, float] = {cv2.CAP_PROP_BUFFERSIZE: 1}
+    if "fourcc" in query:
+        if len(query["fourcc"]) != 4:
+            raise UsageError(f"{request.uri}: fourcc is four letters, as MJPG or YUYV")
+        properties[cv2.CAP_PROP_FOURCC] = cv2.VideoWriter.fourcc(*query["fourcc"])
+    size_hw = request.size_hw()
+    if size_hw is not None:
+        properties[cv2.CAP_PROP_FRAME_HEIGHT], properties[cv2.CAP_PROP_FRAME_WIDTH] = size_hw
+    fps = request.number("fps", 0.0)
+    if fps > 0:
+        properties[cv2.CAP_PROP_FPS] = fps
+    return properties

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
+from edgeseg.core.scene.weather import Weather
 from edgeseg.core.synthetic import SyntheticDrive
-from edgeseg.errors import UsageError
 from edgeseg.target.handoff import Ending, Outcome
 from edgeseg.target.source import Frame, Source, SourceRequest
 
-KEYS = ("frames", "seed", "size", "fps")
+KEYS = ("frames", "seed", "size", "fps", "weather")
 DEFAULT_FRAMES = 200.0
 CAMERA_FPS = 15.0
 
@@ -17,6 +15,7 @@ CAMERA_FPS = 15.0
 class DriveSource(Source):
     """Frames of the synthetic drive, drawn when they are read, each with its exact labels.
 
+    `weather` is one of clear, rain, fog, snow and night; the labels stay those of the clear scene.
     `fps` in the URI makes it a live camera: open_source paces it at that rate.
     """
 
@@ -29,19 +28,15 @@ class DriveSource(Source):
             UsageError: an option is unknown or malformed.
         """
         query = request.options(KEYS)
-        size = query.get("size", "")
-        match = re.fullmatch(r"(\d+)x(\d+)", size)
-        if size and match is None:
-            raise UsageError(f"{request.uri}: size is {size!r}, expected HEIGHTxWIDTH, as 360x480")
-        size_hw = (int(match[1]), int(match[2])) if match else request.spec.size_hw
+        size_hw = request.size_hw() or request.spec.size_hw
         length = int(request.number("frames", DEFAULT_FRAMES))
         fps = request.number("fps", 0.0)
         self.uri = request.uri
         self.length = length
         self.fps = fps if fps > 0 else None
-        self._drive = SyntheticDrive(
-            size_hw, seed=int(request.number("seed", 0.0)), n=length, fps=fps or CAMERA_FPS
-        )
+        seed = int(request.number("seed", 0.0))
+        self._drive = SyntheticDrive(size_hw, seed=seed, n=length, fps=fps or CAMERA_FPS)
+        self._weather = Weather(query.get("weather") or "clear", seed, size_hw)
         self._clock = request.clock
         self._next = 0
 
@@ -51,6 +46,7 @@ class DriveSource(Source):
             return Outcome.END
         start = self._clock()
         rgb, truth = self._drive.frame(self._next)
+        rgb = self._weather.over(rgb, self._next)
         frame = Frame(rgb, self._next, start, self._clock() - start, truth)
         self._next += 1
         return frame

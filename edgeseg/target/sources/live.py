@@ -17,8 +17,8 @@ JOIN_S = 5.0
 class LiveSource(Source):
     """Base of cameras and of paced replays: `fetch` runs in a thread of its own.
 
-    The thread starts with the first read. A frame nobody took when the next one comes is
-    overwritten and counted.
+    The thread starts with the first read, or with `start`. A frame nobody took when the next one
+    comes is overwritten and counted.
     """
 
     live = True
@@ -50,11 +50,15 @@ class LiveSource(Source):
         """Call `arrived` from the reader thread with every frame, overwritten ones included."""
         self._arrived = arrived
 
-    def read(self, timeout_s: float) -> Frame | Ending:
-        """Wait for a frame newer than the last one given."""
+    def start(self) -> None:
+        """Start the reader thread, unless it runs already or the source is closed."""
         if self._thread is None and not self._stop.is_set():
             self._thread = threading.Thread(target=self._run, name="edgeseg-source")
             self._thread.start()
+
+    def read(self, timeout_s: float) -> Frame | Ending:
+        """Wait for a frame newer than the last one given."""
+        self.start()
         found = self._slot.get(timeout_s)
         if isinstance(found, Outcome):
             return found

@@ -1,0 +1,208 @@
+"""A network camera that dies, freezes, changes and lies: every frame shown is a fresh one."""
+
+import functools
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rtsp_loopback import GarblingProxy, Server, age_ms, missing
+from tinybundle import spec
+
+from edgeseg.errors import SourceError
+from edgeseg.target.source import Frame, State, open_source
+
+# Encoding, the way, decoding and one frame of waiting are below 0.15 s here; a busy machine may
+# double that. A left-over frame of a freeze is 1.5 s old or more.
+FRESH_MS = 700.0
+# Longest pause of a reconnect, and the time to open.
+BACK_S = 7.0
+
+
+@functools.cache
+def why_not() -> str | None:
+    return missing()
+
+
+@pytest.fixture
+def server():
+    if why_not():
+        pytest.skip(why_not())
+    found = Server()
+    yield found
+    found.go_on()
+    found.kill()
+
+
+@pytest.fixture(params=["av", "cv2"])
+def client(request, monkeypatch):
+    """Read with PyAV, or as if it were not installed."""
+    if request.param == "av":
+        pytest.importorskip("av", reason="PyAV is not installed; pip install 'edgeseg[rtsp]'")
+    else:
+        from edgeseg.target.sources import camera
+
+        monkeypatch.setattr(camera.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setenv(
+            "OPENCV_FFMPEG_CAPTURE_OPTIONS",
+            "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|max_delay;0",
+        )
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    why_not()
+    threads, files = threading.active_count(), open_files()
+    yield
+    assert threading.active_count() == threads
+    assert open_files() <= files + 3
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def opened(port: int):
+    return open_source(f"rtsp://me:secret@127.0.0.1:{port}/cam", spec())
+
+
+def frames_for(source, seconds: float) -> list[float]:
+    """Read for some time; every frame must be fresh. Returns their ages in ms."""
+    ages, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = source.read(0.1)
+        if isinstance(found, Frame):
+            ages.append(age_ms(found.rgb))
+    assert max(ages, default=0) < FRESH_MS
+    return ages
+
+
+def first_frame_within(source, seconds: float) -> float:
+    start = time.monotonic()
+    while time.monotonic() - start < seconds:
+        found = source.read(0.1)
+        if isinstance(found, Frame):
+            assert age_ms(found.rgb) < FRESH_MS
+            return time.monotonic() - start
+    raise AssertionError(f"no frame within {seconds} s: {source.state}, {source.events}")
+
+
+def state_within(source, wanted: State, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while source.state is not wanted:
+        assert time.monotonic() < end, f"{source.state} is not {wanted}: {source.events}"
+        found = source.read(0.02)
+        assert not isinstance(found, Frame) or age_ms(found.rgb) < FRESH_MS
+
+
+def test_a_killed_camera_is_lost_at_once_and_found_again(server, client):
+    with opened(server.port) as source:
+        assert len(frames_for(source, 1.0)) > 10
+        assert source.state is State.LIVE
+        server.kill()
+        state_within(source, State.LOST, 2.0)
+        server.start()
+        first_frame_within(source, BACK_S)
+        assert len(frames_for(source, 0.5)) > 5
+        assert source.reconnects == 1
+        states = [event.state for event in source.events]
+        assert states[0] is State.LIVE
+        assert State.LOST in states
+        assert states[-1] is State.LIVE
+        assert "secret" not in repr(source.events) + source.uri
+
+
+def test_a_frozen_camera_is_stale_then_lost_and_no_old_frame_is_shown(server, client):
+    with opened(server.port) as source:
+        frames_for(source, 1.0)
+        server.freeze()
+        state_within(source, State.STALE, 1.0)
+        state_within(source, State.LOST, 4.0)
+        server.go_on()
+        first_frame_within(source, BACK_S)
+        assert len(frames_for(source, 0.5)) > 5
+
+
+@pytest.mark.slow
+def test_a_short_freeze_needs_no_new_connection(server, client):
+    with opened(server.port) as source:
+        frames_for(source, 1.0)
+        server.freeze()
+        state_within(source, State.STALE, 0.9)
+        server.go_on()
+        assert len(frames_for(source, 2.0)) > 10
+        assert source.reconnects == 0
+
+
+@pytest.mark.slow
+def test_closing_while_the_camera_is_frozen_is_quick(server, client):
+    source = opened(server.port)
+    frames_for(source, 0.5)
+    server.freeze()
+    state_within(source, State.STALE, 1.0)
+    start = time.monotonic()
+    source.close()
+    assert time.monotonic() - start < 2.0
+
+
+@pytest.mark.slow
+def test_a_stream_that_changes_its_size_goes_on(server, client):
+    with opened(server.port) as source:
+        frames_for(source, 1.0)
+        server.resize(640, 480)
+        frames_for(source, 2.0)
+        assert len(frames_for(source, 0.5)) > 5
+        found = source.read(1.0)
+        assert isinstance(found, Frame)
+        # OpenCV scales what comes to the size it began with.
+        assert found.rgb.shape == ((240, 320, 3) if client == "cv2" else (480, 640, 3))
+
+
+@pytest.mark.slow
+def test_garbage_is_survived(server, client):
+    proxy = GarblingProxy(server.port)
+    try:
+        with opened(proxy.port) as source:
+            frames_for(source, 1.0)
+            proxy.garbling.set()
+            end = time.monotonic() + 3.0
+            while time.monotonic() < end:
+                source.read(0.1)
+            proxy.garbling.clear()
+            first_frame_within(source, BACK_S)
+            assert len(frames_for(source, 0.5)) > 5
+    finally:
+        proxy.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_talks_nonsense_is_refused_in_time(server, client):
+    proxy = GarblingProxy(server.port)
+    proxy.garbling.set()
+    start = time.monotonic()
+    try:
+        with pytest.raises(SourceError, match="does not answer") as caught:
+            opened(proxy.port)
+    finally:
+        proxy.close()
+    assert time.monotonic() - start < 6.0
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_slow_consumer_gets_young_frames(server, client):
+    """10 frames a second of 30: the age, from the picture itself, stays at most 120 ms at p95."""
+    ages = []
+    with opened(server.port) as source:
+        frames_for(source, 1.0)
+        for _ in range(40):
+            time.sleep(0.1)
+            found = source.read(1.0)
+            assert isinstance(found, Frame)
+            ages.append(age_ms(found.rgb))
+        assert source.dropped > 60
+    print(f"age ms p50 {np.percentile(ages, 50):.0f}, p95 {np.percentile(ages, 95):.0f}")
+    # An absolute figure, since it is the camera's clock that sets it; a busy machine doubles it.
+    assert np.percentile(ages, 95) < 240
