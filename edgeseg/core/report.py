@@ -118,6 +118,10 @@ class Report:
         frame_age_ms: arrival to labels ready; None for files, whose frames have no age.
         power_w: by rail, None where no sensor can be read.
         temperature_c: by zone, None where no sensor can be read.
+        energy: `joules_per_frame`, `mean_w` and `method`; None without a power sensor or when the
+            run was too short for one.
+        hardware: load, clocks, power method and what slowed the machine; a value that cannot be
+            read is None. None when nothing was measured.
         accuracy: None without truth.
         backend: runtime, its version, the precision that really ran, threads.
         run: how it ran: warm-up runs, why it stopped, errors of sinks.
@@ -140,6 +144,8 @@ class Report:
     frame_age_ms: Percentiles | None = None
     power_w: Mapping[str, float] | None = None
     temperature_c: Mapping[str, float] | None = None
+    energy: Mapping[str, Any] | None = None
+    hardware: Mapping[str, Any] | None = None
     accuracy: Accuracy | None = None
     backend: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -266,6 +266,10 @@ class Loop:
             frame_age_ms=finish.age.percentiles(),
             power_w=measured.power_w,
             temperature_c=measured.temperature_c,
+            energy=None
+            if measured.energy is None
+            else measured.energy.per_frame(finish.n, finish.first_ns, finish.last_ns),
+            hardware=measured.hardware,
             accuracy=accuracy,
             backend=self._backend.io.to_json(),
             run={

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from edgeseg.core.report import STAGES, Percentiles, Report
 
@@ -75,6 +77,18 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ):
         text = ", ".join(f"{key} {value:.1f} {unit}" for key, value in (readings or {}).items())
         rows.append((name, text or "unavailable"))
+    energy, hardware = report.energy, report.hardware or {}
+    rows.append(
+        (
+            "energy",
+            "unavailable"
+            if energy is None
+            else f"{energy['joules_per_frame']:.3f} J per frame ({energy['method']})",
+        )
+    )
+    load, throttling = hardware.get("gpu_load"), hardware.get("throttling")
+    rows.append(("GPU load", "unavailable" if load is None else f"{load:.0%}"))
+    rows.append(("throttled by", "unavailable" if throttling is None else _slowed(throttling)))
     if accuracy is None:
         rows.append(("accuracy", "unavailable: the source has no truth"))
     else:
@@ -88,6 +102,11 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     if run.get("ended_by") not in (None, "end"):
         rows.append(("ended by", run["ended_by"]))
     return rows
+
+
+def _slowed(throttling: Mapping[str, Any]) -> str:
+    events = [f"{name} {count} times" for name, count in throttling["events"].items() if count]
+    return ", ".join([*throttling["slowed_by"], *events]) or "nothing"
 
 
 def _figures(series: Percentiles) -> tuple[str, str, str]:

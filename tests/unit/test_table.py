@@ -42,5 +42,20 @@ def test_what_was_not_measured_is_unavailable_not_zero(capsys):
     bare = Report(BundleId("a", "0", "fp32"), {}, "cam", 0, 0, 0, None, {}, None)
     print_report(bare)
     text = capsys.readouterr().out
-    assert text.count("unavailable") == 5
+    assert text.count("unavailable") == 8
+    assert " 0.0" not in text
     assert "p50" not in text
+
+
+def test_energy_and_what_slowed_the_machine_are_said(capsys):
+    report = Report(
+        BundleId("a", "0", "fp32"), {}, "cam", 0, 0, 0, None, {}, None,
+        energy={"joules_per_frame": 0.2345, "mean_w": 7.0, "method": "VDD_IN"},
+        hardware={"gpu_load": 0.0, "throttling":
+                  {"slowed_by": ["cpu-throttle-alert"], "events": {"oc1": 0, "oc3": 4}}},
+    )  # fmt: skip
+    print_report(report)
+    text = capsys.readouterr().out
+    assert "0.234 J per frame (VDD_IN)" in text
+    assert "GPU load      0%" in text
+    assert "cpu-throttle-alert, oc3 4 times" in text
