@@ -52,7 +52,7 @@ class ThrottleWatch:
     """Counts throttling events from its making on."""
 
     def __init__(self, root: Path = ROOT) -> None:
-        self._cooling = {}
+        self._cooling: dict[str, Path] = {}
         for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
             kind = read_text(device / "type")
             if kind and SLOWING.search(kind):
