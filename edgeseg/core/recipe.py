@@ -19,15 +19,25 @@ MAY_FOLLOW: dict[str | None, tuple[str, ...]] = {
     "quantize": ("qat",),
     "qat": ("qat",),
 }
+# Why not, where the reason is not plain from the names.
+REASONS = {
+    "prune": "pruning goes before quantization, whose ranges and folded weights belong to the "
+    "channels the network then has",
+    "finetune": "after quantization a network is trained with its rounding, by qat",
+}
 KINDS = ("train", "prune", "finetune", "quantize", "qat")
 TRAINING = (
     "data", "mix", "mix_share", "crop", "epochs", "batch", "lr", "seed", "photometry",
     "class_weights",
 )  # fmt: skip
+PRUNING = (
+    "ratio", "target_macs", "target_params", "importance", "scope", "layer_ratios", "max_ratio",
+    "round_to", "seed", "data", "images", "sparsity",
+)  # fmt: skip
 # Options by kind, named as the command line names them.
 KEYS: dict[str, tuple[str, ...]] = {
     "train": (*TRAINING, "size", "set", "normalize", "hold_out"),
-    "prune": ("ratio", "target_macs", "importance", "round_to"),
+    "prune": PRUNING,
     "finetune": (*TRAINING, "hold_out"),
     "quantize": ("data", "observer", "percentile", "images", "keep_float"),
     "qat": (*TRAINING, "distill"),
@@ -126,6 +136,9 @@ def order_problems(kinds: Sequence[str]) -> list[str]:
         allowed = MAY_FOLLOW[previous]
         if kind not in allowed:
             place = f"after {previous}" if previous else "first"
-            problems.append(f"{kind} cannot stand {place}; allowed there: {', '.join(allowed)}")
+            message = f"{kind} cannot stand {place}; allowed there: {', '.join(allowed)}"
+            if previous in ("quantize", "qat") and kind in REASONS:
+                message += f" ({REASONS[kind]})"
+            problems.append(message)
         previous = kind
     return problems

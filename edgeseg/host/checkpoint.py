@@ -23,7 +23,10 @@ from edgeseg.host.models import build_model
 FORMAT = 1
 HEADER_KEY = "edgeseg"
 # Steps that change a module's structure: kind -> "module:function" taking (module, StepDone).
-REPLAY: dict[str, str] = {"quantize": "edgeseg.host.quantize:replay"}
+REPLAY: dict[str, str] = {
+    "prune": "edgeseg.host.prunecut:replay",
+    "quantize": "edgeseg.host.quantize:replay",
+}
 
 
 @dataclasses.dataclass(frozen=True)

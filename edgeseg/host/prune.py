@@ -1,0 +1,265 @@
+"""Structured pruning: choose the channels that go, and cut them out of every layer they touch."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import fnmatch
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgeseg.core.nearest import unknown
+from edgeseg.errors import UsageError
+from edgeseg.host.cost import Cost, count_cost
+from edgeseg.host.prunecost import WidthCost
+from edgeseg.host.prunecut import Removed, cut, widths_of, widths_table
+from edgeseg.host.prunegraph import Unit, find_units
+from edgeseg.host.prunescore import IMPORTANCES, score_units
+from edgeseg.host.quantize import is_quantized
+from edgeseg.host.trainset import Batch
+
+SCOPES = ("uniform", "global")
+# A target is met to this step of the ratio; rounding of widths is coarser.
+RATIO_STEP = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class PruneOptions:
+    """What to prune and how far.
+
+    Attributes:
+        ratio: share of the channels that go, 0 to 1.
+        target_macs: instead of a ratio, the most multiply-accumulates that may be left: a share
+            of the network's own up to 1, a count above; 0 is no target.
+        target_params: the same for parameters.
+        importance: a key of IMPORTANCES.
+        scope: "uniform" takes the ratio from every unit, "global" lays one threshold over all.
+        layer_ratios: ratio of the units whose convolutions match a name or pattern (*, ?); they
+            stay out of the search for a target.
+        max_ratio: no unit loses more than this share.
+        round_to: widths become multiples of this; narrower layers are left.
+        seed: of the "random" importance.
+    """
+
+    ratio: float = 0.0
+    target_macs: float = 0.0
+    target_params: float = 0.0
+    importance: str = "magnitude"
+    scope: str = "uniform"
+    layer_ratios: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    max_ratio: float = 0.9
+    round_to: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value and report all problems at once."""
+        problems = []
+        if self.importance not in IMPORTANCES:
+            problems.append(unknown("importance", self.importance, IMPORTANCES))
+        if self.scope not in SCOPES:
+            problems.append(unknown("scope", self.scope, SCOPES))
+        if not 0 < self.max_ratio < 1:
+            problems.append(f"max_ratio {self.max_ratio} lies outside (0, 1)")
+        for name, ratio in {"ratio": self.ratio, **self.layer_ratios}.items():
+            if not 0 <= ratio <= self.max_ratio:
+                problems.append(f"{name} {ratio} lies outside [0, max_ratio {self.max_ratio}]")
+        if self.target_macs < 0 or self.target_params < 0:
+            problems.append("a target is negative")
+        if self.ratio and (self.target_macs or self.target_params):
+            problems.append("give a ratio or a target, not both")
+        if self.round_to < 1:
+            problems.append(f"round_to is {self.round_to}, expected at least 1")
+        if problems:
+            raise UsageError("prune: " + "; ".join(problems))
+
+    @property
+    def asks_for_anything(self) -> bool:
+        """Whether any channel is meant to go."""
+        return bool(self.ratio or self.target_macs or self.target_params or self.layer_ratios)
+
+    def to_step(self) -> dict[str, Any]:
+        """Return the JSON values a checkpoint's prune step records."""
+        return {**dataclasses.asdict(self), "layer_ratios": dict(self.layer_ratios)}
+
+
+def prune(
+    module: nn.Module,
+    size_hw: tuple[int, int],
+    options: PruneOptions,
+    batches: Iterable[Batch] = (),
+    *,
+    ignore_index: int = 255,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a narrower copy of a float network.
+
+    Args:
+        module: the network; it is not changed.
+        size_hw: input size that MACs are counted at.
+        options: what to prune.
+        batches: labelled images for an importance that needs them (see NEED_DATA).
+        ignore_index: label that counts for nothing.
+        progress: told the number of batches seen.
+
+    Returns:
+        The pruned network in evaluation mode, and metadata for the checkpoint's step: the widths
+        of every layer and the cost before and after.
+
+    Raises:
+        UsageError: the network is quantized, a pattern matches nothing, a target is out of reach.
+    """
+    if is_quantized(module):
+        raise UsageError(
+            "prune: the network is quantized; its ranges and folded weights belong to the channels "
+            "it has. Prune the float checkpoint, then quantize"
+        )
+    work = copy.deepcopy(module).eval()
+    units = find_units(work)
+    if not units:
+        raise UsageError("prune: the network has no channels that can be taken out")
+    scores = score_units(
+        work,
+        units,
+        options.importance,
+        batches,
+        ignore_index=ignore_index,
+        seed=options.seed,
+        progress=progress,
+    )
+    removed = _Search(WidthCost(work, units, size_hw), scores, options).removed()
+    before = widths_of(work)
+    cost_before = count_cost(work, size_hw)
+    cut(work, units, removed)
+    work.zero_grad(set_to_none=True)
+    return work.eval(), prune_metadata(work, before, cost_before, size_hw)
+
+
+def prune_metadata(
+    module: nn.Module, before: Mapping[str, tuple[int, int]], cost: Cost, size_hw: tuple[int, int]
+) -> dict[str, Any]:
+    """Return what a prune step records: widths to replay, table to review, costs."""
+    return {
+        "widths": {name: list(width) for name, width in widths_of(module).items()},
+        "table": widths_table(module, dict(before)).splitlines(),
+        "size_hw": list(size_hw),
+        "before": dataclasses.asdict(cost),
+        "after": dataclasses.asdict(count_cost(module, size_hw)),
+    }
+
+
+class _Search:
+    """Finds which channels go; prune() is its only user."""
+
+    def __init__(
+        self, cost: WidthCost, scores: Sequence[torch.Tensor], options: PruneOptions
+    ) -> None:
+        self.cost, self.units, self.options = cost, cost.units, options
+        self.fixed = _fixed_ratios(self.units, options.layer_ratios)
+        self.scores = {
+            unit.name: of_unit.tolist() for unit, of_unit in zip(self.units, scores, strict=True)
+        }
+        # Every channel that a threshold may take, the least important first.
+        self.ranked = sorted(
+            (score, unit.name, channel)
+            for unit in self.units
+            if unit.name not in self.fixed
+            for channel, score in enumerate(self.scores[unit.name])
+        )
+
+    def removed(self) -> Removed:
+        """Return the channels that go, at the given ratio or at the least one that meets."""
+        options = self.options
+        if not (options.target_macs or options.target_params):
+            return self.at(options.ratio)
+        dense = self.cost.at({})
+        limits = Cost(
+            _absolute(options.target_params, dense.params),
+            _absolute(options.target_macs, dense.macs),
+        )
+        too_much, enough = 0.0, 1.0
+        least = self.cost.at(self.at(enough))
+        if not _within(least, limits):
+            raise UsageError(
+                f"prune: the target is {_words(limits)}; with max_ratio {options.max_ratio} and "
+                f"widths in steps of {options.round_to} the least is {_words(least)}"
+            )
+        if _within(self.cost.at(self.at(too_much)), limits):
+            return self.at(too_much)
+        while enough - too_much > RATIO_STEP:
+            middle = (too_much + enough) / 2
+            if _within(self.cost.at(self.at(middle)), limits):
+                enough = middle
+            else:
+                too_much = middle
+        return self._given_back(self.at(enough), self.at(too_much), limits)
+
+    def _given_back(self, removed: Removed, fewer: Removed, limits: Cost) -> Removed:
+        """Undo the last step of those units for which there is room, the most important first.
+
+        Widths move in steps of round_to, and layers of one width move together.
+        """
+
+        def gain(name: str) -> float:
+            back = removed[name] - fewer[name]
+            return sum(self.scores[name][channel] for channel in back) / len(back)
+
+        for name in sorted((n for n in removed if removed[n] > fewer[n]), key=gain, reverse=True):
+            trial = {**removed, name: fewer[name]}
+            if _within(self.cost.at(trial), limits):
+                removed = trial
+        return removed
+
+    def at(self, ratio: float) -> Removed:
+        """Return the channels that go at one ratio."""
+        lowest = self.ranked[: int(ratio * len(self.ranked))]
+        taken = Counter(name for _, name, _ in lowest)
+        removed = {}
+        for unit in self.units:
+            share = self.fixed.get(unit.name, ratio)
+            if self.options.scope == "global" and unit.name not in self.fixed:
+                share = taken[unit.name] / unit.width
+            gone: set[int] = set()
+            for segment in unit.segments:
+                ranks = sorted(segment, key=self.scores[unit.name].__getitem__)
+                gone |= set(ranks[: len(segment) - self._kept(len(segment), share)])
+            removed[unit.name] = frozenset(gone)
+        return removed
+
+    def _kept(self, width: int, ratio: float) -> int:
+        """Return how many of `width` channels stay: a multiple of round_to where it fits."""
+        step = self.options.round_to
+        if width < step:
+            return width
+        ratio = min(ratio, self.options.max_ratio)
+        kept = round(width * (1 - ratio) / step) * step
+        least = -(-round(width * (1 - self.options.max_ratio)) // step) * step
+        return min(max(kept, least, step), width // step * step)
+
+
+def _fixed_ratios(units: Sequence[Unit], patterns: Mapping[str, float]) -> dict[str, float]:
+    fixed = {}
+    for pattern, ratio in patterns.items():
+        hit = [u.name for u in units if fnmatch.filter(u.producers, pattern)]
+        if not hit:
+            known = [name for unit in units for name in unit.producers]
+            raise UsageError("prune: " + unknown("layer", pattern, known))
+        fixed |= {name: ratio for name in hit}
+    return fixed
+
+
+def _absolute(target: float, dense: int) -> int:
+    if target == 0:
+        return dense
+    return round(target * dense) if target <= 1 else round(target)
+
+
+def _words(cost: Cost) -> str:
+    return f"{cost.macs / 1e6:.1f}M MACs and {cost.params / 1e6:.3f}M parameters"
+
+
+def _within(cost: Cost, limits: Cost) -> bool:
+    return cost.macs <= limits.macs and cost.params <= limits.params
