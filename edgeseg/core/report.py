@@ -123,6 +123,11 @@ class Report:
         hardware: load, clocks, power method and what slowed the machine; a value that cannot be
             read is None. None when nothing was measured.
         accuracy: None without truth.
+        rate: FPS and infer times over the run, and burst against sustained; None for short runs.
+        connection: of a camera: its state at the end, its newest changes of state, and how many
+            stale frames were refused; None for files and replays.
+        shadow: agreement with a reference network that ran beside this one, None without one.
+        flicker: how often labels change where the picture stands still; None when nothing stood.
         backend: runtime, its version, the precision that really ran, threads.
         run: how it ran: warm-up runs, why it stopped, errors of sinks.
         cost: what is known before anything runs: `bundle_bytes`, `onnx_bytes`, `params`, `macs`,
@@ -147,6 +152,10 @@ class Report:
     energy: Mapping[str, Any] | None = None
     hardware: Mapping[str, Any] | None = None
     accuracy: Accuracy | None = None
+    rate: Mapping[str, Any] | None = None
+    connection: Mapping[str, Any] | None = None
+    shadow: Mapping[str, Any] | None = None
+    flicker: Mapping[str, Any] | None = None
     backend: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     cost: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
