@@ -65,6 +65,9 @@ class Reference:
         time_ratio: median over the rounds of this row's time over the other's; below 1 is faster.
         low: lower end of the ratio's 95 % interval.
         high: upper end.
+        p90: 90th percentile of this row's single times, each over the other row's mean time in
+            the same round, so that the machine's own ups and downs cancel.
+        p99: 99th percentile.
     """
 
     name: str
@@ -74,6 +77,8 @@ class Reference:
     time_ratio: float
     low: float
     high: float
+    p90: float | None = None
+    p99: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +139,6 @@ class Report:
             `int8_conv_share`; a figure that cannot be read has no key.
         intervals: 95 % intervals of figures, by the name that `edgeseg gate` gives the figure.
         reference: a row measured in turn with this one.
-        energy_j: joules of one inference by rail, None where no sensor can be read.
     """
 
     bundle: BundleId
@@ -161,7 +165,6 @@ class Report:
     cost: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     reference: Reference | None = None
-    energy_j: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of `edgeseg stream --json`."""
@@ -247,7 +250,7 @@ class Budget:
         max_frame_age_p90_ms: largest 90th percentile of the age of a live frame.
         max_peak_bytes: largest peak memory.
         max_dropped_ratio: largest share of captured frames that were dropped, 0-1.
-        max_energy_j: most joules of one inference, over the rail that draws most.
+        max_joules_per_frame: most energy of one frame.
         max_bundle_bytes: largest size of the bundle's files.
     """
 
@@ -262,7 +265,7 @@ class Budget:
     max_frame_age_p90_ms: float | None = None
     max_peak_bytes: int | None = None
     max_dropped_ratio: float | None = None
-    max_energy_j: float | None = None
+    max_joules_per_frame: float | None = None
     max_bundle_bytes: int | None = None
 
     @classmethod

@@ -1,12 +1,17 @@
-"""The regression verdict: one report against a budget, a baseline, or both."""
+"""The regression verdict: one report against a budget, a baseline, or both.
+
+Limits are one-sided: a gain never fails. A figure with an interval fails only when the whole
+interval lies beyond the limit, so that noise alone raises no alarm.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgeseg.core.report import Budget, Memory, Report
+from edgeseg.core.report import Budget, Memory, Reference, Report
 
 # What must be equal before absolute times or bytes of two reports say anything about each other.
 MACHINE_KEYS = ("system", "architecture", "board", "cpu", "cores", "l4t", "power_mode")
@@ -21,13 +26,24 @@ class Tolerance:
 
     Attributes:
         miou_drop: absolute loss of mIoU.
-        latency_ratio: median or 99th percentile over the baseline's.
+        class_drop: absolute loss of one class's IoU; wider, for a rare class is few pixels.
+        latency_ratio: time over the baseline's: of the ratio to the in-run reference where the
+            baseline has one, else of the median.
+        tail_ratio: the same of the 90th and 99th percentile, which few frames decide.
         memory_ratio: peak memory over the baseline's.
+        memory_slack_bytes: growth that is never counted: a page cache or an allocator's pool.
+        size_ratio: bytes, parameters or multiply-accumulates over the baseline's.
+        energy_ratio: energy of one inference over the baseline's.
     """
 
     miou_drop: float = 0.005
+    class_drop: float = 0.05
     latency_ratio: float = 1.10
+    tail_ratio: float = 1.25
     memory_ratio: float = 1.10
+    memory_slack_bytes: int = 8_000_000
+    size_ratio: float = 1.02
+    energy_ratio: float = 1.10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +57,7 @@ class Check:
         limit: the bound, None where there is none to compare with.
         ok: None when the two figures cannot be compared.
         why: one line.
+        interval: 95 % interval of the value, None where it has none.
     """
 
     name: str
@@ -49,6 +66,7 @@ class Check:
     limit: float | int | None
     ok: bool | None
     why: str
+    interval: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +91,12 @@ class Verdict:
         if failed:
             return 3 if ACCURACY in failed else 4
         return 0 if self.verdict == "pass" else 1
+
+    def reasons(self) -> str:
+        """Return why it did not pass, in one line."""
+        wanted = False if self.verdict == "fail" else None
+        found = [f"{check.name}: {check.why}" for check in self.checks if check.ok is wanted]
+        return "; ".join(found) or "no limit is set"
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of `edgeseg gate --json`."""
@@ -103,15 +127,42 @@ def judge(
     return Verdict(tuple(checks))
 
 
+def judge_rows(
+    rows: Mapping[str, Report],
+    *,
+    budget: Budget | None = None,
+    baseline: Mapping[str, Report] | None = None,
+    tolerance: Tolerance = Tolerance(),
+) -> Verdict:
+    """Judge the rows of a bench; a row of the baseline that is missing now cannot be compared."""
+    checks: list[Check] = []
+    for name, report in rows.items():
+        before = (baseline or {}).get(name)
+        found = judge(report, budget=budget, baseline=before, tolerance=tolerance)
+        checks += [dataclasses.replace(c, name=f"{name}: {c.name}") for c in found.checks]
+    for name in baseline or {}:
+        if name not in rows:
+            why = "the baseline has this row, the report has not; measure it or accept a new one"
+            checks.append(Check(f"{name}: row", COST, None, None, None, why))
+    return Verdict(tuple(checks))
+
+
 # figure of figures(): its field in Budget, and what missing it costs
 LOWER_BOUNDS = {"miou": ("min_miou", ACCURACY), "fps": ("min_fps", COST)}
 UPPER_BOUNDS = {
     "infer_p50_ms": "max_infer_p50_ms",
+    "infer_p90_ms": "max_infer_p90_ms",
+    "infer_p99_ms": "max_infer_p99_ms",
+    "time_ratio": "max_time_ratio",
     "end_to_end_p99_ms": "max_end_to_end_p99_ms",
     "frame_age_p90_ms": "max_frame_age_p90_ms",
     "peak_bytes": "max_peak_bytes",
     "dropped_ratio": "max_dropped_ratio",
+    "joules_per_frame": "max_joules_per_frame",
+    "bundle_bytes": "max_bundle_bytes",
 }
+# Known before anything runs, so equal on every machine.
+SIZES = ("bundle_bytes", "onnx_bytes", "params", "macs")
 
 
 def figures(report: Report) -> dict[str, float | int | None]:
@@ -122,12 +173,29 @@ def figures(report: Report) -> dict[str, float | int | None]:
         "miou": None if report.accuracy is None else report.accuracy.miou,
         "fps": report.fps,
         "infer_p50_ms": None if infer is None else infer.p50,
+        "infer_p90_ms": None if infer is None else infer.p90,
         "infer_p99_ms": None if infer is None else infer.p99,
+        "time_ratio": None if report.reference is None else report.reference.time_ratio,
+        "time_ratio_p90": None if report.reference is None else report.reference.p90,
+        "time_ratio_p99": None if report.reference is None else report.reference.p99,
         "end_to_end_p99_ms": None if whole is None else whole.p99,
         "frame_age_p90_ms": None if report.frame_age_ms is None else report.frame_age_ms.p90,
         "peak_bytes": None if report.memory is None else report.memory.peak_bytes,
         "dropped_ratio": report.dropped / seen if seen else None,
+        "joules_per_frame": (report.energy or {}).get("joules_per_frame"),
+        **{name: report.cost.get(name) for name in SIZES},
     }
+
+
+def class_ious(report: Report) -> Mapping[str, float | None]:
+    """Return IoU by class name; empty where the report has none."""
+    return (report.accuracy.per_class_iou if report.accuracy else None) or {}
+
+
+def _interval(report: Report, name: str) -> tuple[float, float] | None:
+    if name == "time_ratio" and report.reference is not None:
+        return report.reference.low, report.reference.high
+    return report.intervals.get(name)
 
 
 def _against_budget(report: Report, budget: Budget) -> list[Check]:
@@ -137,10 +205,13 @@ def _against_budget(report: Report, budget: Budget) -> list[Check]:
         low = getattr(budget, field)
         if low is not None:
             checks.append(_bounded(name, kind, found[name], low=low))
+    for name, low in (budget.min_class_iou or {}).items():
+        checks.append(_bounded(f"iou of {name}", ACCURACY, class_ious(report).get(name), low=low))
     for name, field in UPPER_BOUNDS.items():
         high = getattr(budget, field)
         if high is not None:
-            checks.append(_bounded(name, COST, found[name], high=high))
+            interval = _interval(report, name)
+            checks.append(_bounded(name, COST, found[name], high=high, interval=interval))
     return checks
 
 
@@ -151,46 +222,134 @@ def _bounded(
     *,
     low: float | int = -math.inf,
     high: float | int = math.inf,
+    interval: tuple[float, float] | None = None,
 ) -> Check:
     word, limit = ("at least", low) if high == math.inf else ("at most", high)
     if value is None:
         return Check(name, kind, None, limit, False, f"the report has no {name}; measure it")
     why = f"{value:.6g}, expected {word} {limit:.6g}"
-    return Check(name, kind, value, limit, low <= value <= high, why)
+    ok = low <= value <= high
+    if not ok and interval is not None and interval[0] <= high and interval[1] >= low:
+        ok = True
+        why += f"; the limit lies inside the interval {interval[0]:.6g} to {interval[1]:.6g}"
+    return Check(name, kind, value, limit, ok, why, interval)
 
 
 def _against_baseline(report: Report, baseline: Report, tolerance: Tolerance) -> list[Check]:
-    now, before = figures(report), figures(baseline)
-    checks = []
-    miou = before["miou"]
-    if miou is not None:
-        name, limit = "miou_against_baseline", miou - tolerance.miou_drop
-        if report.source == baseline.source:
-            checks.append(_bounded(name, ACCURACY, now["miou"], low=limit))
+    return [
+        *_accuracy_checks(report, baseline, tolerance),
+        *_size_checks(report, baseline, tolerance),
+        *_time_checks(report, baseline, tolerance),
+        *_resource_checks(report, baseline, tolerance),
+    ]
+
+
+def _accuracy_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
+    limits = [("miou", figures(report)["miou"], figures(baseline)["miou"], tolerance.miou_drop)]
+    now = class_ious(report)
+    for name, iou in class_ious(baseline).items():
+        limits.append((f"iou of {name}", now.get(name), iou, tolerance.class_drop))
+    same = report.source == baseline.source
+    why = f"the source is {report.source!r}, the baseline's {baseline.source!r}"
+    for name, value, before, drop in limits:
+        if before is None:
+            continue
+        check_name, limit = f"{name}_against_baseline", before - drop
+        if same:
+            yield _bounded(check_name, ACCURACY, value, low=limit)
         else:
-            why = f"the source is {report.source!r}, the baseline's {baseline.source!r}"
-            checks.append(Check(name, ACCURACY, now["miou"], limit, None, why))
-    ratios = {
-        "infer_p50_ms": tolerance.latency_ratio,
-        "infer_p99_ms": tolerance.latency_ratio,
-        "peak_bytes": tolerance.memory_ratio,
-    }
+            yield Check(check_name, ACCURACY, value, limit, None, why)
+
+
+def _size_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
+    for name in SIZES:
+        before = baseline.cost.get(name)
+        if before is not None:
+            high = before * tolerance.size_ratio
+            yield _bounded(f"{name}_against_baseline", COST, report.cost.get(name), high=high)
+    before = baseline.cost.get("int8_conv_share")
+    if before is not None:
+        # Equal to the digit: one convolution that fell out of INT8 is a finding.
+        value = report.cost.get("int8_conv_share")
+        yield _bounded("int8_conv_share_against_baseline", COST, value, low=before - 1e-9)
+
+
+def _time_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
+    """Compare ratios to the in-run reference where the baseline has one, else absolute times.
+
+    A machine that is slower today is slower for the reference too; an absolute time cannot tell.
+    """
+    why_not = machine_difference(report, baseline)
+    names = {"infer_p50_ms": tolerance.latency_ratio}
+    names |= dict.fromkeys(("infer_p90_ms", "infer_p99_ms"), tolerance.tail_ratio)
+    if baseline.reference is not None:
+        why_not = why_not or _reference_difference(report.reference, baseline.reference)
+        names = {"time_ratio": tolerance.latency_ratio}
+        names |= dict.fromkeys(("time_ratio_p90", "time_ratio_p99"), tolerance.tail_ratio)
     if baseline.run.get("live"):
         # Files are read ahead: there the way from end to end is mostly waiting.
-        ratios["end_to_end_p99_ms"] = tolerance.latency_ratio
-    for name, ratio in ratios.items():
-        value = before[name]
-        if value is None:
+        names["end_to_end_p99_ms"] = tolerance.tail_ratio
+    now, before = figures(report), figures(baseline)
+    for name, ratio in names.items():
+        was, value = before[name], now[name]
+        if was is None:
             continue
-        why_not = machine_difference(report, baseline)
-        if name == "peak_bytes":
-            why_not = why_not or _method_difference(report.memory, baseline.memory)
-        check_name, limit = f"{name}_against_baseline", value * ratio
+        check_name, limit = f"{name}_against_baseline", was * ratio
         if why_not is not None:
-            checks.append(Check(check_name, COST, now[name], limit, None, why_not))
+            yield Check(check_name, COST, value, limit, None, why_not)
+            continue
+        interval, old = _interval(report, name), _interval(baseline, name)
+        if value is not None and interval is not None and old is not None:
+            interval = _of_both(value, interval, was, old)
+        yield _bounded(check_name, COST, value, high=limit, interval=interval)
+
+
+def _of_both(
+    value: float, own: tuple[float, float], before: float, old: tuple[float, float]
+) -> tuple[float, float]:
+    """Widen a value's interval by the baseline's, which was measured under noise too.
+
+    The runs are independent, so their widths add in quadrature, as logarithms: times are compared
+    as ratios.
+    """
+    down = math.hypot(_log(value, own[0]), _log(old[1], before))
+    up = math.hypot(_log(own[1], value), _log(before, old[0]))
+    return value * math.exp(-down), value * math.exp(up)
+
+
+def _log(above: float, below: float) -> float:
+    return math.log(above / below) if above > 0 and below > 0 else 0.0
+
+
+def _resource_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
+    now, before = figures(report), figures(baseline)
+    why_not = machine_difference(report, baseline)
+    slack = tolerance.memory_slack_bytes
+    for name, ratio, extra in (
+        ("peak_bytes", tolerance.memory_ratio, slack),
+        ("joules_per_frame", tolerance.energy_ratio, 0),
+    ):
+        was = before[name]
+        if was is None:
+            continue
+        reason = why_not
+        if name == "peak_bytes":
+            reason = reason or _method_difference(report.memory, baseline.memory)
+        limit = was * ratio + extra
+        if reason is not None:
+            yield Check(f"{name}_against_baseline", COST, now[name], limit, None, reason)
         else:
-            checks.append(_bounded(check_name, COST, now[name], high=limit))
-    return checks
+            yield _bounded(f"{name}_against_baseline", COST, now[name], high=limit)
+
+
+def _reference_difference(now: Reference | None, before: Reference) -> str | None:
+    if now is None:
+        return f"no reference row was run, the baseline's is {before.name!r}"
+    for field in ("sha256", "backend", "precision"):
+        found, was = getattr(now, field), getattr(before, field)
+        if found != was:
+            return f"the reference row's {field} is {found!r}, the baseline's {was!r}"
+    return None
 
 
 def _method_difference(now: Memory | None, before: Memory | None) -> str | None:

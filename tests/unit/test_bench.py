@@ -1,32 +1,19 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+from simulated import Frames
 from stand_ins import ArgmaxBackend
-from tinybundle import NAMES, PALETTE, SIZE_HW, expected_labels, random_frame, tiny_bundle
+from tinybundle import SIZE_HW, expected_labels, tiny_bundle
 
-from edgeseg.core.dataset import Sample
 from edgeseg.core.report import Report
 from edgeseg.errors import DataError, UsageError
 from edgeseg.target import bench as bench_module
+from edgeseg.target.backends.base import BackendIo
 from edgeseg.target.bench import BenchOptions, Entry, bench
-
-
-class Frames:
-    name = "frames"
-    class_names = NAMES
-    palette = PALETTE
-    ignore_index = 255
-    names = tuple("abcdefg")
-
-    def __len__(self):
-        return 7
-
-    def __getitem__(self, index):
-        if not 0 <= index < 7:
-            raise IndexError(index)
-        rgb = random_frame(index)
-        return Sample(str(index), rgb, expected_labels(rgb))
+from edgeseg.target.benchresult import times_csv
+from edgeseg.target.references import CallableBackend, bare_onnxruntime
 
 
 class Wrong(ArgmaxBackend):
@@ -50,9 +37,12 @@ def entries(tmp_path, monkeypatch):
 def test_rows_ratios_and_pareto(entries):
     seen = []
     result = bench(entries, Frames(), BenchOptions(block=2), progress=seen.append)
-    assert seen == [2, 4, 6, 7]
+    assert seen == [1, 2, 3, 4]
     assert [row.run["name"] for row in result.rows] == ["row slow", "row fast", "row wrong"]
     assert [row.frames for row in result.rows] == [7, 7, 7]
+    assert result.reference == "row slow"
+    assert result.rows[0].reference is None
+    assert all(ratio.verdict == "too few rounds" for ratio in result.ratios)
     assert result.rows[0].accuracy.miou == result.rows[1].accuracy.miou == 1.0
     assert result.rows[2].accuracy.miou < 0.2
     by_pair = {(r.a, r.b): r for r in result.ratios}
@@ -62,7 +52,7 @@ def test_rows_ratios_and_pareto(entries):
     assert by_pair["row fast", "row wrong"].miou_difference < -0.8
     assert result.pareto == ("row fast",)
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert set(document) == {"machine", "rows", "ratios", "pareto"}
+    assert set(document) >= {"machine", "rows", "ratios", "pareto"}
     assert Report.from_json(document["rows"][0]).latency_ms["infer"].p50 > 40
 
 
@@ -96,3 +86,41 @@ def test_names_must_differ_and_classes_must_fit(entries):
     other.class_names = ("a", "b", "c")
     with pytest.raises(DataError, match="other classes"):
         bench(entries, other)
+
+
+def test_few_images_are_gone_over_again_until_there_are_rounds_enough(entries):
+    options = BenchOptions(block=4, rounds=9, warmup=0, show=2)
+    assert [len(turn) for turn in options.turns(64)] == [4] * 16
+    result = bench(entries[1:], Frames(), options)
+    fast, wrong = result.rows
+    assert (fast.run["rounds"], fast.run["inferences"], fast.accuracy.n) == (9, 9, 7)
+    low, high = fast.intervals["infer_p50_ms"]
+    assert low <= fast.latency_ms["infer"].p50 <= high
+    assert wrong.reference.name == "row fast"
+    assert wrong.reference.low <= wrong.reference.time_ratio <= wrong.reference.high
+    assert set(wrong.accuracy.per_class_iou) == set(Frames.class_names)
+    assert len(result.shown) == 2
+    assert set(result.shown[0].labels) == {"row fast", "row wrong"}
+    assert not np.array_equal(*result.shown[0].labels.values())
+    lines = list(times_csv(result))
+    assert len(lines) == 18
+    assert all(took > 0 for *_, took in lines)
+
+
+def test_rows_that_have_no_backend_run_beside_those_that_have(tmp_path):
+    pytest.importorskip("onnxruntime")
+    bundle = tiny_bundle(tmp_path / "b")
+    io = BackendIo("argmax of numpy", "cpu", "uint8", 1, (1, *SIZE_HW, 3))
+    rows = [
+        Entry("bundle", bundle, "onnxruntime", {"threads": 1}),
+        Entry("bare", bundle, "bare", opener=lambda: bare_onnxruntime(bundle, 1)),
+        Entry("numpy", bundle, "numpy", opener=lambda: CallableBackend(expected_labels, io)),
+        Entry("yardstick", bundle, "onnxruntime", scored=False, reference=True),
+    ]
+    result = bench(rows, Frames())
+    assert [row.accuracy and row.accuracy.miou for row in result.rows] == [1.0, 1.0, 1.0, None]
+    assert result.rows[1].backend["runtime"].endswith("bare loop")
+    assert result.reference == "yardstick"
+    assert "yardstick" not in result.pareto
+    with pytest.raises(UsageError, match="two rows"):
+        bench([dataclasses.replace(row, reference=True) for row in rows], Frames())

@@ -127,7 +127,6 @@ def test_what_a_bench_adds_survives_json():
         cost={"onnx_bytes": 1000, "macs": 5, "int8_conv_share": 0.9},
         intervals={"infer_p50_ms": (9.8, 10.3)},
         reference=Reference("fp32", "cd" * 32, "onnxruntime 1", "f32", 0.6, 0.58, 0.61),
-        energy_j={"VDD_IN": 0.07},
     )
     assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
 

@@ -1,0 +1,114 @@
+"""Files of the gate: reports to judge, accepted baselines, and the history of verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeseg.core.files import atomic_write_text
+from edgeseg.core.report import Report
+from edgeseg.errors import UsageError
+from edgeseg.target.gate import MACHINE_KEYS, Verdict, figures
+
+
+def machine_key(machine: Mapping[str, Any]) -> str:
+    """Return a folder name for a machine: what it is, and a digest of all that must be equal."""
+    values = [machine.get(key) for key in MACHINE_KEYS]
+    digest = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:8]
+    words = str(machine.get("board") or machine.get("cpu") or machine.get("architecture"))
+    # "Intel(R) Xeon(R) Processor @ 2.60GHz" -> "intel-xeon-processor-2-60ghz"
+    slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", words.lower())).strip("-")
+    return f"{slug[:40].strip('-')}-{machine.get('cores')}c-{digest}"
+
+
+def read_rows(path: Path) -> dict[str, Report]:
+    """Read the reports of a file, by row name: a bench's rows, or the one report of a stream.
+
+    Raises:
+        UsageError: the file is missing, no JSON, or neither document.
+    """
+    document = read_document(path)
+    if "rows" not in document:
+        report = Report.from_json(document)
+        return {str(report.run.get("name") or report.bundle.name): report}
+    reports = [Report.from_json(row) for row in document["rows"]]
+    return {str(report.run.get("name")): report for report in reports}
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a JSON document.
+
+    Raises:
+        UsageError: the file is missing or holds no JSON object.
+    """
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not a readable JSON report ({error})") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} holds no report; give the JSON of edgeseg stream or bench")
+    return document
+
+
+def accept(report: Path, baseline: Path, reason: str, when: str) -> None:
+    """Make a report the new baseline, with the reason and the digest of what it replaces.
+
+    Args:
+        report: the file to accept.
+        baseline: the file to write.
+        reason: why; kept in the file for those who read its diff.
+        when: date and time, ISO 8601.
+
+    Raises:
+        UsageError: no reason is given, or the file is no report.
+    """
+    if not reason.strip():
+        raise UsageError("a new baseline needs a reason; give one in a few words")
+    read_rows(report)
+    document = read_document(report)
+    replaced = (
+        hashlib.sha256(baseline.read_bytes()).hexdigest()[:12] if baseline.is_file() else None
+    )
+    document["accepted"] = {"reason": reason.strip(), "at": when, "replaces": replaced}
+    atomic_write_text(baseline, json.dumps(document, indent=1) + "\n")
+
+
+def history_line(rows: Mapping[str, Report], verdict: Verdict, when: str) -> dict[str, Any]:
+    """Return one entry of a history: the verdict and every figure of every row."""
+    first = next(iter(rows.values()))
+    return {
+        "at": when,
+        "machine": machine_key(first.machine),
+        "verdict": verdict.verdict,
+        "rows": {
+            name: {
+                "sha256": report.bundle.sha256,
+                **{key: value for key, value in figures(report).items() if value is not None},
+            }
+            for name, report in rows.items()
+        },
+    }
+
+
+def append_history(path: Path, line: Mapping[str, Any]) -> None:
+    """Add one line to a history file, one JSON object a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read a history file; a line that a killed run left unfinished is passed over."""
+    entries = []
+    for line in path.read_text().splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and "rows" in entry:
+            entries.append(entry)
+    return entries

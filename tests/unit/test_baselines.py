@@ -1,0 +1,116 @@
+import dataclasses
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from simulated import MACHINE
+from simulated import PLAIN as BASE
+
+from edgeseg.core.report import Percentiles, Reference, write_report
+from edgeseg.errors import UsageError
+from edgeseg.target.baselines import (
+    accept,
+    append_history,
+    history_line,
+    machine_key,
+    read_history,
+    read_rows,
+)
+from edgeseg.target.gate import judge, judge_rows
+from edgeseg.target.gatepages import junit_xml, markdown
+
+SLOW = dataclasses.replace(
+    BASE, latency_ms={"infer": Percentiles(13.0, 14.0, 15.0)}, cost={"onnx_bytes": 5}
+)
+
+
+def test_a_machine_has_a_name_of_its_own():
+    cpu = {"cpu": "Intel(R) Xeon(R) Processor @ 2.60GHz", "cores": 2}
+    assert machine_key(cpu).startswith("intel-xeon-processor-2-60ghz-2c-")
+    assert machine_key(cpu) == machine_key({**cpu, "python": "3.13"})
+    assert machine_key(cpu) != machine_key({**cpu, "power_mode": "0001"})
+    assert machine_key({}) != machine_key(MACHINE)
+
+
+def test_a_baseline_is_accepted_with_a_reason_and_names_what_it_replaces(tmp_path):
+    report, baseline = tmp_path / "new.json", tmp_path / "base" / "b.json"
+    write_report(report, SLOW)
+    with pytest.raises(UsageError, match="needs a reason"):
+        accept(report, baseline, " ", "2026-11-21T10:00:00+00:00")
+    accept(report, baseline, "first", "2026-11-21T10:00:00+00:00")
+    accept(report, baseline, "wider decoder", "2026-11-22T10:00:00+00:00")
+    record = json.loads(baseline.read_text())["accepted"]
+    assert record["reason"] == "wider decoder"
+    assert len(record["replaces"]) == 12
+    assert read_rows(baseline) == {"m": SLOW}
+
+
+def test_a_file_that_is_no_report_is_never_a_baseline(tmp_path):
+    (tmp_path / "x.json").write_text('{"rows": [{"format": 1}]}')
+    with pytest.raises(UsageError, match="no report"):
+        accept(tmp_path / "x.json", tmp_path / "b.json", "why", "now")
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_rows_of_a_bench_are_judged_by_name():
+    verdict = judge_rows({"a": BASE, "b": SLOW}, baseline={"a": BASE, "b": BASE, "c": BASE})
+    failed = [check.name for check in verdict.checks if check.ok is False]
+    assert failed == ["b: infer_p50_ms_against_baseline", "b: infer_p90_ms_against_baseline"]
+    assert [check.name for check in verdict.checks if check.ok is None] == ["c: row"]
+    assert verdict.exit_code == 4
+
+
+def test_junit_and_markdown_say_what_failed(tmp_path):
+    other = dataclasses.replace(BASE, machine={**MACHINE, "cpu": "B"})
+    verdict = judge_rows({"a": SLOW, "b": other}, baseline={"a": BASE, "b": BASE})
+    suite = ElementTree.fromstring(junit_xml(verdict, "road <int8>"))
+    assert suite.get("failures") == "2"
+    assert int(suite.get("skipped")) == 4
+    assert int(suite.get("tests")) == len(suite.findall("testcase")) == len(verdict.checks)
+    assert "expected at most 11" in suite.find("testcase/failure").get("message")
+    lines = markdown(verdict, "road | int8").splitlines()
+    assert "fail" in lines[0]
+    assert "failed" in lines[4]
+    assert "cpu is 'B'" in "\n".join(lines)
+
+
+def test_a_history_keeps_every_verdict_and_outlives_a_torn_line(tmp_path):
+    path = tmp_path / "h" / "history.jsonl"
+    for report in (BASE, SLOW):
+        verdict = judge(report, baseline=BASE)
+        append_history(path, history_line({"m": report}, verdict, "2026-11-21"))
+    with path.open("a") as file:
+        file.write('{"rows": {"m"')
+    entries = read_history(path)
+    assert [entry["verdict"] for entry in entries] == ["pass", "fail"]
+    assert entries[1]["rows"]["m"]["infer_p50_ms"] == 13.0
+
+
+def test_the_in_run_ratio_is_judged_instead_of_absolute_times():
+    reference = Reference("y", "ab", "ort 1", "f32", 0.5, 0.48, 0.52, 0.6, 0.7)
+    base = dataclasses.replace(BASE, reference=reference)
+    busy = dataclasses.replace(base, latency_ms={"infer": Percentiles(30.0, 40.0, 50.0)})
+    assert judge(busy, baseline=base).verdict == "pass"
+    slower = dataclasses.replace(reference, time_ratio=0.65, low=0.63, high=0.67)
+    assert judge(dataclasses.replace(base, reference=slower), baseline=base).exit_code == 4
+    # 1.2 times slower, but so noisy that it may be none at all
+    unsure = dataclasses.replace(reference, time_ratio=0.6, low=0.4, high=0.9)
+    found = judge(dataclasses.replace(base, reference=unsure), baseline=base)
+    assert found.verdict == "pass"
+    assert any("inside the interval" in check.why for check in found.checks)
+    other = dataclasses.replace(reference, sha256="cd")
+    found = judge(dataclasses.replace(base, reference=other), baseline=base)
+    assert found.verdict == "not_comparable"
+    assert "sha256" in found.reasons()
+    found = judge(dataclasses.replace(base, reference=None), baseline=base)
+    assert "no reference row was run" in found.reasons()
+
+
+def test_sizes_and_int8_layers_compare_on_every_machine():
+    cost = {"onnx_bytes": 1000, "macs": 500, "int8_conv_share": 0.98}
+    base = dataclasses.replace(BASE, cost=cost)
+    grown = dataclasses.replace(base, machine={}, cost={**cost, "onnx_bytes": 1100})
+    failed = [check.name for check in judge(grown, baseline=base).checks if check.ok is False]
+    assert failed == ["onnx_bytes_against_baseline"]
+    lost = dataclasses.replace(base, cost={**cost, "int8_conv_share": 0.97})
+    assert judge(lost, baseline=base).exit_code == 4
