@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs
-from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, progress_bar, say
+from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, say
+from edgeseg.cli.quantization import calibrated_checkpoint, quantize_options
 from edgeseg.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Frames of --calibrate to use.",
 )
+@quantize_options
 @click.option(
-    "--observer",
-    default="entropy",
-    show_default=True,
-    help="How --calibrate chooses ranges: max, percentile, entropy or mse.",
+    "--keep-float",
+    multiple=True,
+    metavar="LAYER",
+    help="Leave this convolution in float; may be repeated.",
 )
 @click.option("--raw-logits", is_flag=True, help="Give the logits as a second output.")
 @click.option("--simplify", is_flag=True, help="Run onnxsim over the graph and check its result.")
@@ -55,6 +57,12 @@ def command(
     calibrate: str | None,
     images: int,
     observer: str,
+    percentile: float,
+    equalize: bool,
+    bias_correct: bool,
+    adaround: bool,
+    adaround_steps: int,
+    keep_float: tuple[str, ...],
     raw_logits: bool,
     simplify: bool,
     out: Path | None,
@@ -70,38 +78,38 @@ def command(
 
     if precision is None:
         raise UsageError("no precision is given; give one of --int8, --fp16, --fp32")
-    choice = QuantizeOptions(observer=observer)
+    choice = QuantizeOptions(
+        observer=observer,
+        percentile=percentile,
+        keep_float=keep_float,
+        equalize=equalize,
+        bias_correct=bias_correct,
+        adaround=adaround_steps if adaround else 0,
+    )
     path, name = _checkpoint(checkpoint, precision)
     folder = out or Path("runs/export") / f"{name}-{precision}"
     if path is None:
         bundle = _copy_of_zoo(name, folder)
     else:
-        from edgeseg.cli.quantization import calibration_frames
         from edgeseg.host.checkpoint import load_checkpoint
         from edgeseg.host.cost import spec_cost
         from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
 
         loaded = load_checkpoint(path)
-        frames = None
         if calibrate is not None and precision == "int8" and not loaded.quantized:
             data = open_dataset(calibrate, "train", size_hw=loaded.spec.size_hw)
-            frames = calibration_frames(loaded.spec, data, images)
+            loaded = calibrated_checkpoint(loaded, choice, data, images)
         elif calibrate is not None:
             say("--calibrate is not used: " + ("the checkpoint has its INT8 ranges already"
                 if loaded.quantized else f"{precision} has no ranges"))  # fmt: skip
         cost = spec_cost(loaded.spec)
-        with progress_bar("calibrate", images) as bar:
-            bundle = bundle_from_checkpoint(
-                loaded,
-                precision,
-                folder,
-                calibration=frames,
-                options=ExportOptions(
-                    raw_logits=raw_logits, simplify=simplify, quantize=choice, name=name
-                ),
-                reference={**loaded.scores, "params": cost.params, "macs": cost.macs},
-                progress=bar.update,
-            )
+        bundle = bundle_from_checkpoint(
+            loaded,
+            precision,
+            folder,
+            options=ExportOptions(raw_logits=raw_logits, simplify=simplify, name=name),
+            reference={**loaded.scores, "params": cost.params, "macs": cost.macs},
+        )
     _print(bundle, as_json)
 
 

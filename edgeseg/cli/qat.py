@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
-from edgeseg.cli.output import progress_bar, say
+from edgeseg.cli.quantization import quantize_options
 from edgeseg.cli.run_folder import run_folder
-from edgeseg.cli.training import (
-    BarListener,
-    finish,
-    mix_options,
-    mixed_in,
-    training_options,
-)
+from edgeseg.cli.training import finish, mix_options, mixed_in, training_options
 
 
 @click.command(
@@ -26,18 +19,40 @@ from edgeseg.cli.training import (
 @click.argument("checkpoint", type=PATH)
 @data_option(required=True)
 @mix_options
-@click.option(
-    "--observer",
-    default="entropy",
-    show_default=True,
-    help="How ranges are first chosen: max, percentile, entropy or mse.",
-)
+@quantize_options
 @click.option(
     "--images",
     type=click.IntRange(min=1),
     default=64,
     show_default=True,
     help="Images of --data that calibrate those ranges.",
+)
+@click.option(
+    "--scales",
+    type=click.Choice(["calibrated", "ema", "learned"]),
+    default="calibrated",
+    show_default=True,
+    help="Ranges stay as calibrated, follow the batches and freeze, or are trained (LSQ).",
+)
+@click.option(
+    "--freeze-after",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="With --scales ema: share of the epochs after which ranges freeze.",
+)
+@click.option(
+    "--weights-first",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of the epochs that round weights only.",
+)
+@click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="LAYER",
+    help="Leave this convolution in float; may be repeated.",
 )
 @click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or less]")
 @click.option(
@@ -46,6 +61,13 @@ from edgeseg.cli.training import (
     default=1.0,
     show_default=True,
     help="Weight of the float network's logits as a second target; 0 is none.",
+)
+@click.option(
+    "--distill-features",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Weight of the float network's features as a further target; 0 is none.",
 )
 @training_options(epochs=10, lr=5e-5, validate_every=1)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/qat/ARCH]")
@@ -57,9 +79,19 @@ def command(
     mix: str | None,
     mix_share: float,
     observer: str,
+    percentile: float,
+    equalize: bool,
+    bias_correct: bool,
+    adaround: bool,
+    adaround_steps: int,
     images: int,
+    scales: str,
+    freeze_after: float,
+    weights_first: float,
+    keep_float: tuple[str, ...],
     crop: tuple[int, int] | None,
     distill: float,
+    distill_features: float,
     epochs: int,
     batch: int,
     lr: float,
@@ -78,22 +110,29 @@ def command(
     Batch norms are folded, Q/DQ are placed and calibrated on --data, then the weights adapt. The
     result carries its scales: `edgeseg export --int8` needs no calibration data for it.
     """
-    from edgeseg.cli.quantization import calibration_frames, quantize_step
+    from edgeseg.cli.qat_job import QatJob
     from edgeseg.core.dataset import open_dataset
     from edgeseg.errors import UsageError
     from edgeseg.host.augment import Augment
-    from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+    from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.quantize import QuantizeOptions
-    from edgeseg.host.train import LAST, TrainOptions, train
+    from edgeseg.host.train import LAST, TrainOptions
 
-    choice = QuantizeOptions(observer=observer)
+    choice = QuantizeOptions(
+        observer=observer,
+        percentile=percentile,
+        keep_float=keep_float,
+        equalize=equalize,
+        bias_correct=bias_correct,
+        adaround=adaround_steps if adaround else 0,
+        learned_scales=scales == "learned",
+    )
     loaded = load_checkpoint(checkpoint)
     if loaded.quantized:
         raise UsageError(f"{checkpoint} is quantized already; give the float checkpoint")
     spec = loaded.spec
     training = open_dataset(data, "train", size_hw=spec.size_hw, seed=seed)
     validation = open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit)
-    extra = mixed_in(mix, mix_share, spec.size_hw, seed)
     options = TrainOptions(
         epochs=epochs,
         batch=batch,
@@ -108,26 +147,11 @@ def command(
         seed=seed,
         device=device,
         distill=distill,
+        distill_features=distill_features,
+        weights_first=weights_first,
+        follow_ranges=freeze_after if scales == "ema" else 0.0,
     )
+    extra = mixed_in(mix, mix_share, training, spec.size_hw, seed)
     folder = run_folder("qat", spec.arch, out, used_by=LAST, again=resume)
-    teacher = module_from_checkpoint(loaded)
-    with progress_bar("calibrate", images) as bar:
-        frames = calibration_frames(spec, training, images)
-        module, step = quantize_step(teacher, spec, choice, frames, bar.update)
-    say(f"training {spec.arch} in INT8 on {training.name}: {epochs} epochs -> {folder}")
-    with progress_bar("qat") as bar:
-        result = train(
-            spec,
-            module,
-            training,
-            options,
-            folder,
-            kind="qat",
-            steps_before=(*loaded.steps, step),
-            extra=extra,
-            validation=validation,
-            teacher=teacher if distill else None,
-            resume=resume,
-            listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),
-        )
-    finish(result, folder, as_json)
+    job = QatJob(loaded, training, validation, extra, choice, images, options)
+    finish(job.run(folder, resume=resume), folder, as_json)

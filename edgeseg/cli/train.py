@@ -112,7 +112,7 @@ def command(
         training, validation = split_off(training, hold_out)
     else:
         validation = open_dataset(data, "val", size_hw=size, seed=seed, limit=val_limit)
-    extra = mixed_in(mix, mix_share, size, seed)
+    extra = mixed_in(mix, mix_share, training, size, seed)
     if init:
         start = starting_point(init, arch, training)
         spec, before = start.spec, start.steps

@@ -84,12 +84,20 @@ def mix_options(function: Function) -> Function:
 
 
 def mixed_in(
-    mix: str | None, share: float, size_hw: tuple[int, int], seed: int
+    mix: str | None, share: float, main: Dataset, size_hw: tuple[int, int], seed: int
 ) -> list[tuple[Dataset, float]]:
-    """Open what --mix and --mix-share name, as train() wants it."""
-    from edgeseg.core.dataset import open_dataset
+    """Open what --mix and --mix-share name, as train() wants it.
 
-    return [(open_dataset(mix, "train", size_hw=size_hw, seed=seed), share)] if mix else []
+    Raises:
+        DataError: its classes are not those of `main`, the data it is mixed into.
+    """
+    from edgeseg.core.dataset import check_same_classes, open_dataset
+
+    if not mix:
+        return []
+    extra = open_dataset(mix, "train", size_hw=size_hw, seed=seed)
+    check_same_classes(main, extra)
+    return [(extra, share)]
 
 
 def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:

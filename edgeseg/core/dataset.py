@@ -271,6 +271,29 @@ def filter_names(dataset: Dataset, keep: Callable[[str], bool]) -> Subset:
     return Subset(dataset, indices, f"{dataset.name}, {len(indices)} of {len(dataset)}")
 
 
+def check_same_classes(main: Dataset, other: Dataset) -> None:
+    """Check that two datasets may be trained on together: the same classes in the same order.
+
+    Raises:
+        DataError: they differ; it names the first place.
+    """
+    if main.class_names == other.class_names:
+        return
+    pairs = zip(main.class_names, other.class_names, strict=False)
+    place = next(
+        (i for i, (a, b) in enumerate(pairs) if a != b),
+        min(len(main.class_names), len(other.class_names)),
+    )
+    there, here = (
+        repr(names[place]) if place < len(names) else "nothing"
+        for names in (other.class_names, main.class_names)
+    )
+    raise DataError(
+        f"{other.name} cannot be mixed into {main.name}: its label {place} is {there}, not {here}; "
+        f"give data of the same {len(main.class_names)} classes in the same order"
+    )
+
+
 def check_labels(
     path: Path,
     labels: UInt8[np.ndarray, "h w"],

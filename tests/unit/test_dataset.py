@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.core.dataset import Dataset, Sample, Subset, check_labels, filter_names, open_dataset
+from edgeseg.core.dataset import (
+    Dataset,
+    PairFolder,
+    Sample,
+    Subset,
+    check_labels,
+    check_same_classes,
+    filter_names,
+    open_dataset,
+)
 from edgeseg.core.image import write_png
 from edgeseg.errors import DataError, UsageError
 
@@ -112,3 +121,17 @@ def test_unknown_labels_are_listed_up_to_eight() -> None:
     with pytest.raises(DataError, match=r"unknown labels 3, 4, 5, 6, 8, 9, 10, 11, \.\.\.;"):
         check_labels(Path("m.png"), labels, (4, 5), 3, 7)
     check_labels(Path("m.png"), labels, (4, 5), 19, 19)
+
+
+def test_data_of_other_classes_may_not_be_mixed_in() -> None:
+    def named(*names: str) -> PairFolder:
+        palette = tuple((i, i, i) for i in range(len(names)))
+        return PairFolder("-".join(names), (), names, palette, 255)
+
+    check_same_classes(named("sky", "road"), named("sky", "road"))
+    with pytest.raises(DataError, match=r"its label 1 is 'car', not 'road'; give .* 2 classes"):
+        check_same_classes(named("sky", "road"), named("sky", "car"))
+    with pytest.raises(DataError, match="its label 1 is nothing, not 'road'"):
+        check_same_classes(named("sky", "road"), named("sky"))
+    with pytest.raises(DataError, match="its label 2 is 'car', not nothing"):
+        check_same_classes(named("sky", "road"), named("sky", "road", "car"))

@@ -1,0 +1,98 @@
+"""One quantization-aware training: what the options of `qat` come down to, and running it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.cli.output import progress_bar, say
+from edgeseg.cli.quantization import calibrated, calibration_list
+from edgeseg.cli.training import BarListener
+from edgeseg.core.files import atomic_write_text
+from edgeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.recipe import StepDone
+    from edgeseg.host.checkpoint import Checkpoint
+    from edgeseg.host.quantize import QuantizeOptions
+    from edgeseg.host.train import TrainOptions, TrainResult
+
+IMAGE_LIST = "calibration-images.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class QatJob:
+    """A quantization-aware training.
+
+    Attributes:
+        checkpoint: the float network, which is also the teacher.
+        training: what calibrates and trains.
+        validation: what is scored.
+        extra: further data with its share.
+        choice: how the network is quantized.
+        images: calibration images.
+        options: how it is trained.
+    """
+
+    checkpoint: Checkpoint
+    training: Dataset
+    validation: Dataset
+    extra: Sequence[tuple[Dataset, float]]
+    choice: QuantizeOptions
+    images: int
+    options: TrainOptions
+
+    def run(self, folder: Path, *, resume: bool) -> TrainResult:
+        """Calibrate, train, and leave checkpoints, curves and the image list in `folder`.
+
+        Raises:
+            UsageError: a run to resume was quantized with other options.
+        """
+        from edgeseg.host.checkpoint import module_from_checkpoint
+        from edgeseg.host.train import train
+
+        module, step = self._resumed(folder) if resume else (None, None)
+        if module is None or step is None:
+            module, step = calibrated(self.checkpoint, self.choice, self.training, self.images)
+            listed = calibration_list(self.training, self.images)
+            atomic_write_text(folder / IMAGE_LIST, listed)
+        epochs = self.options.epochs
+        say(f"training {self.checkpoint.spec.arch} in INT8 on {self.training.name}: "
+            f"{epochs} epochs -> {folder}")  # fmt: skip
+        taught = self.options.distill or self.options.distill_features
+        with progress_bar("qat") as bar:
+            return train(
+                self.checkpoint.spec,
+                module,
+                self.training,
+                self.options,
+                folder,
+                kind="qat",
+                steps_before=(*self.checkpoint.steps, step),
+                extra=self.extra,
+                validation=self.validation,
+                teacher=module_from_checkpoint(self.checkpoint) if taught else None,
+                resume=resume,
+                listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),
+            )
+
+    def _resumed(self, folder: Path) -> tuple[nn.Module | None, StepDone | None]:
+        from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+        from edgeseg.host.quantize import QuantizeOptions
+        from edgeseg.host.train import LAST
+
+        if not (folder / LAST).is_file():
+            return None, None
+        last = load_checkpoint(folder / LAST)
+        (step,) = [step for step in last.steps if step.kind == "quantize"]
+        if QuantizeOptions.from_step(step.options) != self.choice:
+            raise UsageError(
+                f"{folder} was quantized with other options; give those again, or another -o"
+            )
+        return module_from_checkpoint(last), step

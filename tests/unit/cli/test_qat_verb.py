@@ -1,0 +1,102 @@
+"""qat and export with their options, in this process, on a folder in CamVid's layout."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeseg.cli import run
+
+QUICK = ["--crop", "48x64", "--batch", "2", "--epochs", "2", "--val-limit", "2",
+         "--images", "3"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("camvid")
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        (root / split).mkdir()
+        (root / f"{split}annot").mkdir()
+        for number in range(4):
+            labels = rng.integers(0, 12, (8, 12), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            rgb = (labels[..., None] * 20 + rng.integers(0, 20, (64, 96, 3))).astype(np.uint8)
+            cv2.imwrite(str(root / split / f"A_{number}.png"), rgb)
+            cv2.imwrite(str(root / f"{split}annot" / f"A_{number}.png"), labels)
+    return str(root)
+
+
+def test_every_option_of_the_training_is_recorded_and_resumed(
+    small_checkpoint: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
+    chosen = ["--scales", "learned", "--weights-first", "0.5", "--distill-features", "0.5",
+              "--equalize", "--bias-correct", "--keep-float", "encoder.1.0"]  # fmt: skip
+    assert run([*arguments, *chosen, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["epochs"] == 2
+    checkpoint = load_checkpoint(tmp_path / "last.safetensors")
+    quantized, trained = checkpoint.steps[-2:]
+    assert quantized.options == {
+        "observer": "entropy", "percentile": 99.99, "keep_float": ["encoder.1.0"],
+        "equalize": True, "bias_correct": True, "adaround": 0, "learned_scales": True,
+    }  # fmt: skip
+    assert trained.options["distill_features"] == trained.options["weights_first"] == 0.5
+    assert any(key.endswith("log_scale") for key in checkpoint.weights)
+    assert len((tmp_path / "calibration-images.txt").read_text().splitlines()) == 3
+    assert quantized.metadata["calibration"]["images"] == 3
+    assert run([*arguments, *chosen, "--resume"]) == 0
+    assert run([*arguments, "--resume"]) == 2
+    assert "quantized with other options" in capsys.readouterr().err
+
+
+def test_ranges_that_follow_the_batches_end_elsewhere(
+    small_checkpoint: Path, data: str, tmp_path: Path
+) -> None:
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    ends = []
+    for scales in ("calibrated", "ema"):
+        folder = tmp_path / scales
+        arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(folder)]
+        assert run([*arguments, "--scales", scales, "--observer", "percentile"]) == 0
+        checkpoint = load_checkpoint(folder / "last.safetensors")
+        calibrated = checkpoint.steps[-2].metadata["scales"]
+        weights = checkpoint.weights
+        ends.append(
+            [abs(float(weights[f"activation.{k}.scale"]) / v - 1) for k, v in calibrated.items()]
+        )
+    assert max(ends[0]) < 1e-6
+    assert max(ends[1]) > 1e-4
+
+
+def test_export_refines_what_it_calibrates(
+    small_checkpoint: Path, data: str, tmp_path: Path
+) -> None:
+    from edgeseg.core.bundle import read_bundle
+
+    arguments = ["export", str(small_checkpoint), "--int8", "--calibrate", data, "--images", "2"]
+    extras = ["--equalize", "--bias-correct", "--adaround", "--adaround-steps", "5"]
+    assert run([*arguments, *extras, "-o", str(tmp_path / "refined")]) == 0
+    step = read_bundle(tmp_path / "refined").steps[-1]
+    assert step["options"]["adaround"] == 5
+    assert "bias_shift" in step["metadata"]["refined"]["encoder.1.0"]
+    assert step["metadata"]["calibration"]["images"] == 2
+
+
+@pytest.mark.parametrize("verb", ["train", "qat"])
+def test_mixed_in_data_of_other_classes_is_refused(
+    verb: str, small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for name in ("a", "b"):
+            cv2.imwrite(str(tmp_path / folder / f"{name}.png"), np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "classes.txt").write_text("floor 0 0 0\nwall 9 9 9\n")
+    what = "segnet-basic" if verb == "train" else str(small_checkpoint)
+    arguments = [verb, what, "--data", "synthetic:2", "--mix", str(tmp_path), "-o"]
+    assert run([*arguments, str(tmp_path / "run")]) == 1
+    assert "its label 0 is 'floor', not 'Sky'; give data of the same 11" in capsys.readouterr().err
