@@ -32,6 +32,7 @@ from edgeseg.host.pipeline import resize_logits
 from edgeseg.host.quantize import is_quantized
 from edgeseg.host.schedule import begin_epoch, end_epoch
 from edgeseg.host.score import score_module
+from edgeseg.host.sparsity import apply_masks, masks_of
 from edgeseg.host.trainset import TrainSet, collate
 from edgeseg.host.trainstate import load_state, save_state
 
@@ -233,6 +234,7 @@ class _Run:
         )
         self.average = WeightAverage(self.module, options.ema) if options.ema else None
         self.quantized = is_quantized(self.module)
+        self.masks = masks_of(self.module, self.steps_before)
         if self.teacher is not None and options.distill_features:
             self.taps = FeatureTaps(self.teacher, self.module)
         self.weights: torch.Tensor | None = None
@@ -321,6 +323,7 @@ class _Run:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_grad)
         self.optimizer.step()
+        apply_masks(self.module, self.masks)
         if self.average:
             self.average.update(self.module)
         return float(loss.detach())

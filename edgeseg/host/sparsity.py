@@ -1,0 +1,123 @@
+"""2:4 structured sparsity: of every four neighbouring input channels two weights are zero.
+
+TensorRT's sparse kernels need the pattern along the input channels, for each output channel and
+each cell of the kernel (developer guide, "Structured Sparsity"; Mishra et al. 2021, arXiv
+2104.08378, section 3). The mask is the zeros themselves: it needs no state of its own, survives
+saving, batch-norm folding (which scales output channels) and symmetric quantization (zero is on
+every grid), and training keeps it by writing the zeros again after every step.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.quantize import is_quantized
+
+PATTERN = "2:4"
+# Key of a prune step's metadata: the layers that have the pattern.
+SPARSE = "sparse"
+Masks = dict[str, torch.Tensor]
+
+
+class _Step(Protocol):
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+
+def sparsify(module: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a copy of a float network with the smaller two of every four weights zeroed.
+
+    The classifier stays dense, and so does a convolution without groups of four input channels:
+    depthwise ones, the first one, and what pruning left at another multiple.
+
+    Returns:
+        The network in evaluation mode and metadata for the checkpoint's step.
+
+    Raises:
+        UsageError: the network is quantized, or no layer can take the pattern.
+    """
+    if is_quantized(module):
+        raise UsageError("sparsity: the network is quantized; give the float checkpoint")
+    work = copy.deepcopy(module).eval()
+    names = [name for name, layer in work.named_modules() if _eligible(layer)]
+    names = [name for name in names if work.get_submodule(name) is not work.classifier]
+    if not names:
+        raise UsageError("sparsity: no convolution has a multiple of 4 input channels")
+    with torch.no_grad():
+        for name in names:
+            weight = _weight(work, name)
+            weight.mul_(two_of_four(weight))
+    return work, {SPARSE: names}
+
+
+def two_of_four(weight: torch.Tensor) -> torch.Tensor:
+    """Return the bool mask that keeps the two largest magnitudes of every four input channels.
+
+    Args:
+        weight: out,in,kh,kw with `in` a multiple of 4.
+    """
+    out, inputs = weight.shape[:2]
+    fours = weight.detach().abs().reshape(out, inputs // 4, 4, -1)
+    kept = fours.topk(2, dim=2).indices
+    mask = torch.zeros_like(fours, dtype=torch.bool).scatter_(2, kept, True)
+    return mask.reshape(weight.shape)
+
+
+def has_pattern(weight: torch.Tensor) -> bool:
+    """Tell whether every four neighbouring input channels have at least two zeros."""
+    if weight.ndim != 4 or weight.shape[1] % 4:
+        return False
+    zeros = (weight == 0).reshape(weight.shape[0], weight.shape[1] // 4, 4, -1).sum(2)
+    return bool((zeros >= 2).all())
+
+
+def masks_of(module: nn.Module, steps: Sequence[_Step]) -> Masks:
+    """Return the masks that training must keep: the non-zeros of the layers made sparse.
+
+    Args:
+        module: the network, float or quantized, as its training starts.
+        steps: what was done to it.
+
+    Raises:
+        CheckpointError: a layer that a step made sparse has lost the pattern.
+    """
+    masks = {}
+    for step in steps:
+        for name in step.metadata.get(SPARSE, ()):
+            weight = _weight(module, name)
+            if not has_pattern(weight):
+                raise CheckpointError(
+                    f"{name} was made {PATTERN} sparse and is no longer; what was done to the "
+                    "checkpoint since did not keep its zeros"
+                )
+            masks[name] = weight.detach() != 0
+    return masks
+
+
+@torch.no_grad()
+def apply_masks(module: nn.Module, masks: Masks) -> None:
+    """Write the zeros again, in place; after every optimiser step."""
+    for name, mask in masks.items():
+        _weight(module, name).mul_(mask)
+
+
+def is_sparse(steps: Iterable[_Step]) -> bool:
+    """Tell whether a step made the network 2:4 sparse."""
+    return any(step.metadata.get(SPARSE) for step in steps)
+
+
+def _eligible(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.groups == 1 and layer.in_channels % 4 == 0
+
+
+def _weight(module: nn.Module, name: str) -> torch.Tensor:
+    weight = getattr(module.get_submodule(name), "weight", None)
+    if not isinstance(weight, torch.Tensor):
+        raise CheckpointError(f"the checkpoint's sparse layer {name} has no weight")
+    return weight
