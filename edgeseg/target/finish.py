@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edgeseg.core.report import STAGES, StageTimes
 from edgeseg.errors import EdgesegError
 from edgeseg.target.handoff import Handoff, Outcome
+from edgeseg.target.observer import Observer
+from edgeseg.target.rate import Rate
 from edgeseg.target.scoring import Scorer
 from edgeseg.target.sink import Prediction, Sink
 
@@ -19,6 +21,7 @@ class Finish:
         scorer: counts the labelled ones, None without truth.
         live: whether the age of a frame means anything.
         clock: nanoseconds that only go forward.
+        observers: look at each prediction; one that raises is left out from then on.
 
     Attributes:
         n: finished predictions.
@@ -26,14 +29,22 @@ class Finish:
         last_ns: when the last was finished.
         times: durations by name of STAGES.
         age: arrival to labels ready, live sources only.
+        rate: frames per second over the run.
         sink_errors: message by sink that failed.
+        observer_errors: message by observer that failed.
         error: what ended the thread, if anything did.
     """
 
     def __init__(
-        self, sinks: list[Sink], scorer: Scorer | None, live: bool, clock: Callable[[], int]
+        self,
+        sinks: list[Sink],
+        scorer: Scorer | None,
+        live: bool,
+        clock: Callable[[], int],
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._sinks = sinks
+        self._observers = list(observers)
         self._scorer = scorer
         self._live = live
         self._clock = clock
@@ -42,7 +53,9 @@ class Finish:
         self.last_ns = 0
         self.times = {name: StageTimes() for name in STAGES}
         self.age = StageTimes()
+        self.rate = Rate()
         self.sink_errors: dict[str, str] = {}
+        self.observer_errors: dict[str, str] = {}
         self.error: EdgesegError | None = None
 
     def run(self, done: Handoff[Prediction], progress: Callable[[int], None]) -> None:
@@ -66,13 +79,18 @@ class Finish:
                 sink.write(prediction)
             except Exception as error:
                 # One full disk or closed window must not stop the camera.
-                known = isinstance(error, EdgesegError)
-                self.sink_errors[sink.uri] = str(error) if known else repr(error)
+                self.sink_errors[sink.uri] = _message(error)
                 self._sinks.remove(sink)
         end = self._clock()
         self._stamp(prediction, begin, end)
         if self._scorer is not None and prediction.frame.truth is not None:
             self._scorer.add(prediction.frame.truth, prediction.labels)
+        for observer in list(self._observers):
+            try:
+                observer.add(prediction)
+            except Exception as error:
+                self.observer_errors[observer.name] = _message(error)
+                self._observers.remove(observer)
 
     def _stamp(self, prediction: Prediction, begin: int, end: int) -> None:
         frame = prediction.frame
@@ -91,5 +109,10 @@ class Finish:
         took["end_to_end"] = end_to_end
         for name, duration_ns in took.items():
             self.times[name].add(duration_ns)
+        self.rate.add(end, prediction.infer_ns)
         if self._live:
             self.age.add(prediction.ready_ns - frame.captured_ns)
+
+
+def _message(error: Exception) -> str:
+    return str(error) if isinstance(error, EdgesegError) else repr(error)

@@ -19,7 +19,9 @@ from edgeseg.errors import BackendError, EdgesegError, SourceError
 from edgeseg.target.backends.base import Backend
 from edgeseg.target.finish import Finish
 from edgeseg.target.handoff import Ending, Handoff, Outcome
+from edgeseg.target.observer import Observer
 from edgeseg.target.scoring import Scorer, StreamingScorer
+from edgeseg.target.shared import Lane
 from edgeseg.target.sink import Prediction, Sink
 from edgeseg.target.source import Frame, Source
 from edgeseg.target.telemetry import Measurement
@@ -39,7 +41,9 @@ class LoopOptions:
         max_frames: end after this many frames, None for all.
         max_seconds: end after this time, None for no limit.
         boundary: measure BF too, after the run.
-        stall_s: a live source that gives no frame for so long has failed.
+        stall_s: a live source that gives no frame for so long has failed; 0 waits for ever.
+        hold_s: hold the labels of each frame back until so long after its inference began: what a
+            slower device would give.
         clock: nanoseconds that only go forward.
     """
 
@@ -48,6 +52,7 @@ class LoopOptions:
     max_seconds: float | None = None
     boundary: bool = False
     stall_s: float = 10.0
+    hold_s: float = 0.0
     clock: Callable[[], int] = time.perf_counter_ns
 
 
@@ -70,10 +75,11 @@ class _Input:
 class Loop:
     """Runs a backend over a source; made for one run.
 
-    Files: every frame, in order. Reading, fitting, inferring and writing overlap in four threads
-    with one frame between neighbours, so the slowest of them sets the rate.
-    Live sources: the newest frame. It is fitted right before it is inferred, in one thread: a frame
-    fitted ahead would be an older one.
+    Reading, fitting, inferring and writing overlap in four threads with one frame between
+    neighbours, so the slowest of them sets the rate.
+    Files: every frame, in order; who is ahead waits.
+    Live sources: the newest frame; what nobody has taken yet is overwritten, before and after
+    fitting, so that a frame fitted ahead is never an old one.
 
     Args:
         backend: open; it stays open.
@@ -81,6 +87,7 @@ class Loop:
         source: open; it stays open.
         sinks: open; one that fails is left out from then on and the run goes on.
         options: how to run.
+        observers: open; each fills a field of the report.
     """
 
     def __init__(
@@ -90,6 +97,7 @@ class Loop:
         source: Source,
         sinks: Sequence[Sink] = (),
         options: LoopOptions | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._backend = backend
         self._bundle = bundle
@@ -98,7 +106,10 @@ class Loop:
         self._clock = self._options.clock
         self._halt = threading.Event()
         self._captured: Handoff[Frame] = Handoff()
-        self._fitted: Handoff[_Input] = Handoff()
+        self._fitted: Handoff[_Input] = Handoff(newest=source.live)
+        self._last_index = -1
+        self._dropped_earlier = 0
+        self._observers = observers
         self._done: Handoff[Prediction] = Handoff()
         self._scorer: Scorer | None = None
         self._streaming: StreamingScorer | None = None
@@ -108,7 +119,7 @@ class Loop:
             if source.live:
                 self._streaming = StreamingScorer(*classes)
                 source.watch(self._streaming.arrived)
-        self._finish = Finish(list(sinks), self._scorer, source.live, self._clock)
+        self._finish = Finish(list(sinks), self._scorer, source.live, self._clock, observers)
 
     def run(
         self,
@@ -130,6 +141,8 @@ class Loop:
         threads: list[threading.Thread] = []
         try:
             self._warm_up()
+            # A camera runs from its opening on; what it gave while a model loaded is no drop.
+            self._dropped_earlier = self._source.dropped
             threads = self._start(progress)
             ended_by = self._infer_all(stop or threading.Event())
         except EdgesegError as raised:
@@ -157,9 +170,11 @@ class Loop:
             self._infer(grey)
 
     def _start(self, progress: Callable[[int], None]) -> list[threading.Thread]:
-        jobs: list[Callable[[], None]] = [lambda: self._finish.run(self._done, progress)]
-        if not self._source.live:
-            jobs += [self._capture, self._fit_ahead]
+        jobs: list[Callable[[], None]] = [
+            lambda: self._finish.run(self._done, progress),
+            # A live source has a reader thread of its own.
+            *([self._fit_newest] if self._source.live else [self._capture, self._fit_ahead]),
+        ]
         threads = [threading.Thread(target=job, name="edgeseg-loop") for job in jobs]
         for thread in threads:
             thread.start()
@@ -181,6 +196,22 @@ class Loop:
                 if isinstance(found, Outcome) or not self._fitted.put(self._fit(found)):
                     break
 
+    def _fit_newest(self) -> None:
+        began = False
+        with _closing(self._fitted, self._source.uri):
+            while not self._halt.is_set():
+                found = self._source.read(POLL_S)
+                if found is Outcome.END:
+                    break
+                if not isinstance(found, Frame):
+                    continue
+                if not began:
+                    before = max(0, found.dropped_before - self._dropped_earlier)
+                    self._last_index = found.index - before - 1
+                    began = True
+                if not self._fitted.put(self._fit(found)):
+                    break
+
     def _fit(self, frame: Frame) -> _Input:
         start = self._clock()
         spec = self._bundle.spec
@@ -188,10 +219,15 @@ class Loop:
         return _Input(frame, fitted, placement, self._clock() - start)
 
     def _next(self) -> _Input | Ending:
-        if not self._source.live:
-            return self._fitted.get(POLL_S)
-        found = self._source.read(POLL_S)
-        return found if isinstance(found, Outcome) else self._fit(found)
+        found = self._fitted.get(POLL_S)
+        if isinstance(found, Outcome) or not self._source.live:
+            return found
+        # Frames are lost in two places; the numbers of those that came through tell of both.
+        dropped = found.frame.index - self._last_index - 1
+        self._last_index = found.frame.index
+        return dataclasses.replace(
+            found, frame=dataclasses.replace(found.frame, dropped_before=dropped)
+        )
 
     def _infer_all(self, stop: threading.Event) -> str:
         limits = self._options
@@ -207,20 +243,27 @@ class Loop:
             if item is Outcome.END:
                 return "end"
             if isinstance(item, Outcome):
-                if self._source.live and self._clock() - last > limits.stall_s * 1e9:
+                stall_ns = limits.stall_s * 1e9
+                if self._source.live and 0 < stall_ns < self._clock() - last:
                     raise SourceError(
                         f"{self._source.uri} gave no frame for {limits.stall_s:g} s; check it"
                     )
                 continue
             begin = self._clock()
             labels = self._infer(item.fitted[None])
+            left_ns = limits.hold_s * 1e9 - (self._clock() - begin)
+            if left_ns > 0 and stop.wait(left_ns / 1e9):
+                return "stop"
             inferred = self._clock()
+            # A network that several cameras share: waiting for one's turn is not inferring.
+            waited_ns = self._backend.waited_ns if isinstance(self._backend, Lane) else 0
             restored = item.placement.invert_labels(labels[0])
             last = self._clock()
             if self._streaming is not None:
                 self._streaming.ready(restored)
             preprocess_ns = item.took_ns + last - inferred
-            prediction = Prediction(item.frame, restored, preprocess_ns, inferred - begin, last)
+            infer_ns = inferred - begin - waited_ns
+            prediction = Prediction(item.frame, restored, preprocess_ns, infer_ns, last)
             if not self._done.put(prediction):
                 return "error"
             count += 1
@@ -244,6 +287,10 @@ class Loop:
                 if scorer is not None:
                     scorer.close()
 
+    def _dropped(self) -> int:
+        dropped = self._source.dropped - self._dropped_earlier
+        return dropped + (self._fitted.overwritten if self._source.live else 0)
+
     def _report(
         self,
         ended_by: str,
@@ -252,13 +299,14 @@ class Loop:
         measured: Measurement,
     ) -> Report:
         finish, source, bundle = self._finish, self._source, self._bundle
+        observed = {observer.name: observer.result() for observer in self._observers}
         series = {name: times.percentiles() for name, times in finish.times.items()}
         return Report(
             bundle=BundleId(bundle.name, bundle.digest, bundle.precision),
             machine=measured.machine,
             source=source.uri,
             frames=finish.n,
-            dropped=source.dropped,
+            dropped=self._dropped(),
             reconnects=source.reconnects,
             fps=frames_per_second(finish.n, finish.first_ns, finish.last_ns),
             latency_ms={name: found for name, found in series.items() if found is not None},
@@ -271,6 +319,16 @@ class Loop:
             else measured.energy.per_frame(finish.n, finish.first_ns, finish.last_ns),
             hardware=measured.hardware,
             accuracy=accuracy,
+            rate=finish.rate.to_json(),
+            connection=None
+            if source.state is None
+            else {
+                "state": source.state.value,
+                "refused": source.refused,
+                "events": [event.to_json() for event in source.events],
+            },
+            shadow=observed.get("shadow"),
+            flicker=observed.get("flicker"),
             backend=self._backend.io.to_json(),
             run={
                 "live": source.live,
@@ -278,7 +336,9 @@ class Loop:
                 "warmup_runs": self._options.warmup,
                 "ended_by": ended_by,
                 "error": str(error) if error else None,
+                "held_to_ms": self._options.hold_s * 1e3 or None,
                 "sink_errors": dict(finish.sink_errors),
+                "observer_errors": dict(finish.observer_errors),
             },
         )
 

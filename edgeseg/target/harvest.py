@@ -1,0 +1,124 @@
+"""Harvest: the frames two networks disagree on most, kept as the next data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from edgeseg.core.files import atomic_write_text
+from edgeseg.core.image import write_png
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import UsageError
+
+# Two frames whose 64-bit hashes differ in this many bits or fewer show the same scene.
+ALIKE_BITS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    name: str
+    index: int
+    agreement: float
+    signature: int
+
+
+class Harvest:
+    """A folder with images/, masks/ and classes.txt of at most `limit` frames.
+
+    A new frame replaces the one with the most agreement when the folder is full, and a frame that
+    looks like one already there replaces it or is left out, whichever agrees less stays. The masks
+    are the reference network's labels: good for calibration as they are, and to be looked over
+    before training. harvest.json lists the agreement of each.
+
+    Args:
+        folder: new, or one an earlier run made for the same classes; its frames count.
+        spec: names and colours of the classes.
+        limit: most frames.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+
+    def __init__(self, folder: Path, spec: ModelSpec, limit: int = 200) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._kept: list[_Kept] = []
+        self._run = 0
+        listing = folder / "harvest.json"
+        classes = _classes(spec)
+        if listing.is_file():
+            if (folder / "classes.txt").read_text() != classes:
+                raise UsageError(f"{folder} is a harvest of other classes; give a new folder")
+            document = json.loads(listing.read_text())
+            self._kept = [_Kept(**entry) for entry in document["frames"]]
+            self._run = int(document["runs"])
+        elif folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"{folder} holds other files; give a new folder for the harvest")
+        self._run += 1
+        atomic_write_text(folder / "classes.txt", classes)
+        self._list()
+
+    def __len__(self) -> int:
+        """Return the number of frames in the folder."""
+        return len(self._kept)
+
+    def offer(
+        self,
+        rgb: UInt8[np.ndarray, "h w 3"],
+        reference: UInt8[np.ndarray, "h w"],
+        *,
+        index: int,
+        agreement: float,
+    ) -> bool:
+        """Save a frame if it is worth more than one that is there; return whether it was.
+
+        A frame without any disagreement is worth nothing.
+        """
+        if agreement >= 1.0:
+            return False
+        signature = _signature(rgb)
+        alike = [k for k in self._kept if (k.signature ^ signature).bit_count() <= ALIKE_BITS]
+        if any(kept.agreement <= agreement for kept in alike):
+            return False
+        leaving = alike
+        if not alike and len(self._kept) >= self._limit:
+            most = max(self._kept, key=lambda kept: kept.agreement)
+            if most.agreement <= agreement:
+                return False
+            leaving = [most]
+        name = f"run{self._run:03d}-{index:07d}.png"
+        write_png(self._folder / "images" / name, rgb)
+        write_png(self._folder / "masks" / name, reference)
+        self._kept = [kept for kept in self._kept if kept not in leaving]
+        self._kept.append(_Kept(name, index, agreement, signature))
+        # Listed before the files go: a crash between leaves a file too many, never one too few.
+        self._list()
+        for kept in leaving:
+            for kind in ("images", "masks"):
+                (self._folder / kind / kept.name).unlink(missing_ok=True)
+        return True
+
+    def _list(self) -> None:
+        frames = sorted(self._kept, key=lambda kept: kept.agreement)
+        document = {"runs": self._run, "frames": [dataclasses.asdict(kept) for kept in frames]}
+        atomic_write_text(self._folder / "harvest.json", json.dumps(document, indent=1) + "\n")
+
+
+def _classes(spec: ModelSpec) -> str:
+    lines = [
+        f"{name} {red} {green} {blue}"
+        for name, (red, green, blue) in zip(spec.class_names, spec.palette, strict=True)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _signature(rgb: np.ndarray) -> int:
+    """Return the picture's difference hash: 64 signs of neighbours in a 9x8 thumbnail."""
+    grey = cv2.cvtColor(cv2.resize(rgb, (9, 8), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    bits = (grey[:, 1:] > grey[:, :-1]).ravel()
+    return int("".join("1" if bit else "0" for bit in bits), 2)
