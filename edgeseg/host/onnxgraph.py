@@ -51,9 +51,12 @@ def store_int8_weights(model: onnx.ModelProto) -> int:
         )
         axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
         name = node.input[0]
-        graph.initializer.append(numpy_helper.from_array(_levels(weight, scale, axis), f"{name}_q"))
-        _rename_readers(graph, node.output[0], f"{name}_q")
-        _rename_tensor(graph, constants, node.input[1], f"{name}_scale")
+        levels = numpy_helper.from_array(_levels(weight, scale, axis), f"{name}_q")
+        if levels.name not in constants:  # equal weights are stored once, too
+            graph.initializer.append(levels)
+            constants[levels.name] = levels
+            _rename_tensor(graph, constants, node.input[1], f"{name}_scale")
+        _rename_readers(graph, node.output[0], levels.name)
         count += 1
     del graph.node[:]
     graph.node.extend(kept)
@@ -273,4 +276,6 @@ def _rename_tensor(
     graph: onnx.GraphProto, constants: dict[str, onnx.TensorProto], old: str, new: str
 ) -> None:
     constants[old].name = new
+    # Equal scales are stored once: a later weight may look for this one by its new name.
+    constants[new] = constants[old]
     _rename_readers(graph, old, new)

@@ -9,7 +9,8 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
-from edgeseg.host.pipeline import LabelNet
+from edgeseg.host.optim import build_optimizer
+from edgeseg.host.pipeline import LabelNet, resize_logits
 
 
 class LeafTracer(fx.Tracer):
@@ -42,12 +43,21 @@ def test_frames_of_a_batch_do_not_see_each_other(arch):
 
 
 @pytest.mark.parametrize("arch", MODELS)
-def test_every_parameter_gets_a_gradient(arch):
+def test_one_training_step_reaches_every_parameter(arch):
     torch.manual_seed(0)
-    model = build_model(small(arch)).train()
-    model(torch.randn(2, 3, 64, 96)).square().mean().backward()
+    spec = small(arch)
+    model = build_model(spec).train()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    logits = resize_logits(model(torch.randn(2, 3, 64, 96)), spec.size_hw)
+    labels = torch.randint(0, spec.n_classes, (2, *spec.size_hw))
+    nn.functional.cross_entropy(logits, labels).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]
     assert without == []
+    build_optimizer(model, "adamw", lr=1e-3, weight_decay=0.02).step()
+    after = dict(model.named_parameters())
+    assert all(torch.isfinite(p).all() for p in after.values())
+    still = [name for name, p in before.items() if torch.equal(p, after[name])]
+    assert still == []
 
 
 @pytest.mark.parametrize("arch", MODELS)

@@ -59,6 +59,28 @@ def test_weights_become_int8_with_the_training_operators_levels() -> None:
     assert [node.op_type for node in model.graph.node] == ["DequantizeLinear", "Conv"]
 
 
+def test_equal_weights_and_scales_that_are_stored_once_serve_every_convolution() -> None:
+    weight = torch.eye(3).view(3, 3, 1, 1)
+    one = np.float32(1 / 127)
+    chain = [
+        node
+        for k, (w, x, y) in enumerate([("w", "x", "a"), ("w", "a", "b"), ("v", "b", "y")])
+        for node in (
+            helper.make_node("QuantizeLinear", [w, "s", "z"], [f"q{k}"]),
+            helper.make_node("DequantizeLinear", [f"q{k}", "s", "z"], [f"d{k}"]),
+            helper.make_node("Conv", [x, f"d{k}"], [y]),
+        )
+    ]
+    model = graph(
+        chain, {"w": weight.numpy(), "v": -weight.numpy(), "s": one, "z": np.zeros((), np.int8)}
+    )
+    model.ir_version = 10
+    assert store_int8_weights(model) == 3
+    x = np.random.default_rng(0).random((1, 3, 6, 8), np.float32)
+    (found,) = run_unoptimized(model, x)
+    np.testing.assert_allclose(found, -x, rtol=1e-6)
+
+
 def test_activation_quantisers_are_left_alone() -> None:
     model = graph(
         [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])],

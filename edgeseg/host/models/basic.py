@@ -136,8 +136,7 @@ class UpsamplingBasic(Segmenter):
         )
         self.classifier = nn.Conv2d(width, n_classes, 1)
         initialize(self)
-        for upsample in self.decoder:
-            start_bilinear(upsample)
+        start_bilinear(*self.decoder)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,H,W."""

@@ -120,17 +120,19 @@ def learnt_upsampling(channels: int, factor: int, kernel: int) -> nn.ConvTranspo
 
 
 @torch.no_grad()
-def start_bilinear(layer: nn.ConvTranspose2d) -> None:
-    """Make a learnt upsampling start as bilinear interpolation of each channel by itself.
+def start_bilinear(*layers: nn.Module) -> None:
+    """Make learnt upsampling start as bilinear interpolation of each channel by itself.
 
     Source: FCN, arXiv 1411.4038, section 3.3.
     """
-    kernel, factor = layer.kernel_size[0], layer.stride[0]
-    away = (torch.arange(kernel, dtype=torch.float32) - (kernel - 1) / 2).abs()
-    ramp = (1 - away / factor).clamp_min(0).to(layer.weight)
-    layer.weight.zero_()
-    diagonal = range(layer.in_channels)
-    layer.weight[diagonal, diagonal] = torch.outer(ramp, ramp)
+    for layer in layers:
+        if isinstance(layer, nn.ConvTranspose2d):
+            kernel, factor = layer.kernel_size[0], layer.stride[0]
+            away = (torch.arange(kernel, dtype=torch.float32) - (kernel - 1) / 2).abs()
+            ramp = (1 - away / factor).clamp_min(0).to(layer.weight)
+            layer.weight.zero_()
+            diagonal = range(layer.in_channels)
+            layer.weight[diagonal, diagonal] = torch.outer(ramp, ramp)
 
 
 def crop_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

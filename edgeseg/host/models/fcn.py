@@ -63,8 +63,7 @@ class FCN(Segmenter):
         factor = self.stride // 2**self.skips
         self.classifier = learnt_upsampling(n_classes, factor, 2 * factor)
         initialize(self)
-        for layer in (*self.upsample, self.classifier):
-            start_bilinear(layer)
+        start_bilinear(*self.upsample, self.classifier)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,H,W."""

@@ -56,6 +56,10 @@ class ResNet(nn.Module):
     """
 
     blocks: ClassVar[tuple[int, int, int, int]]
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(self, output_stride: int = 16, *, width: float = 1.0) -> None:
         """Build the network; strides beyond `output_stride` become dilations (atrous).

@@ -49,7 +49,7 @@ class UNet(Segmenter):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,H,W."""
-        encoded = []
+        encoded: list[torch.Tensor] = []
         for encode in self.encoder:
             x = encode(self.pool(x) if encoded else x)
             encoded.append(x)
