@@ -27,6 +27,8 @@ VERBS = {
     "train": "edgeseg.cli.train",
     "qat": "edgeseg.cli.qat",
     "export": "edgeseg.cli.export",
+    "build": "edgeseg.cli.build",
+    "lint": "edgeseg.cli.lint",
     "verify": "edgeseg.cli.verify",
     "eval": "edgeseg.cli.eval",
     "stream": "edgeseg.cli.stream",

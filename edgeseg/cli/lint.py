@@ -1,0 +1,165 @@
+"""`edgeseg lint`: what would stop or slow TensorRT, before any board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeseg.cli.options import json_option, needs
+from edgeseg.cli.output import megabytes, print_json, print_table
+from edgeseg.errors import ExportError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgeseg.host.engineplan import Layer
+    from edgeseg.host.lint import LintResult
+    from edgeseg.host.roofline import Roofline
+
+COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
+
+
+@click.command(name="lint", epilog="Example: edgeseg lint runs/export/model --target trt10.3")
+@click.argument("model")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="LINE",
+    help="TensorRT line: trt8.6, trt10.3, trt10.16 or trt11.4; may be repeated.  [default: all]",
+)
+@click.option("--layers", is_flag=True, help="List the layers that the engine will probably have.")
+@click.option(
+    "--board",
+    metavar="NAME",
+    help="Add the least time each layer can take on a board, such as orin-nano: computed.",
+)
+@click.option("--quiet", is_flag=True, help="Leave out findings of severity info.")
+@json_option
+@needs("onnx")
+def command(
+    model: str,
+    targets: tuple[str, ...],
+    layers: bool,
+    board: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Check MODEL, a bundle, a zoo name or an ONNX file, against TensorRT's rules.
+
+    Each finding names the node, the reason and the cure. Exit code 1 on errors: what the builder
+    refuses, or what changes labels. Warnings cost time.
+    """
+    from edgeseg.core.boards import find_board
+    from edgeseg.host.lint import lines_of, lint
+    from edgeseg.host.roofline import roofline
+
+    lines = lines_of(targets)
+    on = None if board is None else find_board(board)
+    name, graph, islands = _read(model)
+    result = lint(graph, islands=islands, lines=lines)
+    floors = None
+    if on is not None and result.plans:
+        floors = roofline(next(iter(result.plans.values())), on)
+    if as_json:
+        document = result.to_json()
+        print_json(document if floors is None else {**document, "roofline": floors.to_json()})
+    else:
+        _print(name, result, quiet=quiet, layers=layers, floors=floors)
+    errors = sum(finding.severity == "error" for finding in result.findings)
+    if errors:
+        raise ExportError(
+            f"{name} has {errors} error{'s' * (errors > 1)} for "
+            f"{', '.join(line.name for line in lines)}; each finding names its cure"
+        )
+
+
+def _read(text: str) -> tuple[str, onnx.ModelProto, onnx.ModelProto | None]:
+    from edgeseg.core.zoo import find_bundle
+    from edgeseg.host.graphview import load_model
+
+    path = Path(text)
+    if path.suffix == ".onnx" or path.is_file():
+        return path.name, load_model(path), None
+    bundle = find_bundle(text)
+    islands = bundle.islands_path
+    return bundle.name, load_model(bundle.onnx_path), islands and load_model(islands)
+
+
+def _moved(plan: Sequence[Layer]) -> str | None:
+    return megabytes(sum(layer.moved_bytes for layer in plan))
+
+
+def _print(
+    name: str, result: LintResult, *, quiet: bool, layers: bool, floors: Roofline | None
+) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(width=None if Console().is_terminal else 140)
+    shown = [f for f in result.findings if not (quiet and f.severity == "info")]
+    everywhere = tuple(result.plans)
+    for finding in shown:
+        head = Text()
+        head.append(finding.severity, style=COLOURS[finding.severity])
+        head.append(f"  {finding.rule}  ")
+        head.append(finding.node or "whole graph", style="bold")
+        if finding.targets != everywhere:
+            head.append(f"  ({', '.join(finding.targets)})", style="dim")
+        console.print(head)
+        console.print(Text(f"    {finding.message}"))
+        console.print(Text(f"    cure: {finding.cure}", style="dim"))
+    counts = {s: sum(f.severity == s for f in result.findings) for s in COLOURS}
+    print_table(
+        ("", name),
+        [
+            ("verdict", "no errors" if result.ok else "would not build, or would change labels"),
+            ("findings", ", ".join(f"{n} {s}" for s, n in counts.items())),
+            ("checked against", ", ".join(everywhere) or "nothing: the graph cannot be read"),
+            ("convolutions in INT8", f"{result.convs_int8} of {result.convs}"),
+            ("2:4 sparse convolutions", f"{result.sparse_convs} of {result.convs}"),
+            *(
+                (f"layers for {target}", f"{len(plan)}, moving {_moved(plan)} a frame")
+                for target, plan in result.plans.items()
+            ),
+        ],
+        title="Lint",
+    )
+    if result.float_islands:
+        print_table(
+            ("from", "to", "runs in", "bytes a frame"),
+            [
+                (
+                    i["first"] + (" (head)" if i["head"] else ""),
+                    i["last"],
+                    i["precision"],
+                    megabytes(i["bytes"]),
+                )
+                for i in result.float_islands
+            ],
+            title="Float islands between INT8 layers",
+        )
+    if layers and result.plans:
+        target, plan = next(iter(result.plans.items()))
+        print_table(
+            ("layer", "kind", "precision", "nodes", "reads", "writes", "weights", "MACs"),
+            [
+                (
+                    layer.name, layer.kind, layer.precision, len(layer.nodes),
+                    layer.read_bytes, layer.written_bytes, layer.weight_bytes, layer.macs,
+                )
+                for layer in plan
+            ],
+            title=f"Layers that {target} will probably build",
+        )  # fmt: skip
+    if floors is not None:
+        from edgeseg.host.roofline import NOTE, table_rows
+
+        print_table(
+            ("layer", "kind", "precision", "moves", "MACs", "floor ms", "bound by"),
+            table_rows(floors, 0 if layers else 10),
+            title=f"{floors.board.name}: {floors.floor_ms:.2f} ms, {NOTE}",
+        )

@@ -1,0 +1,204 @@
+"""`edgeseg lint`: what would stop or slow a graph in each TensorRT line, before any board."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+
+from edgeseg.core.nearest import unknown
+from edgeseg.errors import ExportError, UsageError
+from edgeseg.host.engineplan import Layer, plan_engine
+from edgeseg.host.finding import SEVERITIES, Finding
+from edgeseg.host.graphview import GraphView, attributes, node_name
+from edgeseg.host.lintoperators import OPERATOR_RULES
+from edgeseg.host.lintquantizers import QUANTIZER_RULES, is_head
+from edgeseg.host.tensorrtlines import LINES, Line
+
+RULES = (*OPERATOR_RULES, *QUANTIZER_RULES)
+# INT8 tensor cores work on channels in groups of 32 (NVIDIA/TensorRT #1310); what is missing to the
+# next multiple is computed all the same.
+INT8_CHANNELS = 32
+# Below this share of useful work a convolution is worth a remark.
+USEFUL = 0.75
+
+
+@dataclasses.dataclass(frozen=True)
+class LintResult:
+    """All findings, and what the engine will probably look like.
+
+    Attributes:
+        findings: worst first; one that holds for several lines stands once.
+        plans: the predicted layers of each line.
+        convs: convolutions of the graph.
+        convs_int8: how many of them run in INT8.
+        float_islands: stretches of float layers between INT8 ones: names, precision, bytes.
+        sparse_convs: convolutions whose weights qualify for 2:4 sparse kernels.
+    """
+
+    findings: tuple[Finding, ...]
+    plans: Mapping[str, Sequence[Layer]]
+    convs: int
+    convs_int8: int
+    float_islands: tuple[Mapping[str, Any], ...]
+    sparse_convs: int
+
+    @property
+    def ok(self) -> bool:
+        """No finding is an error."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of `edgeseg lint --json`."""
+        return {
+            "ok": self.ok,
+            "findings": [finding.to_json() for finding in self.findings],
+            "summary": {
+                "convs": self.convs,
+                "convs_int8": self.convs_int8,
+                "float_islands": [dict(island) for island in self.float_islands],
+                "sparse_convs": self.sparse_convs,
+                "layers": {target: len(plan) for target, plan in self.plans.items()},
+                "moved_bytes": {
+                    target: sum(layer.moved_bytes for layer in plan)
+                    for target, plan in self.plans.items()
+                },
+            },
+            "engine": {
+                target: [layer.to_json() for layer in plan] for target, plan in self.plans.items()
+            },
+        }
+
+
+def lines_of(names: Sequence[str]) -> list[Line]:
+    """Return the lines that `--target` names, all of them for no name.
+
+    Raises:
+        UsageError: a name is not known.
+    """
+    for name in names:
+        if name not in LINES:
+            raise UsageError(unknown("TensorRT line", name, LINES))
+    return [LINES[name] for name in names or LINES]
+
+
+def lint(
+    model: onnx.ModelProto,
+    *,
+    islands: onnx.ModelProto | None = None,
+    lines: Sequence[Line] = tuple(LINES.values()),
+) -> LintResult:
+    """Check a graph against TensorRT lines.
+
+    Args:
+        model: the graph.
+        islands: its form with FP16 islands, which strongly typed lines build instead.
+        lines: what to check against.
+    """
+    merged: dict[Finding, list[str]] = {}
+    plans: dict[str, list[Layer]] = {}
+    view = None
+    # The graph a line builds; the two are indexed once each.
+    views: dict[bool, GraphView | Finding] = {}
+    for line in lines:
+        strong = line.strongly_typed and islands is not None
+        if strong not in views:
+            views[strong] = _view(islands if strong and islands is not None else model)
+        made = views[strong]
+        if isinstance(made, Finding):
+            merged.setdefault(made, []).append(line.name)
+            continue
+        view = view or made
+        for rule in RULES:
+            for finding in rule(made, line):
+                merged.setdefault(finding, []).append(line.name)
+        plans[line.name] = plan_engine(made, strongly_typed=line.strongly_typed)
+        for finding in channels(made, plans[line.name]):
+            merged.setdefault(finding, []).append(line.name)
+    findings = [dataclasses.replace(f, targets=tuple(t)) for f, t in merged.items()]
+    findings.sort(key=lambda f: SEVERITIES.index(f.severity))
+    plan = next(iter(plans.values()), [])
+    convs = [layer for layer in plan if layer.kind == "convolution"]
+    return LintResult(
+        findings=tuple(findings),
+        plans=plans,
+        convs=len(convs),
+        convs_int8=sum(layer.precision == "INT8" for layer in convs),
+        float_islands=tuple(float_islands(plan, view)) if view is not None else (),
+        sparse_convs=sum(layer.sparse for layer in convs),
+    )
+
+
+def channels(view: GraphView, plan: Sequence[Layer]) -> list[Finding]:
+    """INT8 convolutions whose channels fill the tensor cores badly."""
+    remarks = []
+    nodes = {node_name(node): node for node in view.nodes}
+    for layer in plan:
+        node = nodes[layer.name]
+        shape = view.shape_of(node.input[1]) if layer.kind == "convolution" else None
+        if layer.precision != "INT8" or shape is None or len(shape) != 4:
+            continue
+        if node.op_type != "Conv" or attributes(node).get("group", 1) != 1:
+            continue
+        made, read = shape[:2]
+        first = view.shape_of(node.input[0]) is not None and read == 3
+        useful = made / _up(made) * (1.0 if first else read / _up(read))
+        if useful < USEFUL:
+            remarks.append(
+                Finding(
+                    "channels",
+                    "info",
+                    layer.name,
+                    f"{read} to {made} channels fill {useful:.0%} of INT8 tensor-core blocks of "
+                    f"{INT8_CHANNELS}",
+                    f"prune or widen to multiples of {INT8_CHANNELS}",
+                )
+            )
+    return remarks
+
+
+def float_islands(plan: Sequence[Layer], view: GraphView) -> list[dict[str, Any]]:
+    """Return the stretches of float layers of an INT8 engine, the head's included."""
+    if not any(layer.precision == "INT8" for layer in plan):
+        return []
+    nodes = {node_name(node): node for node in view.nodes}
+    islands: list[list[Layer]] = [[]]
+    for layer in plan:
+        if layer.precision == "INT8" or layer.before_network:
+            islands.append([])
+        else:
+            islands[-1].append(layer)
+    found = []
+    for island in filter(None, islands):
+        head = is_head(view, nodes[island[0].name])
+        found.append(
+            {
+                "first": island[0].name,
+                "last": island[-1].nodes[-1],
+                "kinds": sorted({layer.kind for layer in island}),
+                "precision": max((layer.precision for layer in island), key=_width),
+                "bytes": sum(layer.moved_bytes for layer in island),
+                "head": head,
+            }
+        )
+    return found
+
+
+def _width(precision: str) -> int:
+    return ("INT8", "UINT8", "INT32", "FP16", "FP32").index(precision)
+
+
+def _up(channels: int) -> int:
+    return math.ceil(channels / INT8_CHANNELS) * INT8_CHANNELS
+
+
+def _view(model: onnx.ModelProto) -> GraphView | Finding:
+    try:
+        return GraphView(model)
+    except ExportError as error:
+        return Finding(
+            "valid-onnx", "error", "", str(error), "export the network again; this file is damaged"
+        )

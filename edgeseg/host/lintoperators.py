@@ -1,0 +1,317 @@
+"""Lint rules on operators, types and attributes: what a TensorRT line's parser refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from edgeseg.host.finding import Finding, Rule, found
+from edgeseg.host.graphview import FLOATS, GraphView, attributes
+from edgeseg.host.tensorrtlines import (
+    AXES_AS_INPUT_SINCE_18,
+    LINES,
+    OPERATORS,
+    REFUSED,
+    RESIZE_COORDINATES,
+    RESIZE_MODES,
+    RESIZE_NEAREST,
+    SINCE,
+    Line,
+    allowed_types,
+)
+
+# Inputs after these are shapes, scales and the like, with types of their own.
+DATA_INPUTS = {
+    "Clip": 1, "Expand": 1, "Gather": 1, "GatherElements": 1, "GatherND": 1, "OneHot": 0, "Pad": 1,
+    "ReduceMax": 1, "ReduceMean": 1, "ReduceMin": 1, "ReduceSum": 1, "Reshape": 1, "Resize": 1,
+    "Slice": 1, "Split": 1, "Squeeze": 1, "Tile": 1, "TopK": 1, "Unsqueeze": 1, "Where": 3,
+    "QuantizeLinear": 1, "DequantizeLinear": 1, "ScatterND": 1, "ScatterElements": 1,
+    "ConstantOfShape": 0, "Shape": 0, "Constant": 0, "CumSum": 1,
+}  # fmt: skip
+SAME_TYPE = frozenset(
+    {
+        "Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Equal", "Greater", "GreaterOrEqual",
+        "Less", "LessOrEqual", "Concat", "Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu",
+    }
+)  # fmt: skip
+ORDER = tuple(LINES)
+EXPORT_AGAIN = "export the network again with this version of edgeseg"
+
+
+def operators(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Operators that the line does not read at all."""
+    for node in view.nodes:
+        if node.domain not in ("", "ai.onnx"):
+            yield found(
+                "operator", "error", node, f"{node.domain}.{node.op_type} is no ONNX operator",
+                "replace it, or register a plugin of that name on the board",
+            )  # fmt: skip
+        elif node.op_type in SINCE and ORDER.index(line.name) < ORDER.index(SINCE[node.op_type]):
+            yield found(
+                "operator", "error", node, f"{node.op_type} is read from {SINCE[node.op_type]} on",
+                "write it with older operators",
+            )  # fmt: skip
+        elif node.op_type not in OPERATORS:
+            cure = REFUSED.get(node.op_type, "write it with operators that TensorRT reads")
+            yield found(
+                "operator", "error", node,
+                f"{node.op_type} is not in TensorRT's operator table", cure,
+            )  # fmt: skip
+
+
+def types(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Element types that an operator does not compute in."""
+    for node in view.nodes:
+        allowed = allowed_types(node.op_type, line)
+        if allowed is None or node.domain not in ("", "ai.onnx"):
+            continue
+        count = DATA_INPUTS.get(node.op_type, len(node.input))
+        for name in node.input[:count]:
+            kind = view.type_of(name) if name else "?"
+            # uint8_border speaks of UINT8.
+            if kind not in allowed | {"?", "UINT8"}:
+                yield found(
+                    "type", "error", node,
+                    f"{node.op_type} reads {name!r} as {kind}; TensorRT has it in "
+                    f"{', '.join(sorted(allowed - {'BF16'}))}",
+                    "cast it to FP32" if kind in FLOATS else "compute it in floats",
+                )  # fmt: skip
+
+
+def uint8_border(view: GraphView, line: Line) -> Iterator[Finding]:
+    """UINT8 away from the network's inputs and outputs, or cast from and to integers."""
+    for node in view.nodes:
+        read = [name for name in node.input if view.type_of(name) == "UINT8"]
+        made = [name for name in node.output if view.type_of(name) == "UINT8"]
+        if not read and not made:
+            continue
+        if node.op_type != "Cast":
+            # A quantiser's uint8 is zero_point's matter.
+            if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+                yield found(
+                    "uint8-border", "error", node,
+                    f"{node.op_type} works on UINT8; TensorRT has UINT8 only as the network's "
+                    "input and output",
+                    "cast the input to float before anything else, and the output last",
+                )  # fmt: skip
+            continue
+        other = view.type_of(node.output[0] if read else node.input[0])
+        inside = [n for n in read if n not in view.inputs]
+        inside += [n for n in made if n not in view.outputs]
+        if inside:
+            yield found(
+                "uint8-border", "error", node,
+                f"the UINT8 tensor {inside[0]!r} is inside the network; TensorRT has UINT8 only at "
+                "its border",
+                "keep the tensor in FP32 or FP16",
+            )  # fmt: skip
+        elif other not in ("FP32", "FP16"):
+            yield found(
+                "uint8-border", "error", node,
+                f"it converts between UINT8 and {other}; TensorRT converts UINT8 from and to FP32 "
+                "and FP16 only",
+                "cast through FP32: ArgMax, Cast to FLOAT, Cast to UINT8",
+            )  # fmt: skip
+
+
+def cast_chains(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Two casts between floats in a row: the first is work for nothing, or loses bits."""
+    for node in view.nodes:
+        source = view.source(node.input[0]) if node.op_type == "Cast" else None
+        if source is None or source.op_type != "Cast":
+            continue
+        kinds = [view.type_of(n) for n in (source.input[0], node.input[0], node.output[0])]
+        if set(kinds) <= FLOATS:
+            yield found(
+                "cast-chain", "warning", node, f"casts {' -> '.join(kinds)} in a row",
+                "cast once, from the first type to the last",
+            )  # fmt: skip
+
+
+def opset(view: GraphView, line: Line) -> Iterator[Finding]:
+    """An operator set outside the line's range, where a node depends on it."""
+    if view.opset < line.min_opset:
+        yield found(
+            "opset", "error", None,
+            f"opset {view.opset} is older than {line.min_opset}, the oldest that TensorRT reads",
+            "export with opset 18",
+        )  # fmt: skip
+    if view.opset <= line.max_opset:
+        return
+    newer = list(_newer_definitions(view, line))
+    yield from newer
+    if not newer:
+        yield found(
+            "opset", "info", None,
+            f"opset {view.opset} is beyond {line.max_opset}, the newest that this line promises; "
+            "no node uses a definition that changed in between",
+            "nothing to do",
+        )  # fmt: skip
+
+
+def _newer_definitions(view: GraphView, line: Line) -> Iterator[Finding]:
+    older = f"this line reads opset {line.max_opset} and would not see it"
+    for node in view.nodes:
+        values = attributes(node)
+        axes = node.op_type in AXES_AS_INPUT_SINCE_18 and len(node.input) > 1
+        if line.max_opset < 18 and axes:
+            yield found(
+                "opset", "error", node, f"{node.op_type} takes its axes as an input; {older}",
+                "use GlobalAveragePool, or export with opset 17",
+            )  # fmt: skip
+        elif line.max_opset < 18 and node.op_type == "Split" and "num_outputs" in values:
+            yield found(
+                "opset", "error", node, f"Split counts its outputs by an attribute; {older}",
+                "give the sizes of the parts as an input",
+            )  # fmt: skip
+        elif line.max_opset < 18 and node.op_type == "Pad" and len(node.input) > 3:
+            yield found(
+                "opset", "error", node, f"Pad takes axes as an input; {older}",
+                "give pads for every axis",
+            )  # fmt: skip
+
+
+def resize(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Resize modes beyond nearest and linear, and sizes that are not constants."""
+    for node in view.nodes:
+        if node.op_type != "Resize":
+            continue
+        values = attributes(node)
+        mode = values.get("mode", "nearest")
+        checks = [
+            ("mode", mode, RESIZE_MODES),
+            (
+                "coordinate_transformation_mode",
+                values.get("coordinate_transformation_mode", "half_pixel"),
+                RESIZE_COORDINATES,
+            ),
+            ("keep_aspect_ratio_policy", values.get("keep_aspect_ratio_policy", "stretch"),
+             {"stretch"}),
+        ]  # fmt: skip
+        if mode == "nearest":
+            rounding = values.get("nearest_mode", "round_prefer_floor")
+            checks.append(("nearest_mode", rounding, RESIZE_NEAREST))
+        for name, value, allowed in checks:
+            if value not in allowed:
+                yield found(
+                    "resize", "error", node,
+                    f"{name}={value} is not read; TensorRT has {', '.join(sorted(allowed))}",
+                    "use mode=linear with half_pixel, torch's align_corners=False",
+                )  # fmt: skip
+        if values.get("antialias", 0) or "axes" in values:
+            yield found(
+                "resize", "error", node, "antialias and axes are not read",
+                "resize height and width of N,C,H,W without antialiasing",
+            )  # fmt: skip
+        if any(name and name not in view.constants for name in node.input[1:]):
+            yield found(
+                "resize", "warning", node, "its size is computed inside the graph",
+                "give the size or the factors as a constant",
+            )  # fmt: skip
+
+
+def pooling(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Max pooling with indices, and dilated pooling."""
+    for node in view.nodes:
+        if node.op_type not in ("MaxPool", "AveragePool"):
+            continue
+        if len(node.output) > 1 and node.output[1]:
+            yield found(
+                "pool-indices", "error", node,
+                "TensorRT does not support the indices output in MaxPool",
+                "export with edgeseg, which keeps positions as codes 1 to 4",
+            )  # fmt: skip
+        if any(d != 1 for d in attributes(node).get("dilations", ())):
+            yield found(
+                "pool-dilation", "error", node, "pooling windows cannot be dilated",
+                "pool without dilation",
+            )  # fmt: skip
+
+
+def scatter(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Scatter with a reduction."""
+    for node in view.nodes:
+        reduction = attributes(node).get("reduction", "none")
+        if node.op_type in ("ScatterND", "ScatterElements") and reduction != "none":
+            yield found(
+                "scatter", "error", node, f"reduction={reduction} is not read",
+                "scatter without a reduction",
+            )  # fmt: skip
+
+
+def shapes(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Inputs whose size is open: edgeseg's engines have one size."""
+    for name in view.inputs:
+        if view.shape_of(name) is None:
+            yield found(
+                "dynamic-shape", "error", None,
+                f"input {name!r} has an open size; an engine would need an optimisation profile "
+                "and could not be captured in a CUDA graph",
+                "export with the size the camera gives",
+            )  # fmt: skip
+
+
+def transposed_weights(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Transposed convolutions whose weight is computed."""
+    for node in view.nodes:
+        if node.op_type == "ConvTranspose" and not _constant(view, node.input[1]):
+            yield found(
+                "transposed-weight", "error", node, "its weight is computed; it must be a constant",
+                EXPORT_AGAIN,
+            )  # fmt: skip
+
+
+def batch_norm(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Batch normalisation that was not folded into its convolution."""
+    for node in view.nodes:
+        if node.op_type == "BatchNormalization":
+            yield found(
+                "batch-norm", "warning", node,
+                "it stands between a convolution and its quantiser, which breaks their fusion",
+                "fold it before quantisation; edgeseg export does",
+            )  # fmt: skip
+
+
+def mixed_types(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Float operands of different types, which a strongly typed network refuses."""
+    if not line.strongly_typed:
+        return
+    for node in view.nodes:
+        names = list(node.input) if node.op_type in SAME_TYPE else []
+        if node.op_type == "Where":
+            names = list(node.input[1:])
+        elif node.op_type == "QuantizeLinear":
+            names = list(node.input[:2])
+        kinds = {view.type_of(name) for name in names if name} & FLOATS
+        if len(kinds) > 1:
+            yield found(
+                "mixed-types", "error", node,
+                f"its operands are {' and '.join(sorted(kinds))}; TensorRT 11 takes every type "
+                "from the graph and mixes none",
+                "cast them to one type, scales included",
+            )  # fmt: skip
+
+
+def _constant(view: GraphView, name: str) -> bool:
+    seen: onnx.NodeProto | None = view.producers.get(name)
+    while seen is not None and seen.op_type in ("DequantizeLinear", "QuantizeLinear"):
+        name = seen.input[0]
+        seen = view.producers.get(name)
+    return name in view.constants
+
+
+OPERATOR_RULES: tuple[Rule, ...] = (
+    operators,
+    types,
+    uint8_border,
+    cast_chains,
+    opset,
+    resize,
+    pooling,
+    scatter,
+    shapes,
+    transposed_weights,
+    batch_norm,
+    mixed_types,
+)

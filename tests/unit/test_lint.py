@@ -1,0 +1,482 @@
+"""Every lint rule finds its fault, planted into a graph that is clean without it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeseg.errors import UsageError
+from edgeseg.host.fp16islands import with_fp16_islands
+from edgeseg.host.lint import RULES, LintResult, lines_of, lint
+from edgeseg.host.tensorrtlines import LINES
+
+H, W = 8, 12
+
+
+class Draft:
+    """A graph under construction: nodes by their result, constants by name."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, onnx.NodeProto] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self.opset = 18
+        self.frame_shape: list[int | str] = [1, H, W, 3]
+
+    def add(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
+        domain = str(attributes.pop("domain", ""))
+        self.nodes[output] = helper.make_node(
+            op, inputs, [output], name=output, domain=domain, **attributes
+        )
+        return output
+
+    def constant(self, name: str, value: object, dtype: type = np.float32) -> str:
+        self.constants[name] = np.asarray(value, dtype)
+        return name
+
+    def pair(self, source: str, scale: float = 0.1, name: str = "") -> str:
+        name = name or source
+        self.constant(f"{name}.scale", scale)
+        self.constant(f"{name}.zero", 0, np.int8)
+        self.add("QuantizeLinear", [source, f"{name}.scale", f"{name}.zero"], f"{name}.q")
+        return self.add(
+            "DequantizeLinear", [f"{name}.q", f"{name}.scale", f"{name}.zero"], f"{name}.d"
+        )
+
+    def weight(self, name: str, shape: tuple[int, ...], axis: int = 0) -> str:
+        levels = np.random.default_rng(0).integers(-127, 128, shape)
+        self.constant(f"{name}.levels", levels, np.int8)
+        self.constant(f"{name}.scale", np.full(shape[axis], 0.01))
+        self.constant(f"{name}.zero", np.zeros(shape[axis]), np.int8)
+        inputs = [f"{name}.levels", f"{name}.scale", f"{name}.zero"]
+        return self.add("DequantizeLinear", inputs, f"{name}.w", axis=axis)
+
+    def conv(self, source: str, name: str, channels: int = 32, read: int = 32) -> str:
+        weight = self.weight(name, (channels, read, 3, 3))
+        bias = self.constant(f"{name}.bias", np.zeros(channels))
+        return self.add("Conv", [source, weight, bias], name, pads=[1, 1, 1, 1])
+
+    def before(self, later: str, op: str, inputs: list[str], output: str, **kw: object) -> str:
+        """Add a node in front of the one that makes `later`."""
+        self.add(op, inputs, output, **kw)
+        names = list(self.nodes)
+        names.insert(names.index(later), names.pop())
+        self.nodes = {name: self.nodes[name] for name in names}
+        return output
+
+    def model(self) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            list(self.nodes.values()),
+            "draft",
+            [helper.make_tensor_value_info("frame", TensorProto.UINT8, self.frame_shape)],
+            [helper.make_tensor_value_info("labels", TensorProto.UINT8, [1, H, W])],
+            [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
+        )
+        opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("other", 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def clean() -> Draft:
+    """A small network with a residual, a pooling, a resize, a concatenation and a float head."""
+    g = Draft()
+    g.add("Cast", ["frame"], "float", to=TensorProto.FLOAT)
+    g.add("Transpose", ["float"], "x", perm=[0, 3, 1, 2])
+    g.conv(g.pair("x"), "stem", read=3)
+    g.add("Relu", ["stem"], "act")
+    skip = g.pair("act")
+    g.conv(skip, "branch")
+    g.add("Add", ["branch", skip], "sum")
+    summed = g.pair("sum", name="wide")
+    g.add("MaxPool", [summed], "pooled", kernel_shape=[2, 2], strides=[2, 2])
+    g.conv("pooled", "deep")
+    g.constant("size", [1, 32, H, W], np.int64)
+    g.add("Resize", ["deep", "", "", "size"], "up", mode="linear")
+    g.add("Concat", [g.pair("up", name="up"), summed], "both", axis=1)
+    g.conv(g.pair("both", name="both"), "refine", read=64)
+    g.constant("head.weight", np.ones((11, 32, 1, 1)))
+    g.add("Conv", [g.pair("refine"), "head.weight"], "logits")
+    g.add("ArgMax", ["logits"], "index", axis=1, keepdims=0)
+    g.add("Cast", ["index"], "index.float", to=TensorProto.FLOAT)
+    g.add("Cast", ["index.float"], "labels", to=TensorProto.UINT8)
+    return g
+
+
+def check(draft: Draft, targets: tuple[str, ...] = ()) -> LintResult:
+    return lint(draft.model(), lines=lines_of(targets))
+
+
+def test_the_clean_graph_has_neither_errors_nor_warnings():
+    draft = clean()
+    model = draft.model()
+    result = lint(model, islands=with_fp16_islands(model))
+    assert result.ok
+    assert [f for f in result.findings if f.severity != "info"] == []
+    assert {f.rule for f in result.findings} == {"opset", "float-head"}
+    assert (result.convs, result.convs_int8) == (5, 4)
+
+
+def transposed(draft: Draft, axis: int = 0, *, computed: bool = False) -> None:
+    shape = (32, 32, 2, 2)
+    if computed:
+        draft.constant("spread", np.ones(shape))
+        draft.before("deep", "Mul", ["float", "float"], "square")
+        draft.constant("all", [0, 1, 2, 3], np.int64)
+        draft.before("deep", "ReduceSum", ["square", "all"], "energy", keepdims=1)
+        weight = draft.before("deep", "Mul", ["energy", "spread"], "made")
+    else:
+        weight = draft.weight("deep.up", shape, axis)
+        names = list(draft.nodes)
+        names.insert(names.index("deep"), names.pop())
+        draft.nodes = {name: draft.nodes[name] for name in names}
+    draft.nodes["deep"] = helper.make_node(
+        "ConvTranspose", ["pooled", weight], ["deep"], name="deep", strides=[2, 2]
+    )
+
+
+def replace(draft: Draft, output: str, op: str, inputs: list[str], **attributes: object) -> None:
+    draft.nodes[output] = helper.make_node(op, inputs, [output], name=output, **attributes)
+
+
+def unknown_operator(g: Draft) -> None:
+    g.nodes["act"].op_type = "Bernoulli"
+
+
+def gelu(g: Draft) -> None:
+    g.opset = 20
+    g.nodes["act"].op_type = "Gelu"
+
+
+def foreign_operator(g: Draft) -> None:
+    g.nodes["act"].domain = "other"
+
+
+def doubles(g: Draft) -> None:
+    g.before("x", "Cast", ["float"], "double", to=TensorProto.DOUBLE)
+    g.before("x", "Relu", ["double"], "double.act")
+    g.before("x", "Cast", ["double.act"], "float.again", to=TensorProto.FLOAT)
+    g.nodes["x"].input[0] = "float.again"
+
+
+def uint8_transpose(g: Draft) -> None:
+    replace(g, "float", "Transpose", ["frame"], perm=[0, 3, 1, 2])
+    replace(g, "x", "Cast", ["float"], to=TensorProto.FLOAT)
+
+
+def uint8_from_index(g: Draft) -> None:
+    g.nodes["labels"].input[0] = "index"
+
+
+def uint8_inside(g: Draft) -> None:
+    g.before("x", "Cast", ["float"], "bytes", to=TensorProto.UINT8)
+    g.before("x", "Cast", ["bytes"], "unbytes", to=TensorProto.FLOAT)
+    g.nodes["x"].input[0] = "unbytes"
+
+
+def two_casts(g: Draft) -> None:
+    g.before("x", "Cast", ["float"], "half", to=TensorProto.FLOAT16)
+    g.before("x", "Cast", ["half"], "whole", to=TensorProto.FLOAT)
+    g.nodes["x"].input[0] = "whole"
+
+
+def axes_input(g: Draft) -> None:
+    g.constant("axes", [2, 3], np.int64)
+    g.before("x.q", "ReduceMean", ["x", "axes"], "mean")
+    g.before("x.q", "Sub", ["x", "mean"], "centred")
+    g.nodes["x.q"].input[0] = "centred"
+
+
+def old_opset(g: Draft) -> None:
+    g.opset = 8
+
+
+def cubic(g: Draft) -> None:
+    replace(g, "up", "Resize", ["deep", "", "", "size"], mode="cubic")
+
+
+def antialias(g: Draft) -> None:
+    replace(g, "up", "Resize", ["deep", "", "", "size"], mode="linear", antialias=1)
+
+
+def indices(g: Draft) -> None:
+    g.nodes["pooled"].output.append("where")
+
+
+def dilated_pool(g: Draft) -> None:
+    g.nodes["pooled"].attribute.append(helper.make_attribute("dilations", [2, 2]))
+
+
+def scatter_add(g: Draft) -> None:
+    g.constant("places", np.zeros((1, 32, H, W)), np.int64)
+    g.before("act.q", "ScatterElements", ["act", "places", "act"], "scattered", reduction="add")
+    g.nodes["act.q"].input[0] = "scattered"
+
+
+def open_size(g: Draft) -> None:
+    g.frame_shape = [1, "h", "w", 3]
+
+
+def computed_transposed_weight(g: Draft) -> None:
+    transposed(g, computed=True)
+
+
+def batch_norm(g: Draft) -> None:
+    names = [g.constant(f"norm.{i}", np.ones(32)) for i in range(4)]
+    g.before("act", "BatchNormalization", ["stem", *names], "normed")
+    g.nodes["act"].input[0] = "normed"
+
+
+def mixed_types(g: Draft) -> None:
+    g.constant("x.scale", 0.1, np.float16)
+
+
+def half_scale(g: Draft) -> None:
+    g.opset = 20
+    g.constant("stem.scale", np.full(32, 0.01), np.float16)
+    g.nodes["act"].input[0] = g.before("act", "Cast", ["stem"], "stem.cast", to=TensorProto.FLOAT)
+
+
+def zero_scale(g: Draft) -> None:
+    g.constants["x.scale"] = np.float32(0.0)
+
+
+def computed_scale(g: Draft) -> None:
+    g.before("x.q", "ReduceMax", ["x"], "largest", keepdims=0)
+    g.nodes["x.q"].input[1] = "largest"
+
+
+def activation_axis(g: Draft) -> None:
+    g.constant("act.scale", np.full(32, 0.1))
+    g.constant("act.zero", np.zeros(32), np.int8)
+
+
+def zero_point(g: Draft) -> None:
+    g.constant("act.zero", 3, np.int8)
+
+
+def no_zero_point(g: Draft) -> None:
+    del g.nodes["act.q"].input[2], g.nodes["act.d"].input[2]
+
+
+def uint8_zero_point(g: Draft) -> None:
+    g.constant("act.zero", 128, np.uint8)
+
+
+def one_zero_for_many(g: Draft) -> None:
+    g.constant("branch.zero", np.zeros(1), np.int8)
+
+
+def lone_quantizer(g: Draft) -> None:
+    g.nodes["pooled"].input[0] = "wide.q"
+    g.before("deep", "DequantizeLinear", ["pooled", "wide.scale", "wide.zero"], "pooled.d")
+    g.nodes["deep"].input[0] = "pooled.d"
+
+
+def weight_axis(g: Draft) -> None:
+    g.nodes["branch.w"].attribute[0].i = 1
+
+
+def quantized_bias(g: Draft) -> None:
+    g.constant("branch.bias.q", np.zeros(32), np.int32)
+    g.constant("branch.bias.scale", np.full(32, 0.1))
+    g.constant("branch.bias.zero", np.zeros(32), np.int32)
+    names = [f"branch.bias.{part}" for part in ("q", "scale", "zero")]
+    g.before("branch", "DequantizeLinear", names, "branch.bias.d", axis=0)
+    g.nodes["branch"].input[2] = "branch.bias.d"
+
+
+def transposed_axis(g: Draft) -> None:
+    transposed(g, axis=1)
+
+
+def missing_data_pair(g: Draft) -> None:
+    g.nodes["branch"].input[0] = "act"
+
+
+def missing_weight_pair(g: Draft) -> None:
+    g.constant("plain", np.ones((32, 32, 3, 3)))
+    g.nodes["branch"].input[1] = "plain"
+
+
+def doubled(g: Draft) -> None:
+    g.pair("branch", name="extra")
+    names = list(g.nodes)
+    place = names.index("sum")
+    g.nodes = {n: g.nodes[n] for n in [*names[:place], *names[-2:], *names[place:-2]]}
+    g.nodes["sum"].input[0] = "extra.d"
+
+
+def float_skip(g: Draft) -> None:
+    g.nodes["sum"].input[1] = "act"
+
+
+def requantized(g: Draft) -> None:
+    g.pair("act.d", scale=0.3, name="again")
+    names = list(g.nodes)
+    place = names.index("branch.w")
+    g.nodes = {n: g.nodes[n] for n in [*names[:place], *names[-2:], *names[place:-2]]}
+    g.nodes["branch"].input[0] = "again.d"
+
+
+def concat_scales(g: Draft) -> None:
+    g.constant("up.scale", 0.4)
+
+
+def concat_float(g: Draft) -> None:
+    g.nodes["both"].input[0] = "up"
+
+
+def resize_pair(g: Draft) -> None:
+    g.pair("deep")
+    names = list(g.nodes)
+    place = names.index("up")
+    g.nodes = {n: g.nodes[n] for n in [*names[:place], *names[-2:], *names[place:-2]]}
+    g.nodes["up"].input[0] = "deep.d"
+
+
+def pad_pair(g: Draft) -> None:
+    g.constant("pads", [0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    g.before("act.q", "Pad", ["act", "pads"], "padded")
+    g.nodes["act.q"].input[0] = "padded"
+    replace(g, "branch", "Conv", list(g.nodes["branch"].input))
+    g.constant("starts", [1, 1], np.int64)
+    g.constant("ends", [H + 1, W + 1], np.int64)
+    g.constant("plane", [2, 3], np.int64)
+    g.before("sum", "Slice", ["act.d", "starts", "ends", "plane"], "unpadded")
+    g.nodes["sum"].input[1] = "unpadded"
+
+
+def island(g: Draft, *, pair: bool) -> None:
+    """x == Resize(MaxPool(x)), as un-pooling finds its maxima."""
+    g.constant("factors", [1, 1, 2, 2])
+    source = "pooled"
+    if pair:
+        g.pair("pooled", scale=0.3, name="rounded")
+        names = list(g.nodes)
+        place = names.index("deep")
+        g.nodes = {n: g.nodes[n] for n in [*names[:place], *names[-2:], *names[place:-2]]}
+        source = "rounded.d"
+    g.constant("none", 0.0)
+    g.before("deep", "Resize", [source, "", "factors"], "spread", mode="nearest")
+    g.before("deep", "Equal", ["wide.d", "spread"], "is.max")
+    g.before("deep", "Where", ["is.max", "wide.d", "none"], "kept")
+    g.before("deep", "MaxPool", ["kept"], "again", kernel_shape=[2, 2], strides=[2, 2])
+    g.nodes["deep"].input[0] = "again"
+
+
+def unpool_pair(g: Draft) -> None:
+    island(g, pair=True)
+
+
+def unpool_equal(g: Draft) -> None:
+    island(g, pair=False)
+
+
+FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
+    (unknown_operator, "operator", "error", "act", ()),
+    (gelu, "operator", "error", "act", ("trt8.6",)),
+    (foreign_operator, "operator", "error", "act", ()),
+    (doubles, "type", "error", "double.act", ()),
+    (uint8_transpose, "uint8-border", "error", "float", ()),
+    (uint8_from_index, "uint8-border", "error", "labels", ()),
+    (uint8_inside, "uint8-border", "error", "bytes", ()),
+    (two_casts, "cast-chain", "warning", "whole", ()),
+    (axes_input, "opset", "error", "mean", ("trt8.6",)),
+    (old_opset, "opset", "error", "", ("trt10.3", "trt10.16", "trt11.4")),
+    (cubic, "resize", "error", "up", ()),
+    (antialias, "resize", "error", "up", ()),
+    (indices, "pool-indices", "error", "pooled", ()),
+    (dilated_pool, "pool-dilation", "error", "pooled", ()),
+    (scatter_add, "scatter", "error", "scattered", ()),
+    (open_size, "dynamic-shape", "error", "", ()),
+    (computed_transposed_weight, "transposed-weight", "error", "deep", ()),
+    (batch_norm, "batch-norm", "warning", "normed", ()),
+    (half_scale, "half-scale", "error", "stem.w", ("trt8.6",)),
+    (half_scale, "mixed-types", "error", "stem", ("trt11.4",)),
+    (zero_scale, "scale", "error", "x.q", ()),
+    (computed_scale, "scale", "error", "x.q", ()),
+    (activation_axis, "activation-axis", "error", "act.q", ()),
+    (zero_point, "zero-point", "error", "act.q", ()),
+    (no_zero_point, "zero-point", "error", "act.q", ()),
+    (uint8_zero_point, "zero-point", "error", "act.q", ()),
+    (one_zero_for_many, "zero-point", "error", "branch.w", ()),
+    (lone_quantizer, "quantize-alone", "error", "pooled", ()),
+    (weight_axis, "weight-axis", "error", "branch", ()),
+    (quantized_bias, "quantized-bias", "error", "branch", ()),
+    (transposed_axis, "transposed-axis", "warning", "deep", ()),
+    (missing_data_pair, "missing-pair", "warning", "branch", ()),
+    (missing_weight_pair, "missing-pair", "warning", "branch", ()),
+    (doubled, "doubled-pair", "warning", "extra.d", ()),
+    (float_skip, "float-skip", "warning", "sum", ()),
+    (requantized, "requantized", "warning", "again.q", ()),
+    (concat_scales, "concat-scale", "warning", "both", ()),
+    (concat_float, "concat-scale", "warning", "both", ()),
+    (resize_pair, "resize-pair", "warning", "up", ()),
+    (pad_pair, "pad-pair", "warning", "branch", ()),
+    (unpool_pair, "unpool-pair", "error", "is.max", ()),
+    (unpool_equal, "unpool-equal", "warning", "is.max", ()),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule", "severity", "node", "targets"),
+    FAULTS,
+    ids=[f"{fault.__name__}-{rule}" for fault, rule, *_ in FAULTS],
+)
+def test_a_planted_fault_is_found(fault, rule, severity, node, targets):
+    draft = clean()
+    fault(draft)
+    if draft.opset < 13:
+        # Nothing of the draft is valid ONNX there; the rule needs the number only.
+        draft = Draft()
+        draft.opset, draft.frame_shape = 8, [1, H, W]
+        draft.add("Cast", ["frame"], "float", to=TensorProto.FLOAT)
+        draft.add("Cast", ["float"], "labels", to=TensorProto.UINT8)
+    found = [f for f in check(draft).findings if (f.rule, f.node) == (rule, node)]
+    assert found, f"{rule} is not among {[(f.rule, f.node) for f in check(draft).findings]}"
+    assert found[0].severity == severity
+    assert found[0].targets == (targets or tuple(LINES))
+    assert found[0].message
+    assert found[0].cure
+
+
+def test_every_rule_is_planted():
+    planted = {rule for _, rule, *_ in FAULTS}
+    # Found by other tests of this file.
+    elsewhere = {"float-head", "fp32-islands", "channels", "valid-onnx"}
+    files = {rule.__code__.co_filename for rule in RULES}
+    source = "".join(Path(file).read_text() for file in files)
+    named = {part.split('"')[1] for part in source.split("found(")[1:] if '"' in part}
+    assert named <= planted | elsewhere
+    assert planted <= named
+
+
+def test_a_strongly_typed_line_wants_fp16_islands():
+    model = clean().model()
+    (finding,) = [f for f in lint(model).findings if f.rule == "fp32-islands"]
+    assert finding.targets == ("trt11.4",)
+    assert finding.severity == "warning"
+    again = lint(model, islands=with_fp16_islands(model))
+    assert "fp32-islands" not in {f.rule for f in again.findings}
+
+
+def test_badly_filled_tensor_cores_are_remarked():
+    draft = clean()
+    draft.conv("wide.d", "narrow", channels=33)
+    (finding,) = [f for f in check(draft).findings if f.rule == "channels"]
+    assert finding.node == "narrow"
+    assert "32 to 33 channels fill 52%" in finding.message
+
+
+def test_a_graph_whose_types_clash_is_one_finding():
+    draft = clean()
+    draft.constant("size", [1, 32, H, W + 1], np.int64)
+    result = check(draft)
+    assert [(f.rule, f.severity) for f in result.findings] == [("valid-onnx", "error")]
+    assert not result.ok
+
+
+def test_an_unknown_line_offers_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'trt10\\.3'"):
+        lines_of(["trt10.33"])
