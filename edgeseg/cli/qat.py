@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -10,6 +11,9 @@ from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.quantization import quantize_options
 from edgeseg.cli.run_folder import run_folder
 from edgeseg.cli.training import finish, mix_options, mixed_in, training_options
+
+# Each layer costs two runs of about half the network on every image.
+RANKING_IMAGES = 20
 
 
 @click.command(
@@ -52,7 +56,24 @@ from edgeseg.cli.training import finish, mix_options, mixed_in, training_options
     "--keep-float",
     multiple=True,
     metavar="LAYER",
-    help="Leave this convolution in float; may be repeated.",
+    help="Leave this convolution in float; may be repeated. 'auto' picks few for --max-drop.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0),
+    default=0.005,
+    show_default=True,
+    help="With --keep-float auto: mIoU that calibration alone may lose against float.",
+)
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="Only rank the layers by the mIoU they lose in INT8, on --val-limit images or 20.",
+)
+@click.option(
+    "--compare-ptq",
+    is_flag=True,
+    help="Only fill the table float / PTQ by observer and refinement / QAT; resumes by itself.",
 )
 @click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or less]")
 @click.option(
@@ -89,6 +110,9 @@ def command(
     freeze_after: float,
     weights_first: float,
     keep_float: tuple[str, ...],
+    max_drop: float,
+    sensitivity: bool,
+    compare_ptq: bool,
     crop: tuple[int, int] | None,
     distill: float,
     distill_features: float,
@@ -110,7 +134,9 @@ def command(
     Batch norms are folded, Q/DQ are placed and calibrated on --data, then the weights adapt. The
     result carries its scales: `edgeseg export --int8` needs no calibration data for it.
     """
-    from edgeseg.cli.qat_job import QatJob
+    from edgeseg.cli.qat_compare import compare
+    from edgeseg.cli.qat_job import QatJob, quantized_as
+    from edgeseg.cli.qat_sensitivity import picked, ranked, report
     from edgeseg.core.dataset import open_dataset
     from edgeseg.errors import UsageError
     from edgeseg.host.augment import Augment
@@ -118,10 +144,15 @@ def command(
     from edgeseg.host.quantize import QuantizeOptions
     from edgeseg.host.train import LAST, TrainOptions
 
+    automatic = "auto" in keep_float
+    if automatic and len(keep_float) > 1:
+        raise UsageError("--keep-float auto stands alone; give it, or names of layers")
+    if sensitivity and compare_ptq:
+        raise UsageError("--sensitivity and --compare-ptq are two runs; give one of them")
     choice = QuantizeOptions(
         observer=observer,
         percentile=percentile,
-        keep_float=keep_float,
+        keep_float=() if automatic else keep_float,
         equalize=equalize,
         bias_correct=bias_correct,
         adaround=adaround_steps if adaround else 0,
@@ -132,7 +163,8 @@ def command(
         raise UsageError(f"{checkpoint} is quantized already; give the float checkpoint")
     spec = loaded.spec
     training = open_dataset(data, "train", size_hw=spec.size_hw, seed=seed)
-    validation = open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit)
+    limit = val_limit or (RANKING_IMAGES if sensitivity or automatic else None)
+    validation = open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=limit)
     options = TrainOptions(
         epochs=epochs,
         batch=batch,
@@ -152,6 +184,23 @@ def command(
         follow_ranges=freeze_after if scales == "ema" else 0.0,
     )
     extra = mixed_in(mix, mix_share, training, spec.size_hw, seed)
-    folder = run_folder("qat", spec.arch, out, used_by=LAST, again=resume)
+    folder = run_folder(
+        "qat", spec.arch, out, used_by=LAST, again=resume or sensitivity or compare_ptq
+    )
     job = QatJob(loaded, training, validation, extra, choice, images, options)
+    if compare_ptq:
+        compare(job, checkpoint, folder, as_json)
+        return
+    if sensitivity:
+        report(ranked(job, checkpoint, folder), folder, as_json)
+        return
+    if automatic:
+        if resume and (folder / LAST).is_file():
+            kept = quantized_as(load_checkpoint(folder / LAST)).keep_float
+        else:
+            kept = picked(job, ranked(job, checkpoint, folder), max_drop)
+        whole = open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit)
+        job = dataclasses.replace(
+            job, choice=dataclasses.replace(choice, keep_float=kept), validation=whole
+        )
     finish(job.run(folder, resume=resume), folder, as_json)

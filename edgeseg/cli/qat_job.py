@@ -84,15 +84,25 @@ class QatJob:
 
     def _resumed(self, folder: Path) -> tuple[nn.Module | None, StepDone | None]:
         from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
-        from edgeseg.host.quantize import QuantizeOptions
         from edgeseg.host.train import LAST
 
         if not (folder / LAST).is_file():
             return None, None
         last = load_checkpoint(folder / LAST)
-        (step,) = [step for step in last.steps if step.kind == "quantize"]
-        if QuantizeOptions.from_step(step.options) != self.choice:
+        if quantized_as(last) != self.choice:
             raise UsageError(
                 f"{folder} was quantized with other options; give those again, or another -o"
             )
-        return module_from_checkpoint(last), step
+        return module_from_checkpoint(last), _quantize_step(last)
+
+
+def quantized_as(checkpoint: Checkpoint) -> QuantizeOptions:
+    """Return the options that a quantized checkpoint was made with."""
+    from edgeseg.host.quantize import QuantizeOptions
+
+    return QuantizeOptions.from_step(_quantize_step(checkpoint).options)
+
+
+def _quantize_step(checkpoint: Checkpoint) -> StepDone:
+    (step,) = [step for step in checkpoint.steps if step.kind == "quantize"]
+    return step

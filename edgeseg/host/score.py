@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -14,12 +16,18 @@ from edgeseg.host.pipeline import LabelNet
 
 @torch.no_grad()
 def score_module(
-    spec: ModelSpec, module: nn.Module, dataset: Dataset, *, bf16: bool = False
+    spec: ModelSpec,
+    module: nn.Module,
+    dataset: Dataset,
+    *,
+    bf16: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Run every sample through normalise, network, resize, argmax; return the scores.
 
     Images of another size than spec.size_hw are run at their own size: no resampling stands
-    between the network and its labels here. On the device the bundle's size is fixed.
+    between the network and its labels here. On the device the bundle's size is fixed. `progress`
+    is told the number of images done.
 
     Raises:
         DataError: a sample has no labels.
@@ -37,5 +45,6 @@ def score_module(
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             labels = net(frame)
         matrix.update(sample.labels, labels[0].cpu().numpy())
+        progress(index + 1)
     module.train(was_training)
     return matrix.scores()

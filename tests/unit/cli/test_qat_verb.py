@@ -100,3 +100,61 @@ def test_mixed_in_data_of_other_classes_is_refused(
     arguments = [verb, what, "--data", "synthetic:2", "--mix", str(tmp_path), "-o"]
     assert run([*arguments, str(tmp_path / "run")]) == 1
     assert "its label 0 is 'floor', not 'Sky'; give data of the same 11" in capsys.readouterr().err
+
+
+def test_sensitivity_ranks_layers_and_auto_reuses_the_ranking(
+    small_checkpoint: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
+    assert run([*arguments, "--sensitivity", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["n_images"] == 2
+    assert {row["layer"] for row in document["layers"]} == {
+        f"{part}.{number}.0" for part in ("encoder", "decoder") for number in range(4)
+    }
+    assert (tmp_path / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "last.safetensors").exists()
+    automatic = [*arguments, "--keep-float", "auto", "--max-drop", "1", "--epochs", "1"]
+    assert run(automatic) == 0
+    assert "measured already" in capsys.readouterr().err
+    assert load_checkpoint(tmp_path / "last.safetensors").steps[-2].options["keep_float"] == []
+    assert run([*automatic, "--resume"]) == 0
+    assert run([*arguments, "--keep-float", "auto", "--keep-float", "encoder.0.0"]) == 2
+
+
+def test_the_comparison_table_goes_on_where_it_stopped(
+    small_checkpoint: Path,
+    data: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from edgeseg.cli import qat_compare
+
+    arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
+    arguments += ["--compare-ptq", "--adaround", "--adaround-steps", "3", "--json"]
+    score = qat_compare._scored
+    calls: list[int] = []
+
+    def dies_at_the_fourth(job, module):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return score(job, module)
+
+    monkeypatch.setattr(qat_compare, "_scored", dies_at_the_fourth)
+    assert run(arguments) == 130
+    assert len(json.loads((tmp_path / "compare.json").read_text())["rows"]) == 3
+    capsys.readouterr()
+    assert run(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    names = [row["name"] for row in rows]
+    assert names[:5] == ["float", "PTQ max", "PTQ percentile", "PTQ entropy", "PTQ mse"]
+    assert names[-2:] == ["QAT", "QAT + distillation"]
+    assert len(calls) == len(rows) + 1 == 12
+    assert rows[0]["drop"] == 0
+    assert all(row["drop"] == pytest.approx(rows[0]["miou"] - row["miou"]) for row in rows)
+    assert run(arguments) == 0
+    assert len(calls) == 12

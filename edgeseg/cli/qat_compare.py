@@ -1,0 +1,136 @@
+"""`edgeseg qat --compare-ptq`: one table of what each way into INT8 costs in mIoU."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeseg.cli.output import print_json, print_table, progress_bar, say
+from edgeseg.cli.quantization import ADAROUND_STEPS, calibrated
+from edgeseg.core.files import atomic_write_text, sha256_file
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeseg.cli.qat_job import QatJob
+
+TABLE = "compare.json"
+FLOAT = "float"
+OBSERVERS = ("max", "percentile", "entropy", "mse")
+
+
+def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
+    """Measure every row that `folder` does not hold yet, and print the table.
+
+    Rows: float; PTQ with each observer; then, with the best of these, cross-layer equalisation,
+    bias correction and AdaRound added one after the other, QAT without a teacher and QAT with
+    distillation, both trained as the other options say. Each row is written as it is done, and a
+    training that was cut off goes on, so that the command may be given again.
+    """
+    path = folder / TABLE
+    key = {
+        "checkpoint_sha256": sha256_file(checkpoint),
+        "calibration": [job.training.name, job.images],
+        "validation": job.validation.name,
+        "percentile": job.choice.percentile,
+        "keep_float": list(job.choice.keep_float),
+        "training": {**dataclasses.asdict(job.options), "extra": [str(e[1]) for e in job.extra]},
+    }
+    key = json.loads(json.dumps(key))
+    rows: dict[str, dict[str, Any]] = {}
+    if path.is_file():
+        document = json.loads(path.read_text())
+        if document["key"] == key:
+            rows = document["rows"]
+        else:
+            say(f"{path} was measured with other options; starting anew")
+    for name, kind, value in _plan(job, rows):
+        if name in rows:
+            continue
+        say(f"measuring {name}")
+        module = _network(job, kind, value, folder)
+        rows[name] = _scored(job, module)
+        atomic_write_text(path, json.dumps({"format": 1, "key": key, "rows": rows}, indent=1))
+    _print(rows, folder, as_json)
+
+
+def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:
+    """Yield (row, kind, what it is made of); later rows depend on the scores of earlier ones."""
+    plain = dataclasses.replace(
+        job.choice, equalize=False, bias_correct=False, adaround=0, learned_scales=False
+    )
+    yield FLOAT, FLOAT, None
+    for observer in OBSERVERS:
+        yield f"PTQ {observer}", "ptq", dataclasses.replace(plain, observer=observer)
+    best = max(OBSERVERS, key=lambda observer: rows[f"PTQ {observer}"]["miou"])
+    choice = dataclasses.replace(plain, observer=best, equalize=True)
+    yield f"PTQ {best} + CLE", "ptq", choice
+    choice = dataclasses.replace(choice, bias_correct=True)
+    yield f"PTQ {best} + CLE + bias correction", "ptq", choice
+    steps = job.choice.adaround or ADAROUND_STEPS
+    for name, equalized in ((f"PTQ {best} + AdaRound", False), (f"PTQ {best} + all", True)):
+        yield (
+            name,
+            "ptq",
+            dataclasses.replace(
+                plain, observer=best, equalize=equalized, bias_correct=equalized, adaround=steps
+            ),
+        )
+    start = dataclasses.replace(job.choice, observer=best)
+    alone = dataclasses.replace(job.options, distill=0.0, distill_features=0.0)
+    yield "QAT", "qat", ("qat", dataclasses.replace(job, choice=start, options=alone))
+    taught = job.options
+    if not (taught.distill or taught.distill_features):
+        taught = dataclasses.replace(taught, distill=1.0)
+    yield (
+        "QAT + distillation",
+        "qat",
+        ("qat-distill", dataclasses.replace(job, choice=start, options=taught)),
+    )
+
+
+def _network(job: QatJob, kind: str, value: Any, folder: Path) -> nn.Module:
+    from edgeseg.host.checkpoint import module_from_checkpoint
+
+    if kind == FLOAT:
+        return module_from_checkpoint(job.checkpoint)
+    if kind == "ptq":
+        return calibrated(job.checkpoint, value, job.training, job.images)[0]
+    name, training = value
+    return module_from_checkpoint(training.run(folder / name, resume=True).best)
+
+
+def _scored(job: QatJob, module: nn.Module) -> dict[str, Any]:
+    """Score in float32, as exported; not in the bf16 that training may use."""
+    from edgeseg.host.score import score_module
+
+    with progress_bar("score", len(job.validation)) as bar:
+        return score_module(
+            job.checkpoint.spec, module, job.validation, progress=bar.update
+        ).to_json()
+
+
+def _print(rows: dict[str, dict[str, Any]], folder: Path, as_json: bool) -> None:
+    reference = rows[FLOAT]["miou"]
+    if as_json:
+        listed = [
+            {"name": name, "drop": reference - row["miou"], **row} for name, row in rows.items()
+        ]
+        print_json({"run": str(folder), "rows": listed})
+        return
+    print_table(
+        ("network", "mIoU", "against float", "C", "G"),
+        [
+            (
+                name,
+                f"{row['miou']:.4f}",
+                f"{row['miou'] - reference:+.4f}",
+                f"{row['class_accuracy']:.4f}",
+                f"{row['global_accuracy']:.4f}",
+            )
+            for name, row in rows.items()
+        ],
+    )

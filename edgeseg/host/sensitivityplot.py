@@ -1,0 +1,49 @@
+"""The picture of a sensitivity run: two bars a layer, costliest on top."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from edgeseg.core.files import atomic_write_bytes
+from edgeseg.host.sensitivity import Sensitivity
+
+# More bars than this are not read one by one.
+MOST = 40
+
+
+def plot_sensitivity(path: Path, found: Sensitivity) -> bool:
+    """Write a PNG; return False, and write nothing, where matplotlib is not installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    trials = found.trials[:MOST]
+    figure = Figure(figsize=(8, 1.2 + 0.26 * len(trials)), layout="constrained")
+    axes = figure.add_subplot(xlabel="mIoU")
+    places = range(len(trials))
+    axes.barh(
+        [place - 0.2 for place in places],
+        [trial.alone_drop for trial in trials],
+        0.4,
+        label="lost, quantised alone",
+    )
+    axes.barh(
+        [place + 0.2 for place in places],
+        [trial.restored_gain for trial in trials],
+        0.4,
+        label="regained, left float alone",
+    )
+    axes.set_yticks(list(places), [trial.layer for trial in trials], fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(0, color="0.3", linewidth=0.8)
+    axes.set_title(
+        f"float {found.float_miou:.4f}, all INT8 {found.int8_miou:.4f}, {found.n_images} images",
+        fontsize=10,
+    )
+    axes.legend(fontsize=8)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    atomic_write_bytes(path, buffer.getvalue())
+    return True
