@@ -40,6 +40,13 @@ from edgeseg.cli.training import (
     help="Go on from these float weights, as a fine-tuning step; --set and --normalize are its.",
 )
 @click.option(
+    "--encoder-weights",
+    type=PATH,
+    metavar="FILE",
+    help="Start the encoder from this state dict (.pth or .safetensors) of torchvision's VGG16, "
+    "MobileNetV2 or ResNet; fixed normalisation is then ImageNet's.",
+)
+@click.option(
     "--size", type=SIZE, default=(360, 480), show_default="360x480", help="Input of the network."
 )
 @click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or --size]")
@@ -68,6 +75,7 @@ def command(
     mix_share: float,
     hold_out: str | None,
     init: Path | None,
+    encoder_weights: Path | None,
     size: tuple[int, int],
     crop: tuple[int, int] | None,
     settings: tuple[str, ...],
@@ -100,10 +108,13 @@ def command(
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.models import MODELS, build_model
+    from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
     from edgeseg.host.train import LAST, TrainOptions, train
 
     if arch not in MODELS:
         raise UsageError(unknown("model", arch, MODELS))
+    if init and encoder_weights:
+        raise UsageError("--init and --encoder-weights both give the start; leave one out")
     given = parse_settings(settings)
     stride = given.pop("output_stride", MODELS[arch].stride)
     training: Dataset = open_dataset(data, "train", size_hw=size, seed=seed)
@@ -123,7 +134,9 @@ def command(
             palette=training.palette,
             ignore_index=training.ignore_index,
             size_hw=size,
-            preprocess=Preprocess(normalize=normalize),
+            preprocess=Preprocess(IMAGENET_MEAN, IMAGENET_STD, normalize)
+            if encoder_weights
+            else Preprocess(normalize=normalize),
             output_stride=stride,
             options=given,
         )
@@ -145,6 +158,8 @@ def command(
     folder = run_folder("train", arch, out, used_by=LAST, again=resume)
     torch.manual_seed(seed)
     module = module_from_checkpoint(start) if init else build_model(spec)
+    if encoder_weights:
+        say(f"{encoder_weights}: {load_encoder_weights(module, encoder_weights).summary()}")
     say(f"training {arch} on {training.name}: {len(training)} images, {epochs} epochs -> {folder}")
     with progress_bar("train") as bar:
         result = train(

@@ -74,6 +74,26 @@ def test_init_refuses_another_architecture(drives, trained, tmp_path, capsys):
     assert "is a segnet-basic, not a segnet" in capsys.readouterr().err
 
 
+def test_encoder_weights_are_loaded_and_reported(drives, tmp_path, capsys):
+    import torch
+
+    from edgeseg.core.spec import ModelSpec
+    from edgeseg.host.checkpoint import load_checkpoint
+    from edgeseg.host.models import build_model
+
+    name = "deeplabv3-resnet50"
+    donor = build_model(ModelSpec(name, options={"width": 0.125})).backbone.state_dict()
+    torch.save(donor | {"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pth")
+    arguments = ["train", name, "--data", str(drives), "-o", str(tmp_path / "run"), *TINY[:-4]]
+    small = ["--set", "width=0.125", "--set", "aspp_channels=8", "--lr", "1e-9"]
+    assert run([*arguments, *small, "--encoder-weights", str(tmp_path / "resnet.pth")]) == 0
+    assert "265 tensors from the file" in capsys.readouterr().err
+    trained = load_checkpoint(tmp_path / "run" / "last.safetensors")
+    key = "layer4.0.conv2.weight"
+    np.testing.assert_allclose(trained.weights[f"backbone.{key}"], donor[key], atol=1e-5)
+    assert trained.spec.preprocess.mean == (0.485, 0.456, 0.406)
+
+
 def test_qat_mixes_data_and_records_its_steps(drives, trained, tmp_path):
     from edgeseg.host.checkpoint import load_checkpoint
 

@@ -1,0 +1,190 @@
+"""Encoder weights under torchvision's names, from a local file into our networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.models.deconvnet import DeconvNet
+from edgeseg.host.models.deeplab import DeepLabLargeFOV
+from edgeseg.host.models.fcn import FCN
+from edgeseg.host.models.mobilenetv2 import LOW_LEVEL_STAGE, STAGES, MobileNetV2
+from edgeseg.host.models.resnet import ResNet
+from edgeseg.host.models.segnet import SegNet
+from edgeseg.host.models.vgg import VGG16
+
+# What ImageNet classifiers were trained with; a pre-trained encoder expects it.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+VGG_NETWORKS = (SegNet, DeconvNet, FCN, DeepLabLargeFOV)
+NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What a file gave a network.
+
+    Attributes:
+        matched: the network's tensors that came from the file.
+        own: the network's tensors that keep their fresh start, such as the decoder's.
+        unused: the file's tensors that the network has no place for, such as the classifier's.
+    """
+
+    matched: tuple[str, ...]
+    own: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Return one line: how many tensors matched, kept their start, and were left over."""
+        rest = ", ".join(self.unused[:4]) + (", …" if len(self.unused) > 4 else "")
+        return (
+            f"{len(self.matched)} tensors from the file, {len(self.own)} keep their fresh start, "
+            f"{len(self.unused)} of the file unused" + (f" ({rest})" if rest else "")
+        )
+
+
+def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
+    """Copy torchvision's VGG16 (with or without BN), MobileNetV2 or ResNet into `module`.
+
+    A VGG16 without BN fits as well: the bias of a convolution becomes minus the running mean of
+    the BN after it, which then computes the same. Every tensor of the encoder must be in the file;
+    fully connected layers are taken where the network has them at full width.
+
+    Args:
+        module: a network of MODELS, freshly built; changed in place.
+        path: a state dict: .safetensors, or what torch.save wrote (read with weights_only).
+
+    Raises:
+        UsageError: the architecture has no encoder that torchvision names.
+        CheckpointError: the file is unreadable, or is not this encoder's.
+    """
+    given = _read(path)
+    names = encoder_names(module, batch_norm="features.1.running_mean" in given)
+    state = module.state_dict()
+    missing = [theirs for theirs in names.values() if theirs not in given]
+    if missing:
+        raise CheckpointError(
+            f"{path} lacks {len(missing)} of the encoder's {len(names)} tensors, first "
+            f"{missing[0]}; give the state dict of the same network as torchvision names it"
+        )
+    names |= {ours: theirs for ours, theirs in _dense_names(module).items() if theirs in given}
+    new: dict[str, torch.Tensor] = {}
+    for ours, theirs in names.items():
+        value = given[theirs].float()
+        if ours.endswith("running_mean") and theirs.endswith(".bias"):
+            value = -value
+        if value.numel() != state[ours].numel():
+            if theirs.startswith("classifier."):
+                continue
+            raise CheckpointError(
+                f"{path}: {theirs} is {tuple(value.shape)}, the network's {ours} is "
+                f"{tuple(state[ours].shape)}; build the network at width 1"
+            )
+        new[ours] = value.reshape(state[ours].shape)
+    module.load_state_dict({**state, **new})
+    used = {names[ours] for ours in new}
+    counters = "num_batches_tracked"
+    return Loaded(
+        tuple(new),
+        tuple(key for key in state if key not in new and not key.endswith(counters)),
+        tuple(key for key in given if key not in used and not key.endswith(counters)),
+    )
+
+
+def encoder_names(module: nn.Module, *, batch_norm: bool) -> dict[str, str]:
+    """Return our name -> torchvision's name for every tensor of the encoder but BN's counters.
+
+    Args:
+        module: a network of MODELS.
+        batch_norm: whether a VGG16 is torchvision's vgg16_bn rather than vgg16.
+
+    Raises:
+        UsageError: the architecture has no encoder that torchvision names.
+    """
+    if isinstance(module, VGG_NETWORKS):
+        return dict(_vgg_names(batch_norm))
+    backbone = getattr(module, "backbone", None)
+    if isinstance(backbone, MobileNetV2):
+        return dict(_mobilenet_names())
+    if isinstance(backbone, ResNet):
+        keys = (k for k in backbone.state_dict() if not k.endswith("num_batches_tracked"))
+        return {f"backbone.{key}": key for key in keys}
+    raise UsageError(
+        f"{type(module).__name__} has no encoder that torchvision names; --encoder-weights fits "
+        "networks on VGG16, MobileNetV2 and ResNet"
+    )
+
+
+def _vgg_names(batch_norm: bool) -> Iterator[tuple[str, str]]:
+    index = 0
+    for number, group in enumerate(VGG16):
+        for layer in range(len(group)):
+            ours = f"encoder.{number}.{layer}"
+            yield f"{ours}.0.weight", f"features.{index}.weight"
+            if batch_norm:
+                for tensor in NORM_TENSORS:
+                    source = f"features.{index + 1}.{tensor}"
+                    yield f"{ours}.1.{tensor}", source
+            else:
+                yield f"{ours}.1.running_mean", f"features.{index}.bias"
+            index += 3 if batch_norm else 2
+        index += 1
+
+
+def _dense_names(module: nn.Module) -> dict[str, str]:
+    layers: tuple[str, ...] = ()
+    if isinstance(module, FCN):
+        layers = ("fc6", "fc7")
+    elif isinstance(module, DeconvNet):
+        layers = ("middle.0", "middle.1")
+    names = {}
+    for layer, theirs in zip(layers, ("classifier.0", "classifier.3"), strict=False):
+        names[f"{layer}.0.weight"] = f"{theirs}.weight"
+        names[f"{layer}.1.running_mean"] = f"{theirs}.bias"
+    return names
+
+
+def _mobilenet_names() -> Iterator[tuple[str, str]]:
+    def pair(ours: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
+        yield f"{ours}.0.weight", f"{conv}.weight"
+        for tensor in NORM_TENSORS:
+            yield f"{ours}.1.{tensor}", f"{norm}.{tensor}"
+
+    yield from pair("backbone.stem", "features.0.0", "features.0.1")
+    number = 1
+    for stage, (expansion, _, repeats, _) in enumerate(STAGES):
+        level = "low_level" if stage <= LOW_LEVEL_STAGE else "high_level"
+        place = stage if stage <= LOW_LEVEL_STAGE else stage - LOW_LEVEL_STAGE - 1
+        for block in range(repeats):
+            ours, theirs = f"backbone.{level}.{place}.{block}.body", f"features.{number}.conv"
+            last = 1 if expansion == 1 else 2
+            for step in range(last):
+                yield from pair(f"{ours}.{step}", f"{theirs}.{step}.0", f"{theirs}.{step}.1")
+            yield from pair(f"{ours}.{last}", f"{theirs}.{last}", f"{theirs}.{last + 1}")
+            number += 1
+
+
+def _read(path: Path) -> Mapping[str, torch.Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; nothing is downloaded, give a local file")
+    try:
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(str(path))
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # What torch's restricted unpickler raises on a damaged file is whatever byte it met.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{path} is no state dict of tensors ({reason}); "
+            "give .safetensors, or .pth as torch.save writes a state dict"
+        ) from error
+    if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
+        raise CheckpointError(f"{path} is no state dict: a mapping of names to tensors is expected")
+    return state

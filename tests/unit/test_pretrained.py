@@ -1,0 +1,165 @@
+"""torchvision-named encoder weights: the names are its published ones, written out by rule here."""
+
+import pytest
+import safetensors.torch
+import torch
+from small_models import small
+from torch import nn
+
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.models import MODELS, build_model
+from edgeseg.host.models.pretrained import load_encoder_weights
+
+VGG_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+VGG_BN_INDICES = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
+VGG_CHANNELS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+
+
+def norm(name: str, channels: int) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.weight": torch.rand(channels) + 0.5,
+        f"{name}.bias": torch.randn(channels),
+        f"{name}.running_mean": torch.randn(channels),
+        f"{name}.running_var": torch.rand(channels) + 0.5,
+        f"{name}.num_batches_tracked": torch.tensor(7),
+    }
+
+
+def conv(name: str, *shape: int) -> dict[str, torch.Tensor]:
+    return {f"{name}.weight": torch.randn(*shape) * 0.05}
+
+
+def vgg16(*, batch_norm: bool) -> dict[str, torch.Tensor]:
+    state, channels = {}, 3
+    for index, out in zip(VGG_BN_INDICES if batch_norm else VGG_INDICES, VGG_CHANNELS, strict=True):
+        state |= conv(f"features.{index}", out, channels, 3, 3)
+        state[f"features.{index}.bias"] = torch.randn(out)
+        if batch_norm:
+            state |= norm(f"features.{index + 1}", out)
+        channels = out
+    return state
+
+
+def resnet50() -> dict[str, torch.Tensor]:
+    state = conv("conv1", 64, 3, 7, 7) | norm("bn1", 64)
+    channels = 64
+    for stage, count in enumerate((3, 4, 6, 3), start=1):
+        width = 64 * 2 ** (stage - 1)
+        for block in range(count):
+            name = f"layer{stage}.{block}"
+            state |= conv(f"{name}.conv1", width, channels, 1, 1) | norm(f"{name}.bn1", width)
+            state |= conv(f"{name}.conv2", width, width, 3, 3) | norm(f"{name}.bn2", width)
+            state |= conv(f"{name}.conv3", 4 * width, width, 1, 1) | norm(f"{name}.bn3", 4 * width)
+            if block == 0:
+                state |= conv(f"{name}.downsample.0", 4 * width, channels, 1, 1)
+                state |= norm(f"{name}.downsample.1", 4 * width)
+            channels = 4 * width
+    return state | {"fc.weight": torch.zeros(10, 2048), "fc.bias": torch.zeros(10)}
+
+
+def mobilenet_v2() -> dict[str, torch.Tensor]:
+    state = conv("features.0.0", 32, 3, 3, 3) | norm("features.0.1", 32)
+    channels, number = 32, 1
+    table = [(1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1)]
+    for expansion, out, repeats in table:
+        for _ in range(repeats):
+            name, hidden = f"features.{number}.conv", channels * expansion
+            step = 0
+            if expansion != 1:
+                state |= conv(f"{name}.0.0", hidden, channels, 1, 1) | norm(f"{name}.0.1", hidden)
+                step = 1
+            state |= conv(f"{name}.{step}.0", hidden, 1, 3, 3) | norm(f"{name}.{step}.1", hidden)
+            state |= conv(f"{name}.{step + 1}", out, hidden, 1, 1)
+            state |= norm(f"{name}.{step + 2}", out)
+            channels, number = out, number + 1
+    state |= conv("features.18.0", 1280, 320, 1, 1) | norm("features.18.1", 1280)
+    return state | {"classifier.1.weight": torch.zeros(10, 1280)}
+
+
+def fresh(arch: str, **options: object) -> nn.Module:
+    return build_model(ModelSpec(arch, output_stride=MODELS[arch].stride, options=options))
+
+
+@pytest.mark.parametrize(
+    ("arch", "state", "tensors", "unused"),
+    [
+        ("segnet", vgg16(batch_norm=True), 13 * 5, 13),  # the biases before BN
+        ("segnet", vgg16(batch_norm=False), 13 * 2, 0),
+        ("deeplab-largefov", vgg16(batch_norm=False), 13 * 2, 0),
+        ("deeplabv3-resnet50", resnet50(), 53 * 5, 2),
+        ("deeplabv3plus-mobilenetv2", mobilenet_v2(), 51 * 5, 6),
+    ],
+)
+def test_every_encoder_tensor_is_found_under_its_published_name(
+    arch, state, tensors, unused, tmp_path
+):
+    path = tmp_path / "weights.pth"
+    torch.save(state, path)
+    module = fresh(arch)
+    report = load_encoder_weights(module, path)
+    assert (len(report.matched), len(report.unused)) == (tensors, unused)
+    encoder = [k for k in report.own if k.startswith(("encoder.", "backbone."))]
+    plain_vgg = "features.1.weight" not in state and arch in ("segnet", "deeplab-largefov")
+    # A plain VGG16 leaves the BN after it at gain 1, shift 0, variance 1.
+    assert len(encoder) == (13 * 3 if plain_vgg else 0)
+    assert f"{tensors} tensors from the file" in report.summary()
+
+
+def test_a_plain_vgg_computes_the_same_inside_a_network_with_batch_norm(tmp_path):
+    state = vgg16(batch_norm=False)
+    torch.save(state, tmp_path / "vgg16.pth")
+    module = fresh("segnet").eval()
+    load_encoder_weights(module, tmp_path / "vgg16.pth")
+    x = torch.randn(1, 3, 16, 24)
+    expected = x
+    for index in (0, 2):
+        weight, bias = state[f"features.{index}.weight"], state[f"features.{index}.bias"]
+        expected = torch.relu(nn.functional.conv2d(expected, weight, bias, padding=1))
+    with torch.no_grad():
+        assert torch.allclose(module.encoder[0](x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_resnet_tensors_land_in_their_own_layers(tmp_path):
+    state = resnet50()
+    safetensors.torch.save_file(state, tmp_path / "r.safetensors")
+    module = fresh("deeplabv3-resnet50", aspp_channels=16)
+    load_encoder_weights(module, tmp_path / "r.safetensors")
+    found = module.backbone.layer3[5].conv2.weight
+    assert torch.equal(found, state["layer3.5.conv2.weight"])
+
+
+def test_a_mobilenet_block_gets_its_own_depthwise_kernel(tmp_path):
+    state = mobilenet_v2()
+    torch.save(state, tmp_path / "m.pth")
+    module = fresh("deeplabv3plus-mobilenetv2", aspp_channels=16)
+    load_encoder_weights(module, tmp_path / "m.pth")
+    # features.4 is the first block of the third stage, the first beyond the low-level map
+    assert torch.equal(
+        module.backbone.high_level[0][0].body[1][0].weight, state["features.4.conv.1.0.weight"]
+    )
+
+
+def test_files_that_do_not_fit_say_why(tmp_path):
+    torch.save(vgg16(batch_norm=False), tmp_path / "vgg.pth")
+    with pytest.raises(CheckpointError, match="lacks 265 of the encoder's 265"):
+        load_encoder_weights(build_model(small("deeplabv3-resnet50")), tmp_path / "vgg.pth")
+    with pytest.raises(CheckpointError, match="width 1"):
+        load_encoder_weights(build_model(small("segnet")), tmp_path / "vgg.pth")
+    with pytest.raises(UsageError, match="UNet has no encoder that torchvision names"):
+        load_encoder_weights(build_model(small("unet")), tmp_path / "vgg.pth")
+    (tmp_path / "junk.pth").write_bytes(b"junk")
+    with pytest.raises(CheckpointError, match="no state dict"):
+        load_encoder_weights(build_model(small("segnet")), tmp_path / "junk.pth")
+    with pytest.raises(CheckpointError, match="nothing is downloaded"):
+        load_encoder_weights(build_model(small("segnet")), tmp_path / "none.pth")
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("ran",))
+
+    torch.save({"features.0.weight": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(CheckpointError, match="no state dict"):
+        load_encoder_weights(build_model(small("segnet")), tmp_path / "evil.pth")
