@@ -80,6 +80,7 @@ class SinkRequest:
         fps: rate written into a video file.
         alpha: share of the class colour over the picture, 0-1.
         has_display: whether the session has a screen to open a window on.
+        token: what a viewer from another machine must know; empty allows none.
     """
 
     uri: str
@@ -89,6 +90,7 @@ class SinkRequest:
     fps: float = DEFAULT_FPS
     alpha: float = 0.5
     has_display: bool = True
+    token: str = dataclasses.field(default="", repr=False)
 
 
 def open_sink(
@@ -98,6 +100,7 @@ def open_sink(
     fps: float | None = None,
     alpha: float = 0.5,
     has_display: bool = True,
+    token: str = "",
 ) -> Sink:
     """Open a sink by URI or path.
 
@@ -108,6 +111,7 @@ def open_sink(
         fps: rate of a video file, 15 when unknown.
         alpha: share of the class colour over the picture, 0-1.
         has_display: whether a window can be opened at all.
+        token: what a viewer of mjpeg:// from another machine must know.
 
     Raises:
         UsageError: unknown scheme, or a value that cannot work.
@@ -122,7 +126,7 @@ def open_sink(
     sink_class = getattr(importlib.import_module(module_name), class_name)
     sink: Sink = sink_class(
         SinkRequest(
-            uri, rest, spec.palette, spec.class_names, fps or DEFAULT_FPS, alpha, has_display
+            uri, rest, spec.palette, spec.class_names, fps or DEFAULT_FPS, alpha, has_display, token
         )
     )
     return sink

@@ -84,8 +84,8 @@ def test_masks_are_named_like_their_frames(tmp_path):
         ("nul", UsageError, r"give null, window, mjpeg"),
         ("mjpg://127.0.0.1:80", UsageError, "did you mean 'mjpeg'"),
         ("masks://", UsageError, "needs a folder"),
-        ("mjpeg://0.0.0.0:8080", UsageError, "anyone who reaches"),
-        ("mjpeg://127.0.0.1:99999", UsageError, "expected mjpeg://HOST:PORT"),
+        ("mjpeg://0.0.0.0:8080", UsageError, "open to the network"),
+        ("mjpeg://127.0.0.1:99999", UsageError, "expected HOST:PORT"),
         ("/nowhere/at/all/out.mp4", SinkError, "is no folder"),
     ],
 )
@@ -125,10 +125,22 @@ def test_every_sink_has_one_way_in(tmp_path):
 # mjpeg
 
 
+OPENED: list[http.client.HTTPConnection | http.client.HTTPResponse] = []
+
+
+@pytest.fixture(autouse=True)
+def _hang_up():
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 def connect(uri: str, path: str) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(uri.removeprefix("mjpeg://"), timeout=2)
     connection.request("GET", path)
-    return connection.getresponse()
+    response = connection.getresponse()
+    OPENED.extend([connection, response])
+    return response
 
 
 def feed(sink, stop):
@@ -195,3 +207,27 @@ def test_a_taken_port_is_named():
     first = open_sink("mjpeg://127.0.0.1:0", spec())
     with first, pytest.raises(SinkError, match="give another port"):
         open_sink(first.uri, spec())
+
+
+def test_another_machine_watches_only_with_the_token():
+    token = "a-token-of-some-length"
+    with open_sink("mjpeg://0.0.0.0:0", spec(), token=token) as sink:
+        address = sink.uri.replace("0.0.0.0", "127.0.0.1")
+        assert connect(address, "/stream").status == 401
+        assert connect(address, "/").status == 401
+        found = connect(address, f"/?token={token}")
+        assert found.status == 303
+        assert token not in str(found.headers)
+        assert token not in sink.uri
+
+
+def test_every_viewer_that_left_makes_room(playing):
+    for _ in range(6):
+        viewer = connect(playing.uri, "/stream")
+        assert viewer.status == 200
+        viewer.readline()
+        viewer.close()
+        deadline = time.perf_counter() + 2
+        while playing.clients and time.perf_counter() < deadline:
+            time.sleep(0.01)
+    assert playing.clients == 0

@@ -1,0 +1,158 @@
+"""One source on the page: a sink that counts, and the figures of the last second."""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgeseg.core.report import StageTimes, frames_per_second, percentiles_ms
+from edgeseg.core.spec import ModelSpec
+from edgeseg.target.dashboard.events import EventLog
+from edgeseg.target.dashboard.picture import PictureSlot
+from edgeseg.target.dashboard.series import Series
+from edgeseg.target.sink import Prediction, Sink
+from edgeseg.target.source import Source
+
+COLUMNS = ("fps", "infer", "infer_p99", "preprocess", "capture", "ready", "ready_p99", "age",
+           "age_p99", "dropped", "agreement")  # fmt: skip
+STAGES = ("capture", "preprocess", "infer", "ready")
+RECENT = 1024  # frames behind the percentiles of the table
+STAMPS = 4096
+MEAN_S = 5.0
+DROP_GAP_S = 5.0
+
+# What shadow evaluation found so far: `agreement`, `miou`, `threshold`, `alarm`; None without it.
+Shadow = Callable[[], Mapping[str, Any] | None]
+
+
+class CameraSink(Sink):
+    """Takes the predictions of one source for the page; never waits and never raises.
+
+    Args:
+        number: its place on the page.
+        source: where the frames come from; only its counters are read.
+        spec: names and colours of the classes.
+        shadow: what shadow evaluation found so far.
+        log: where drops and reconnections are written.
+        clock: nanoseconds that only go forward, the loop's own.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        source: Source,
+        spec: ModelSpec,
+        shadow: Shadow,
+        log: EventLog,
+        clock: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self.uri = f"dashboard of {source.uri}"
+        self.spec = spec
+        self.pictures = PictureSlot(spec.n_classes)
+        self.series = Series(COLUMNS)
+        self._number = number
+        self._source = source
+        self._shadow = shadow
+        self._log = log
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._frames = 0
+        self._stamps: collections.deque[int] = collections.deque(maxlen=STAMPS)
+        self._second: dict[str, list[int]] = {name: [] for name in (*STAGES, "age")}
+        self._recent = {name: StageTimes(RECENT) for name in (*STAGES, "age")}
+        self._dropped = 0
+        self._events_seen: tuple[Any, ...] = ()
+        self._alarmed = False
+        self._status: dict[str, Any] = {}
+
+    def write(self, prediction: Prediction) -> None:
+        """Count one prediction and offer its picture."""
+        frame = prediction.frame
+        took = {
+            "capture": frame.capture_took_ns,
+            "preprocess": prediction.preprocess_ns,
+            "infer": prediction.infer_ns,
+            "ready": prediction.ready_ns - frame.captured_ns,
+        }
+        if self._source.live:
+            took["age"] = took["ready"]
+        with self._lock:
+            self._frames += 1
+            self._stamps.append(self._clock())
+            for name, duration in took.items():
+                self._second[name].append(duration)
+                self._recent[name].add(duration)
+        self.pictures.offer(frame.rgb, prediction.labels, frame.index)
+
+    def close(self) -> None:
+        """Join the encoder's thread."""
+        self.pictures.close()
+
+    def tick(self, at_s: float) -> None:
+        """Work out the figures of the second that ended; called once a second.
+
+        Args:
+            at_s: seconds since the page was opened.
+        """
+        now = self._clock()
+        with self._lock:
+            second, self._second = self._second, {name: [] for name in self._second}
+            recent = {name: times.percentiles() for name, times in self._recent.items()}
+            stamps = [stamp for stamp in self._stamps if now - stamp <= MEAN_S * 1e9]
+            frames, last = self._frames, self._stamps[-1] if self._stamps else None
+        source = self._source
+        dropped = source.dropped
+        shadow = self._shadow()
+        fps = frames_per_second(len(stamps), stamps[0], stamps[-1]) if stamps else None
+        row: dict[str, float | None] = {
+            "fps": fps if fps is not None or not frames else 0.0,
+            "dropped": float(dropped - self._dropped) if source.live else None,
+            "agreement": None if shadow is None else shadow.get("agreement"),
+        }
+        for name, values in second.items():
+            found = percentiles_ms(values)
+            if found is not None:
+                row |= {name: found.p50, f"{name}_p99": found.p99}
+        self.series.add(at_s, row)
+        self._note(at_s, dropped, shadow)
+        self._dropped = dropped
+        self._status = {
+            "source": source.uri,
+            "live": source.live,
+            "state": source.state.value if source.state is not None else None,
+            "frames": frames,
+            "fps": row["fps"],
+            "source_fps": source.fps,
+            "length": source.length,
+            "dropped": dropped,
+            "refused": source.refused,
+            "reconnects": source.reconnects,
+            "latency_ms": {name: vars(recent[name]) for name in STAGES if recent[name]},
+            "frame_age_ms": vars(recent["age"]) if recent["age"] else None,
+            "silent_s": None if last is None else (now - last) / 1e9,
+            "shadow": None if shadow is None else dict(shadow),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return the figures of the last tick; JSON."""
+        return {**self._status, "shares": self.pictures.shares}
+
+    def _note(self, at_s: float, dropped: int, shadow: Mapping[str, Any] | None) -> None:
+        if dropped > self._dropped:
+            text = "frames dropped: a newer one came before they were taken"
+            count = dropped - self._dropped
+            self._log.add(at_s, "drop", self._number, text, count=count, within_s=DROP_GAP_S)
+        events = tuple(self._source.events)
+        for event in [event for event in events if event not in self._events_seen]:
+            reason = f": {event.reason}" if event.reason else ""
+            self._log.add(at_s, "source", self._number, f"{event.state.value}{reason}")
+        self._events_seen = events
+        alarmed = bool(shadow and shadow.get("alarm"))
+        if shadow is not None and alarmed != self._alarmed:
+            word = "fell below" if alarmed else "is back above"
+            threshold = shadow.get("threshold")
+            self._log.add(at_s, "alarm", self._number, f"agreement {word} {threshold}")
+        self._alarmed = alarmed
