@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeseg.cli.dashboard import dashboard_options, open_dashboard
 from edgeseg.cli.options import PATH, backend_option, json_option, needs
 from edgeseg.cli.output import print_json, progress_bar, say
 from edgeseg.cli.runtimes import first_backend
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--out", type=PATH, help="Write the report to this file as well, for edgeseg gate."
 )
+@dashboard_options
 @backend_option
 @json_option
 @needs("cv2")
@@ -68,6 +70,8 @@ def command(
     warmup: int,
     alpha: float,
     out: Path | None,
+    dashboard: str | None,
+    token: str,
     backend: str | None,
     threads: int,
     as_json: bool,
@@ -95,7 +99,10 @@ def command(
         telemetry = stack.enter_context(Telemetry())
         opened = stack.enter_context(open_source(source, loaded.spec, labels=labels, pace_fps=pace))
         running = stack.enter_context(open_backend(name, loaded, threads=threads or None))
-        outputs = _open_sinks(stack, sinks, loaded.spec, opened.fps, alpha)
+        outputs = _open_sinks(stack, sinks, loaded.spec, opened.fps, alpha, token)
+        outputs += open_dashboard(
+            stack, dashboard, token, loaded, running, [(opened, None)], telemetry
+        )
         stop = stack.enter_context(_stop_on_signal())
         total = frames if opened.length is None else min(frames or opened.length, opened.length)
         bar = stack.enter_context(progress_bar("stream", total))
@@ -122,12 +129,15 @@ def _open_sinks(
     spec: ModelSpec,
     fps: float | None,
     alpha: float,
+    token: str,
 ) -> list[Sink]:
     from edgeseg.target.sink import open_sink
 
     has_display = any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     return [
-        stack.enter_context(open_sink(uri, spec, fps=fps, alpha=alpha, has_display=has_display))
+        stack.enter_context(
+            open_sink(uri, spec, fps=fps, alpha=alpha, has_display=has_display, token=token)
+        )
         for uri in uris
     ]
 
