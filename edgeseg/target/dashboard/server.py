@@ -154,7 +154,7 @@ class _Listener(socketserver.ThreadingMixIn, http.server.HTTPServer):
                 )
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+        super().process_request(request, client_address)
 
     def shutdown_request(self, request: object) -> None:
         """Forget a connection and close it."""

@@ -198,7 +198,7 @@ class Chart {
       const v = floor + share * (top - floor);
       parts.push(svg("line", { class: "grid", x1: L, x2: width - R, y1: y(v), y2: y(v) }));
       const label = svg("text", { x: L - 6, y: y(v) + 4, "text-anchor": "end" });
-      label.textContent = top - floor < 3 && top >= 10 ? v.toFixed(1) : brief(v).replace(/\.0+$/, "");
+      label.textContent = top - floor < 3 && top >= 10 ? v.toFixed(1) : brief(v).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
       parts.push(label);
     }
     for (const [s, anchor] of [[first, "start"], [last, "end"]]) {
@@ -208,13 +208,16 @@ class Chart {
     }
     if (this.limit != null && this.limit * scale >= floor) parts.push(svg("path", { class: "limit", d: `M${L} ${y(this.limit * scale)}H${width - R}` }));
     lines.forEach((line, i) => {
-      let d = "", pen = "M", start = null, end = null;
+      let d = "", area = "", pen = "M", start = 0;
       line.forEach((v, k) => {
         if (v == null) { pen = "M"; return; }
         d += `${pen}${x(t[k]).toFixed(1)} ${y(v).toFixed(1)}`;
-        pen = "L"; start = start ?? x(t[k]); end = x(t[k]);
+        // A second without a frame is a gap, but one point between two gaps must show too.
+        if (pen === "M") { d += "h0.01"; start = x(t[k]); }
+        pen = "L";
+        if (i === 0 && line[k + 1] == null) area += `${d.slice(d.lastIndexOf("M"))}L${x(t[k]).toFixed(1)} ${H - B}L${start.toFixed(1)} ${H - B}Z`;
       });
-      if (i === 0 && !line.includes(null)) parts.push(svg("path", { class: "area", d: `${d}L${end} ${H - B}L${start} ${H - B}Z` }));
+      if (i === 0) parts.push(svg("path", { class: "area", d: area }));
       parts.push(svg("path", { class: "l" + i, d }));
     });
     let k = t.length - 1;
@@ -248,18 +251,19 @@ const tile = (title, value, unit, note) => {
 };
 const hottest = zones => zones ? Object.entries(zones).reduce((a, b) => b[1] > a[1] ? b : a) : null;
 function tiles(camera, machine) {
+  const long = value => value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${brief(value)} ms`;
   const infer = camera.latency_ms.infer, age = camera.frame_age_ms, hot = machine && hottest(machine.temperature_c);
   const shadow = camera.shadow, taken = camera.dropped + camera.frames;
   const wanted = camera.source_fps ? `source ${brief(camera.source_fps)} FPS` : `${camera.frames} frames`;
   return [
     tile("Throughput", brief(camera.fps), "FPS", wanted),
-    tile("Network, p50", infer ? brief(infer.p50) : null, "ms", infer && `p99 ${brief(infer.p99)} ms`),
-    camera.live ? tile("Frame age, p50", age ? brief(age.p50) : null, "ms", age && `p99 ${brief(age.p99)} ms`)
+    tile("Network, p50", infer ? brief(infer.p50) : null, "ms", infer && `p99 ${long(infer.p99)}`),
+    camera.live ? tile("Frame age, p50", age ? brief(age.p50) : null, "ms", age && `p99 ${long(age.p99)}`)
       : tile("Frames", String(camera.frames), camera.length ? `of ${camera.length}` : "", "a file: none is dropped"),
     camera.live ? tile("Dropped", String(camera.dropped), "", taken ? `${fixed(100 * camera.dropped / taken, 1)} % of ${taken}, reconnected ${camera.reconnects}×` : "")
       : tile("Memory", machine && machine.memory_bytes != null ? fixed(machine.memory_bytes / MB, 0) : null, "MiB", machine && machine.memory_method),
     tile("Power", machine ? brief(machine.power_w) : null, "W", machine && machine.power_method),
-    shadow ? tile("Agreement", shadow.agreement == null ? null : fixed(100 * shadow.agreement, 2), "%", `alarm below ${shadow.threshold}`)
+    shadow ? tile("Agreement", shadow.agreement == null ? null : fixed(100 * shadow.agreement, 2), "%", shadow.threshold == null ? "no alarm set" : `alarm below ${fixed(100 * shadow.threshold, 0)} %`)
       : tile("Hottest", hot ? fixed(hot[1], 1) : null, "°C", hot ? hot[0] : ""),
   ];
 }
