@@ -48,7 +48,25 @@ class SizeType(click.ParamType):  # type: ignore[type-arg] # generic only in new
         return int(match[1]), int(match[2])
 
 
+class DurationType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
+    """A time, such as 90, 90s, 5m or 2h; becomes seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse the text into seconds."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time; give seconds, or as 90s, 5m or 2h", param, ctx)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
 SIZE = SizeType()
+DURATION = DurationType()
 PATH = click.Path(path_type=Path)
 
 

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from edgeseg.cli.dashboard import dashboard_options, open_dashboard
-from edgeseg.cli.options import PATH, backend_option, json_option, needs
-from edgeseg.cli.output import print_json, progress_bar, say
-from edgeseg.cli.runtimes import first_backend
-
-if TYPE_CHECKING:
-    from edgeseg.core.spec import ModelSpec
-    from edgeseg.target.sink import Sink
+from edgeseg.cli.dashboard import dashboard_options
+from edgeseg.cli.options import DURATION, PATH, backend_option, json_option, needs
+from edgeseg.cli.output import print_json, say
+from edgeseg.cli.stream_run import Wishes, run
 
 
 @click.command(
@@ -31,19 +21,74 @@ if TYPE_CHECKING:
 @click.argument("source")
 @click.argument("sinks", nargs=-1)
 @click.option(
+    "--also",
+    multiple=True,
+    metavar="SOURCE",
+    help="One more camera on the same network; may be repeated. A sink then needs {n} in it, "
+    "which becomes the camera's number.",
+)
+@click.option(
     "--labels", type=PATH, help="Folder with a mask for each image of SOURCE, by file name."
 )
 @click.option("--frames", type=click.IntRange(min=1), help="Stop after this many frames.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after this time."
+    "--duration", "--seconds", "seconds", type=DURATION, help="Stop after this time, as 90s or 5m."
+)
+@click.option(
+    "--sustain",
+    type=DURATION,
+    help="Run for so long, files over and over, and report burst against sustained FPS.",
 )
 @click.option(
     "--pace",
     type=click.FloatRange(min=0, min_open=True),
     help="Replay a file or folder as a camera of this rate: late frames are dropped.",
 )
+@click.option(
+    "--hold",
+    "hold_ms",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="MS",
+    help="Hold labels back until so long after inference began: what a slower device would score.",
+)
+@click.option(
+    "--give-up",
+    "give_up",
+    type=DURATION,
+    default="30s",
+    show_default=True,
+    help="A camera that is lost for so long ends the run; 0 never gives up.",
+)
 @click.option("--bf", is_flag=True, help="Measure boundary F1 as well, after the run.")
 @click.option("--warmup", type=click.IntRange(min=0), default=3, show_default=True)
+@click.option(
+    "--shadow",
+    metavar="BUNDLE",
+    help="Reference that labels some frames too; agreement with it is reported.",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="The reference sees one frame of so many.",
+)
+@click.option(
+    "--alarm", type=click.FloatRange(0, 1), help="Warn when agreement falls below this, 0-1."
+)
+@click.option(
+    "--harvest",
+    type=PATH,
+    help="Save the frames of least agreement here, as data for calibration or training.",
+)
+@click.option(
+    "--harvest-limit",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Most frames in the harvest.",
+)
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 1),
@@ -52,29 +97,18 @@ if TYPE_CHECKING:
     help="Share of the class colour in pictures.",
 )
 @click.option(
-    "-o", "--out", type=PATH, help="Write the report to this file as well, for edgeseg gate."
+    "-o",
+    "--out",
+    type=PATH,
+    help="Write the report to this file as well, for edgeseg gate; with several cameras one file "
+    "each, numbered.",
 )
 @dashboard_options
 @backend_option
 @json_option
 @needs("cv2")
 def command(
-    bundle: str,
-    source: str,
-    sinks: tuple[str, ...],
-    labels: Path | None,
-    frames: int | None,
-    seconds: float | None,
-    pace: float | None,
-    bf: bool,
-    warmup: int,
-    alpha: float,
-    out: Path | None,
-    dashboard: str | None,
-    token: str,
-    backend: str | None,
-    threads: int,
-    as_json: bool,
+    bundle: str, source: str, also: tuple[str, ...], out: Path | None, as_json: bool, **given: Any
 ) -> None:
     """Run BUNDLE over SOURCE and report FPS, latency, memory and accuracy.
 
@@ -82,79 +116,41 @@ def command(
     rtsp://… or gst://PIPELINE. Files are never dropped; of a camera the newest frame wins. SINKS
     are any of window, a video file, a folder for masks (ends in /), mjpeg://HOST:PORT, null.
 
-    Ctrl-C or SIGTERM ends the loop and still gives the report.
+    A camera that is lost is looked for again. Ctrl-C or SIGTERM ends the loop and still gives the
+    report.
     """
+    wishes = Wishes(bundle=bundle, sources=(source, *also), **given)
+    with run(wishes) as results:
+        # Before a frozen camera is closed, which may take as long as its read limit.
+        reports = [result.report for result in results]
+        if out is not None:
+            _write(out, reports)
+        if as_json:
+            documents = [report.to_json() for report in reports]
+            many = {"format": 1, "reports": documents}
+            print_json(documents[0] if len(documents) == 1 else many)
+        else:
+            _print(reports)
+    for result in results:
+        for uri, message in result.report.run["sink_errors"].items():
+            say(f"sink {uri} was left out after it failed: {message}")
+        for name, message in result.report.run["observer_errors"].items():
+            say(f"{name} was left out after it failed: {message}")
+    for result in results:
+        if result.error is not None:
+            raise result.error
+
+
+def _write(out: Path, reports: list[Any]) -> None:
     from edgeseg.core.report import write_report
-    from edgeseg.core.zoo import find_bundle
-    from edgeseg.target.backends import open_backend
-    from edgeseg.target.loop import Loop, LoopOptions
-    from edgeseg.target.source import open_source
-    from edgeseg.target.telemetry import Telemetry
 
-    loaded = find_bundle(bundle)
-    name = first_backend(backend)
-    options = LoopOptions(warmup=warmup, max_frames=frames, max_seconds=seconds, boundary=bf)
-    with contextlib.ExitStack() as stack:
-        # Before the backend: memory is measured as the drop since this was made.
-        telemetry = stack.enter_context(Telemetry())
-        opened = stack.enter_context(open_source(source, loaded.spec, labels=labels, pace_fps=pace))
-        running = stack.enter_context(open_backend(name, loaded, threads=threads or None))
-        outputs = _open_sinks(stack, sinks, loaded.spec, opened.fps, alpha, token)
-        outputs += open_dashboard(
-            stack, dashboard, token, loaded, running, [(opened, None)], telemetry
-        )
-        stop = stack.enter_context(_stop_on_signal())
-        total = frames if opened.length is None else min(frames or opened.length, opened.length)
-        bar = stack.enter_context(progress_bar("stream", total))
-        result = Loop(running, loaded, opened, outputs, options).run(
-            stop=stop, progress=bar.update, measure=telemetry.measure
-        )
-    if out is not None:
-        write_report(out, result.report)
-    if as_json:
-        print_json(result.report.to_json())
-    else:
-        from edgeseg.target.table import print_report
-
-        print_report(result.report)
-    for uri, message in result.report.run["sink_errors"].items():
-        say(f"sink {uri} was left out after it failed: {message}")
-    if result.error is not None:
-        raise result.error
+    for number, report in enumerate(reports):
+        path = out if len(reports) == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
+        write_report(path, report)
 
 
-def _open_sinks(
-    stack: contextlib.ExitStack,
-    uris: tuple[str, ...],
-    spec: ModelSpec,
-    fps: float | None,
-    alpha: float,
-    token: str,
-) -> list[Sink]:
-    from edgeseg.target.sink import open_sink
+def _print(reports: list[Any]) -> None:
+    from edgeseg.target.table import print_report
 
-    has_display = any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    return [
-        stack.enter_context(
-            open_sink(uri, spec, fps=fps, alpha=alpha, has_display=has_display, token=token)
-        )
-        for uri in uris
-    ]
-
-
-@contextlib.contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """Yield an event that ctrl-C or SIGTERM sets; a second ctrl-C interrupts as usual."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("edgeseg: ending; the report follows", file=sys.stderr)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for report in reports:
+        print_report(report)

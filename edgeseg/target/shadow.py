@@ -91,6 +91,7 @@ class Shadow(Observer):
         self._due = 0
         self._n = 0
         self._sum = 0.0
+        self._miou: float | None = None
         self._alarms = 0
         self._alarm_on = False
         self._first_alarm: int | None = None
@@ -117,15 +118,18 @@ class Shadow(Observer):
         recent = list(self._recent)
         return sum(recent) / len(recent) if recent else None
 
-    @property
-    def alarm_on(self) -> bool:
-        """Whether agreement is below the alarm now."""
-        return self._alarm_on
+    def status(self) -> dict[str, Any]:
+        """Return what is known so far, for a page that shows the run."""
+        return {
+            "agreement": self.agreement,
+            "miou": self._miou,
+            "threshold": self._options.alarm,
+            "alarm": self._alarm_on,
+        }
 
     def result(self) -> dict[str, Any]:
         """Wait for the frame that is being compared and return the figures."""
         self.close()
-        scores = self._counts.scores()
         return {
             "reference": {
                 "name": self._bundle.name,
@@ -137,7 +141,7 @@ class Shadow(Observer):
             "skipped": self._due - self._n,
             "agreement": self._sum / self._n if self._n else None,
             "recent_agreement": self.agreement,
-            "miou": None if np.isnan(scores.miou) else scores.miou,
+            "miou": self._miou,
             "trend_per_1000_frames": self._trend(),
             "series": [[index, round(value, 5)] for index, value in self._series],
             "alarm": self._options.alarm,
@@ -176,6 +180,9 @@ class Shadow(Observer):
         labels = placement.invert_labels(reference.infer(fitted[None])[0])
         agreement = float(np.count_nonzero(labels == prediction.labels)) / labels.size
         self._counts.update(labels, prediction.labels)
+        # Worked out here: counts must not be read by one thread while another adds to them.
+        miou = self._counts.scores().miou
+        self._miou = None if np.isnan(miou) else miou
         self._n += 1
         self._sum += agreement
         self._note(frame.index, agreement)

@@ -44,6 +44,8 @@ SCHEMES = {
     "rtsp": "edgeseg.target.sources.camera:CameraSource",
     "rtsps": "edgeseg.target.sources.camera:CameraSource",
 }
+# Those that come to an end by themselves.
+ENDING = ("synthetic", "folder", "video")
 # What must never reach a log, page or report, and what stands there instead.
 SECRETS = (
     # A password may hold @ or / though it should not; a port number is no password.
@@ -221,6 +223,7 @@ def open_source(
     *,
     labels: Path | None = None,
     pace_fps: float | None = None,
+    repeat: bool = False,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> Source:
     """Open a source by URI or path.
@@ -232,6 +235,7 @@ def open_source(
         spec: the model the frames are for: size of synthetic frames, classes of the masks.
         labels: folder with a mask per image, matched by file name.
         pace_fps: replay a file source as a live camera of this rate.
+        repeat: begin a file source again whenever it ends; a camera does not end.
         clock: nanoseconds that only go forward.
 
     Raises:
@@ -250,9 +254,14 @@ def open_source(
         raise UsageError(f"pace is {pace_fps}, expected frames per second above 0")
     module_name, class_name = SCHEMES[scheme].split(":")
     source_class = getattr(importlib.import_module(module_name), class_name)
-    source: Source = source_class(
-        SourceRequest(uri, scheme, rest, query, spec, labels, clock=clock)
-    )
+    request = SourceRequest(uri, scheme, rest, query, spec, labels, clock=clock)
+    source: Source
+    if repeat and scheme in ENDING:
+        from edgeseg.target.sources.repeated import RepeatedSource
+
+        source = RepeatedSource(lambda: source_class(request))
+    else:
+        source = source_class(request)
     if pace_fps is None and scheme == "synthetic":
         pace_fps = source.fps
     if pace_fps is None:

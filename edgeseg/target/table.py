@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeseg.core.report import STAGES, Percentiles, Report
+from edgeseg.target.streamfacts import stream_facts
 
 PIPE_WIDTH = 120
 MIB = 1 << 20
@@ -99,6 +100,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
             scores.append(("streaming mIoU", accuracy.streaming_miou))
         text = ", ".join(f"{name} {value:.4f}" for name, value in scores)
         rows.append(("accuracy", f"{text} over {accuracy.n} frames"))
+    rows += stream_facts(report)
     if run.get("ended_by") not in (None, "end"):
         rows.append(("ended by", run["ended_by"]))
     return rows

@@ -1,0 +1,312 @@
+"""What `edgeseg stream` opens, runs and closes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeseg.cli.dashboard import open_dashboard
+from edgeseg.cli.output import progress_bar, say
+from edgeseg.cli.runtimes import backend_options, first_backend
+from edgeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle
+    from edgeseg.core.spec import ModelSpec
+    from edgeseg.target.backends.base import Backend
+    from edgeseg.target.loop import Loop, LoopResult
+    from edgeseg.target.shadow import Shadow
+    from edgeseg.target.sink import Sink
+    from edgeseg.target.source import Source
+    from edgeseg.target.telemetry import Telemetry
+
+WATCH_S = 0.25
+JOIN_S = 10.0
+# Read by OpenCV when it opens a camera. Its own limits are 10 s for V4L2 and none for latency.
+OPENCV_V4L2 = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
+OPENCV_RTSP = (
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS",
+    "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|max_delay;0",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """The command line, parsed; fields are the options of `edgeseg stream`."""
+
+    bundle: str
+    sources: tuple[str, ...]
+    sinks: tuple[str, ...]
+    labels: Path | None
+    frames: int | None
+    seconds: float | None
+    sustain: float | None
+    pace: float | None
+    hold_ms: float
+    give_up: float
+    bf: bool
+    warmup: int
+    shadow: str | None
+    every: int
+    alarm: float | None
+    harvest: Path | None
+    harvest_limit: int
+    alpha: float
+    dashboard: str | None
+    token: str
+    backend: str | None
+    threads: int
+
+    def __post_init__(self) -> None:
+        """Refuse options that contradict each other."""
+        problems = []
+        if self.shadow is None and (self.harvest is not None or self.alarm is not None):
+            problems.append("--harvest and --alarm need --shadow BUNDLE to compare with")
+        if self.sustain and (self.seconds or self.frames):
+            problems.append("--sustain sets the time itself; leave --duration and --frames out")
+        if self.labels is not None and len(self.sources) > 1:
+            problems.append("--labels belongs to one SOURCE; leave --also out")
+        if len(self.sources) > 1:
+            problems += [
+                f"sink {sink} for {len(self.sources)} cameras: put {{n}} into it, as out-{{n}}.mp4"
+                for sink in self.sinks
+                if "{n}" not in sink and sink != "null"
+            ]
+        if problems:
+            raise UsageError("; ".join(problems))
+
+
+@contextlib.contextmanager
+def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
+    """Run to the end and yield one result for each source; everything is closed afterwards."""
+    from edgeseg.core.zoo import find_bundle
+    from edgeseg.target.backends import open_backend
+    from edgeseg.target.telemetry import Telemetry
+
+    loaded = find_bundle(wishes.bundle)
+    name = first_backend(wishes.backend)
+    with contextlib.ExitStack() as stack:
+        # Before the backend: memory is measured as the drop since this was made.
+        telemetry = stack.enter_context(Telemetry())
+        sources = [stack.enter_context(source) for source in _open_sources(wishes, loaded.spec)]
+        options = backend_options(name, wishes.threads)
+        running = stack.enter_context(open_backend(name, loaded, **options))
+        shadows = _open_shadows(stack, wishes, loaded, name, len(sources))
+        pages = open_dashboard(
+            stack,
+            wishes.dashboard,
+            wishes.token,
+            loaded,
+            running,
+            [(s, x.status if x else None) for s, x in zip(sources, shadows, strict=True)],
+            telemetry,
+        )
+        sinks = [_open_sinks(stack, wishes, loaded.spec, s, n) for n, s in enumerate(sources)]
+        for opened, page in zip(sinks, pages, strict=False):
+            opened.append(page)
+        loops = _loops(stack, wishes, loaded, running, sources, sinks, shadows)
+        stop = stack.enter_context(_stop_on_signal())
+        with _announced(sources):
+            results = _run_all(loops, sources, stop, telemetry, wishes.frames)
+        yield results
+
+
+def _open_sources(wishes: Wishes, spec: ModelSpec) -> Iterator[Source]:
+    from edgeseg.target.source import open_source
+
+    if any(uri.startswith(("rtsp:", "rtsps:")) for uri in wishes.sources):
+        os.environ.setdefault(*OPENCV_RTSP)
+    os.environ.setdefault(*OPENCV_V4L2)
+    for uri in wishes.sources:
+        yield open_source(
+            uri,
+            spec,
+            labels=wishes.labels,
+            pace_fps=wishes.pace,
+            repeat=wishes.sustain is not None,
+        )
+
+
+def _open_sinks(
+    stack: contextlib.ExitStack, wishes: Wishes, spec: ModelSpec, source: Source, number: int
+) -> list[Sink]:
+    from edgeseg.target.sink import open_sink
+
+    has_display = any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return [
+        stack.enter_context(
+            open_sink(
+                uri.replace("{n}", str(number)),
+                spec,
+                fps=source.fps,
+                alpha=wishes.alpha,
+                has_display=has_display,
+                token=wishes.token,
+            )
+        )
+        for uri in wishes.sinks
+    ]
+
+
+def _open_shadows(
+    stack: contextlib.ExitStack, wishes: Wishes, bundle: Bundle, backend: str, n: int
+) -> list[Shadow | None]:
+    if wishes.shadow is None:
+        return [None] * n
+    from edgeseg.core.zoo import find_bundle
+    from edgeseg.target.backends import open_backend
+    from edgeseg.target.harvest import Harvest
+    from edgeseg.target.shadow import Shadow, ShadowOptions
+
+    reference = find_bundle(wishes.shadow)
+    # One thread: the reference may be slow, the camera may not.
+    options = backend_options(backend, 1)
+    shadows: list[Shadow | None] = []
+    for number in range(n):
+        folder = wishes.harvest
+        if folder is not None and n > 1:
+            folder = folder / str(number)
+        harvest = Harvest(folder, bundle.spec, wishes.harvest_limit) if folder else None
+        shadow = Shadow(
+            lambda: open_backend(backend, reference, **options),
+            reference,
+            bundle.spec,
+            ShadowOptions(wishes.every, wishes.alarm, lambda line: say(f"alarm: {line}")),
+            harvest,
+        )
+        shadows.append(stack.enter_context(shadow))
+    return shadows
+
+
+def _loops(
+    stack: contextlib.ExitStack,
+    wishes: Wishes,
+    bundle: Bundle,
+    backend: Backend,
+    sources: Sequence[Source],
+    sinks: Sequence[list[Sink]],
+    shadows: Sequence[Shadow | None],
+) -> list[Loop]:
+    from edgeseg.target.flicker import Flicker
+    from edgeseg.target.loop import Loop, LoopOptions
+    from edgeseg.target.shared import SharedBackend
+
+    options = LoopOptions(
+        warmup=wishes.warmup,
+        max_frames=wishes.frames,
+        max_seconds=wishes.sustain or wishes.seconds,
+        boundary=wishes.bf,
+        stall_s=wishes.give_up,
+        hold_s=wishes.hold_ms / 1e3,
+    )
+    lanes: list[Backend] = [backend]
+    if len(sources) > 1 or backend.io.frame_shape[0] > 1:
+        shared = SharedBackend(backend, len(sources))
+        lanes = [stack.enter_context(shared.lane(number)) for number in range(len(sources))]
+    loops = []
+    for lane, source, own, shadow in zip(lanes, sources, sinks, shadows, strict=True):
+        observers = [stack.enter_context(Flicker()), *([shadow] if shadow else [])]
+        loops.append(Loop(lane, bundle, source, own, options, observers))
+    return loops
+
+
+def _run_all(
+    loops: Sequence[Loop],
+    sources: Sequence[Source],
+    stop: threading.Event,
+    telemetry: Telemetry,
+    frames: int | None,
+) -> list[LoopResult]:
+    """Run the loops side by side; one that ends leaves the backend to the others."""
+    done = [0] * len(loops)
+    results: list[Any] = [None] * len(loops)
+    lengths = [source.length for source in sources]
+    totals = [min(frames or n, n) if n is not None else frames for n in lengths]
+    known = [total for total in totals if total is not None]
+    total = sum(known) if len(known) == len(totals) else None
+    with progress_bar("stream", total) as bar:
+
+        def one(number: int) -> None:
+            def progress(count: int) -> None:
+                done[number] = count
+                bar.update(sum(done), total)
+
+            try:
+                results[number] = loops[number].run(
+                    stop=stop, progress=progress, measure=telemetry.measure
+                )
+            except Exception as error:
+                # A thread's exception would be lost.
+                results[number] = error
+
+        if len(loops) == 1:
+            one(0)
+        else:
+            threads = [
+                threading.Thread(target=one, args=(number,), name="edgeseg-camera")
+                for number in range(len(loops))
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    # In pieces, so that signals are noticed.
+                    thread.join(WATCH_S)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return results
+
+
+@contextlib.contextmanager
+def _announced(sources: Sequence[Source]) -> Iterator[None]:
+    """Say on standard error when a camera changes its state."""
+    ended = threading.Event()
+    cameras = [source for source in sources if source.state is not None]
+
+    def watch() -> None:
+        seen: list[tuple[Any, ...]] = [() for _ in cameras]
+        over = False
+        while not over:
+            over = ended.wait(WATCH_S)
+            for number, camera in enumerate(cameras):
+                events = tuple(camera.events)
+                for event in [event for event in events if event not in seen[number]]:
+                    at = f"after {event.at_s:.1f} s"
+                    say(f"{camera.uri}: {event.state.value} {at}, {event.reason}")
+                seen[number] = events
+
+    thread = threading.Thread(target=watch, name="edgeseg-announce")
+    if cameras:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if cameras:
+            thread.join(JOIN_S)
+
+
+@contextlib.contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """Yield an event that ctrl-C or SIGTERM sets; a second ctrl-C interrupts as usual."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("edgeseg: ending; the report follows", file=sys.stderr)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
