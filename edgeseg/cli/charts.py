@@ -15,6 +15,7 @@ GAP = 12
 LABEL = 190
 # About the width of a letter and the height of a line in the page's 12 px type.
 LETTER, LINE = 6.6, 14.0
+RADIUS, LARGEST = 5.0, 16.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Point:
         name: written beside it.
         group: picks its colour; equal groups share one.
         best: no other point is better in both directions; drawn filled and joined by a line.
+        size: 0-1, the point's area as a share of the largest; None for a plain small point.
     """
 
     x: float
@@ -34,6 +36,12 @@ class Point:
     name: str
     group: str
     best: bool
+    size: float | None = None
+
+    @property
+    def radius(self) -> float:
+        """Its radius in the drawing: the area follows the size."""
+        return RADIUS if self.size is None else max(4.0, LARGEST * math.sqrt(self.size))
 
 
 def line_chart(
@@ -55,7 +63,7 @@ def line_chart(
             f'<text class="s{index} key" x="{WIDTH - 12}" y="{TOP + 16 + 18 * index}" '
             f'text-anchor="end">{escape(name)}</text>'
         )
-    return _svg(HEIGHT, parts)
+    return svg(HEIGHT, parts)
 
 
 def scatter_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:
@@ -68,16 +76,16 @@ def scatter_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:
     front = sorted((p.x, p.y) for p in points if p.best)
     path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in front)
     parts.append(f'<polyline class="front" points="{path}"/>')
-    taken = [(frame.x(p.x) - 6, frame.x(p.x) + 6, frame.y(p.y) + 4) for p in points]
+    taken = [(frame.x(p.x) - p.radius, frame.x(p.x) + p.radius, frame.y(p.y) + 4) for p in points]
     for point in points:
         x, y = frame.x(point.x), frame.y(point.y)
         style = f"s{groups.index(point.group)} {'dot' if point.best else 'ring'}"
-        parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
-        left, baseline = _room_for(point.name, x, y, taken)
+        parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="{point.radius:.1f}"/>')
+        left, baseline = _room_for(point.name, x, y, taken, point.radius)
         parts.append(
             f'<text class="name" x="{left:.1f}" y="{baseline:.1f}">{escape(point.name)}</text>'
         )
-    return _svg(HEIGHT, parts)
+    return svg(HEIGHT, parts)
 
 
 def bar_chart(bars: Sequence[tuple[str, float, str]], unit: str) -> str:
@@ -100,18 +108,18 @@ def bar_chart(bars: Sequence[tuple[str, float, str]], unit: str) -> str:
             f'<text class="name" x="{LABEL + width + 8:.1f}" y="{middle}">'
             f"{value:.1f} {escape(unit)}</text>",
         ]
-    return _svg(len(bars) * (BAR + GAP), parts)
+    return svg(len(bars) * (BAR + GAP), parts)
 
 
 def _room_for(
-    name: str, x: float, y: float, taken: list[tuple[float, float, float]]
+    name: str, x: float, y: float, taken: list[tuple[float, float, float]], radius: float
 ) -> tuple[float, float]:
     """Return the nearest place beside a point where its name covers no earlier one, and keep it."""
     width = LETTER * len(name)
     places = [
         (left, y + 4 + shift)
         for shift in (0, -LINE, LINE, -2 * LINE, 2 * LINE, -3 * LINE, 3 * LINE)
-        for left in (x + 10, x - 10 - width)
+        for left in (x + radius + 5, x - radius - 5 - width)
     ]
     inside = [
         (left, base)
@@ -136,8 +144,8 @@ class _Frame:
 
     def __init__(self, points: Sequence[tuple[float, float]], *, y_from_zero: bool) -> None:
         xs, ys = zip(*points, strict=True)
-        self._xs = _ticks(0.0, max(xs))
-        self._ys = _ticks(0.0 if y_from_zero else min(ys), max(ys))
+        self._xs = ticks(0.0, max(xs))
+        self._ys = ticks(0.0 if y_from_zero else min(ys), max(ys))
 
     def x(self, value: float) -> float:
         low, high = self._xs[0], self._xs[-1]
@@ -173,7 +181,7 @@ class _Frame:
         return "".join(parts)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Return about five round values that enclose low..high."""
     if high <= low:
         high = low + 1.0
@@ -184,5 +192,6 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round(step * index, 10) for index in range(first, last + 1)]
 
 
-def _svg(height: float, parts: Sequence[str]) -> str:
+def svg(height: float, parts: Sequence[str]) -> str:
+    """Wrap the parts of a drawing of WIDTH and `height`."""
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(parts)}</svg>'

@@ -39,15 +39,16 @@ def markup(text: str) -> Any:
     return markupsafe.Markup(text)
 
 
-def picture(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
-    """Return a picture as a data URI.
+def picture(rgb: UInt8[np.ndarray, "h w 3"], *, photo: bool = False) -> str:
+    """Return a picture as a data URI: PNG, or JPEG for a photo, at a fifth of the bytes.
 
     Raises:
         SinkError: the picture cannot be encoded.
     """
     import cv2
 
-    done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    kind, ending = ("jpeg", ".jpg") if photo else ("png", ".png")
+    done, data = cv2.imencode(ending, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     if not done:
-        raise SinkError(f"a picture of {rgb.shape} cannot be encoded as PNG")
-    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
+        raise SinkError(f"a picture of {rgb.shape} cannot be encoded as {kind}")
+    return f"data:image/{kind};base64," + base64.b64encode(data.tobytes()).decode()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
+import gc
 import itertools
 import math
 import time
@@ -36,7 +38,7 @@ from edgeseg.target.bootstrap import (
     spread,
     time_ratio,
 )
-from edgeseg.target.conditions import Conditions, conditions, conditions_json
+from edgeseg.target.conditions import Conditions, conditions, conditions_json, pinned
 from edgeseg.target.graphcost import bundle_cost
 from edgeseg.target.scoring import Scorer
 from edgeseg.target.telemetry import ROOT, fingerprint, pss_bytes
@@ -141,7 +143,8 @@ def bench(
         entries: the rows, with unique names.
         dataset: labelled images of the bundles' classes.
         options: how to run.
-        threads: what the entries were given, for the document.
+        threads: what the entries were given; the process is pinned to as many cores. None leaves
+            it where it is.
         progress: called with the number of rounds that all rows have done.
 
     Raises:
@@ -155,7 +158,8 @@ def bench(
     sensors = PowerSensors(options.root)
     shown: dict[int, Shown] = {}
     wanted = _spread_evenly(len(dataset), options.show)
-    with contextlib.ExitStack() as stack:
+    machine = fingerprint(options.root)
+    with pinned(threads), contextlib.ExitStack() as stack:
         rows = [_open(entry, dataset, options, stack) for entry in entries]
         for _ in range(options.warmup):
             for row in rows:
@@ -180,7 +184,6 @@ def bench(
                     row.power.append(power)
             progress(turn + 1)
         after, throttled = conditions(options.root), throttle.read()
-        machine = fingerprint(options.root)
         reference = _reference(entries)
         reports = tuple(_report(row, rows[reference], dataset, machine) for row in rows)
     ratios = tuple(
@@ -226,6 +229,7 @@ def _reference(entries: Sequence[Entry]) -> int:
 def _open(
     entry: Entry, dataset: Dataset, options: BenchOptions, stack: contextlib.ExitStack
 ) -> _Row:
+    _give_back()
     before = pss_bytes(options.root)
     if entry.opener is not None:
         backend = stack.enter_context(entry.opener())
@@ -236,6 +240,14 @@ def _open(
     grown = None if before is None or after is None else Memory(MEMORY, after - before)
     scorer = Scorer(entry.bundle.spec.n_classes, dataset.ignore_index, boundary=options.boundary)
     return _Row(entry, backend, grown, stack.enter_context(scorer))
+
+
+def _give_back() -> None:
+    """Hand freed memory back to the system, or the next row would seem to need less of it."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        # glibc only; other C libraries lack the function, and there the figure is a lower bound.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _take(

@@ -103,20 +103,19 @@ def doubts(before: Conditions, after: Conditions, throttle: Throttle | None) -> 
 
 
 @contextlib.contextmanager
-def pinned(threads: int | None) -> Iterator[int | None]:
+def pinned(threads: int | None) -> Iterator[None]:
     """Keep this process, and pools of threads made inside, on as many cores as it uses threads.
 
-    Gives the number of threads, None where the runtime chooses. Where the system cannot pin, or
-    fewer cores are allowed than threads are wanted, nothing is changed.
+    None, where the runtime chooses its threads, and a system that cannot pin change nothing.
     """
     if threads is None or not hasattr(os, "sched_setaffinity"):
-        yield threads
+        yield
         return
     allowed = os.sched_getaffinity(0)
     # The last cores: interrupts and other people's work tend to lie on the first.
     os.sched_setaffinity(0, set(sorted(allowed)[-threads:]))
     try:
-        yield threads
+        yield
     finally:
         os.sched_setaffinity(0, allowed)
 

@@ -59,8 +59,8 @@ def test_throttling_is_said():
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot pin")
 def test_threads_are_pinned_inside_and_set_free_after():
     before = os.sched_getaffinity(0)
-    with pinned(1) as threads:
-        assert (threads, len(os.sched_getaffinity(0))) == (1, 1)
+    with pinned(1):
+        assert len(os.sched_getaffinity(0)) == 1
     assert os.sched_getaffinity(0) == before
     with pinned(None):
         assert os.sched_getaffinity(0) == before

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from edgeseg.cli.charts import Point, _ticks, bar_chart, line_chart, scatter_chart
+from edgeseg.cli.charts import Point, bar_chart, line_chart, scatter_chart, ticks
 
 
 def elements(svg: str, tag: str) -> list[ElementTree.Element]:
@@ -15,12 +15,12 @@ def elements(svg: str, tag: str) -> list[ElementTree.Element]:
     ("low", "high"), [(0, 1), (0, 0.03), (0.42, 0.47), (0, 987), (5, 5), (0, 1e-4)]
 )
 def test_ticks_are_even_and_enclose_the_data(low, high):
-    ticks = _ticks(low, high)
-    assert ticks[0] <= low
-    assert ticks[-1] >= high
-    gaps = {round(b - a, 9) for a, b in itertools.pairwise(ticks)}
+    found = ticks(low, high)
+    assert found[0] <= low
+    assert found[-1] >= high
+    gaps = {round(b - a, 9) for a, b in itertools.pairwise(found)}
     assert len(gaps) == 1
-    assert 2 <= len(ticks) <= 8
+    assert 2 <= len(found) <= 8
 
 
 def test_lines_keep_the_order_of_their_values():

@@ -1,5 +1,6 @@
 """eval, stream, bench, gate and doctor, in this process, on a bundle that labels by colour."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def test_eval_scores_a_perfect_bundle_perfect(scenes, colour_bundle, capsys):
     assert set(result["per_class"]) == set(colour_bundle.spec.class_names)
     assert result["backend"]["name"] == "onnxruntime"
     assert result["bundle"]["sha256"] == colour_bundle.digest
+
+
+def test_eval_draws_its_worst_images_and_the_confusion_matrix(
+    scenes, colour_bundle, capsys, tmp_path
+):
+    from edgeseg.core.image import read_rgb
+
+    chart, out = tmp_path / "charts" / "confusion.png", tmp_path / "worst"
+    pictures = ("--save-errors", 2, "-o", out, "--confusion", chart)
+    result = document(capsys, "eval", colour_bundle.path, "--data", scenes, *pictures)
+    assert [frame["name"] for frame in result["worst"]] == ["0", "1"]
+    assert read_rgb(out / "001_0.png").shape == (64, 4 * 96 + 3 * 4, 3)
+    assert sorted(path.name for path in out.iterdir()) == ["001_0.png", "002_1.png"]
+    assert read_rgb(chart).shape[2] == 3
+    assert sum(map(sum, result["confusion"])) == 3 * 64 * 96 - 16 * 96
 
 
 def test_stream_and_eval_give_the_same_scores(scenes, colour_bundle, capsys):
@@ -107,6 +123,44 @@ def test_bench_compares_the_installed_runtimes(scenes, colour_bundle, capsys, tm
     html = page.read_text()
     assert html.count("<circle") == 3
     assert all(name in html for name in names)
+    assert html.count("<h2>") == 8
+    assert html.count("data:image/") == 3 * 4
+    assert "http" not in html
+
+
+def test_bench_writes_tables_for_other_programs(scenes, colour_bundle, capsys, tmp_path):
+    paths = {name: tmp_path / name for name in ("rows.csv", "times.csv", "table.md")}
+    result = document(
+        capsys, "bench", colour_bundle.path, "--data", scenes, "--backend", "onnxruntime",
+        "--reference", "fp32", "--reference", "bare", "--threads", 1, "--rounds", 8,
+        "--csv", paths["rows.csv"], "--export-times", paths["times.csv"],
+        "--markdown", paths["table.md"],
+    )  # fmt: skip
+    names = ["reference FP32", "reference bare loop", "colour fp32 onnxruntime"]
+    assert result["reference"] == names[0]
+    assert result["conditions"]["threads"] == 1
+    lines = list(csv.DictReader(paths["rows.csv"].read_text().splitlines()))
+    assert [line["row"] for line in lines] == names
+    assert float(lines[2]["time_ratio_low"]) <= float(lines[2]["time_ratio"])
+    assert int(lines[2]["macs"]) == 64 * 96 * 3 * 11
+    times = list(csv.DictReader(paths["times.csv"].read_text().splitlines()))
+    assert len(times) == 3 * 8
+    assert all(int(line["ns"]) > 0 for line in times)
+    table = paths["table.md"].read_text().splitlines()
+    assert [line.split(" | ")[0] for line in table[2:5]] == [f"| {name}" for name in names]
+    assert {line.count("|") for line in table[:5]} == {table[0].count("|")}
+
+
+def test_a_reference_without_weights_says_what_to_give(scenes, make_bundle, capsys):
+    import dataclasses
+
+    from edgeseg.cli.bench_rows import reference_rows
+    from edgeseg.errors import UsageError
+
+    int8 = dataclasses.replace(make_bundle("unknown", (64, 96)), precision="int8")
+    with pytest.raises(UsageError, match="--checkpoint FILE, or an FP32 bundle"):
+        reference_rows(("fp32",), [int8], None, 1, scenes)
+    assert reference_rows((), [int8], None, 1, scenes) == []
 
 
 def test_bench_and_stream_print_tables(scenes, colour_bundle, capsys):

@@ -1,0 +1,197 @@
+"""The page of a bench: plots, pictures and the machine, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import edgeseg
+from edgeseg.cli import bench_table
+from edgeseg.cli.benchcharts import distribution_chart, grouped_bars, stacked_bars
+from edgeseg.cli.charts import Point, scatter_chart
+from edgeseg.cli.page import markup, write_page
+from edgeseg.cli.strip import strip
+
+if TYPE_CHECKING:
+    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.report import Report
+    from edgeseg.target.benchresult import BenchResult
+
+STAGES = ("preprocess", "infer", "postprocess")
+# More pictures in a row would be too small to see anything.
+BUNDLES_SHOWN = 4
+
+
+def write_bench_page(
+    path: Path,
+    result: BenchResult,
+    dataset: Dataset,
+    command: str,
+    *,
+    board: str = "",
+    layers: str = "",
+    board_note: str = "",
+) -> None:
+    """Write the page of one bench.
+
+    Args:
+        path: the file.
+        result: what was measured, with pictures where some were kept.
+        dataset: its palette colours the pictures.
+        command: the command line, for the foot of the page.
+        board: name of a board whose floor was computed, if any.
+        layers: that floor as a chart.
+        board_note: what the computation is worth.
+    """
+    first = _first_rows(result.rows)
+    columns, lines = bench_table.used(result, without=("G", "front"))
+    backends = _backends(result.rows)
+    write_page(
+        path,
+        "bench.html",
+        version=edgeseg.__version__,
+        intro=_intro(result, dataset),
+        doubts=result.conditions.get("doubts", ()),
+        scatter=markup(_scatter(result)),
+        backends=sorted({_backend(row) for row in result.rows if row.accuracy is not None}),
+        memory_method=next((r.memory.method for r in result.rows if r.memory), "not readable"),
+        columns=columns,
+        rows=lines,
+        all_backends=backends,
+        reference=result.reference,
+        rounds=result.rows[0].run["rounds"],
+        distributions=markup(
+            distribution_chart(
+                [
+                    (
+                        str(row.run["name"]),
+                        backends.index(_backend(row)) % 8,
+                        _times_ms(result, row),
+                    )
+                    for row in result.rows
+                ],
+                "ms",
+            )
+        ),
+        stages=markup(
+            stacked_bars(
+                [
+                    (
+                        str(row.run["name"]),
+                        {name: found.p50 for name, found in row.latency_ms.items()},
+                    )
+                    for row in result.rows
+                ],
+                STAGES,
+                "ms",
+            )
+        ),
+        stage_names=STAGES,
+        classes_chart=markup(_classes(first)),
+        bundle_names=[_bundle(row) for row in first],
+        strips=_strips(result, first, dataset),
+        palette=list(zip(dataset.class_names, dataset.palette, strict=True)),
+        layers=markup(layers) if layers else "",
+        board=board,
+        board_note=board_note,
+        ratio_columns=bench_table.RATIO_COLUMNS,
+        ratios=bench_table.ratios(result, every=True),
+        machine=_machine(result),
+        command=command,
+    )
+
+
+def _intro(result: BenchResult, dataset: Dataset) -> str:
+    seen = max(row.frames for row in result.rows)
+    return (
+        f"{len(result.rows)} rows over {seen} images of {dataset.name}, all in one process on "
+        f"{bench_table.machine_line(result)}."
+    )
+
+
+def _scatter(result: BenchResult) -> str:
+    scored = [row for row in result.rows if row.accuracy is not None]
+    largest = max((row.memory.peak_bytes for row in scored if row.memory), default=0)
+    points = [
+        Point(
+            row.latency_ms["infer"].p50,
+            row.accuracy.miou,
+            str(row.run["name"]),
+            _backend(row),
+            str(row.run["name"]) in result.pareto,
+            # Memory that shrank while a row was opened is an earlier row's, given back.
+            max(0.0, row.memory.peak_bytes / largest) if row.memory and largest > 0 else None,
+        )
+        for row in scored
+        if row.accuracy is not None
+    ]
+    return scatter_chart(points, "median time of one inference, ms", "mIoU")
+
+
+def _classes(rows: Sequence[Report]) -> str:
+    tables = [(row.accuracy.per_class_iou or {}) if row.accuracy else {} for row in rows]
+    names = list(tables[0]) if tables else []
+    series = [
+        (_bundle(row), [table.get(name) for name in names])
+        for row, table in zip(rows, tables, strict=True)
+    ]
+    return grouped_bars(names, series, "intersection over union")
+
+
+def _strips(
+    result: BenchResult, rows: Sequence[Report], dataset: Dataset
+) -> list[list[tuple[str, str]]]:
+    shown = {str(row.run["name"]): _bundle(row) for row in rows[:BUNDLES_SHOWN]}
+    return [
+        strip(
+            image.rgb,
+            image.truth,
+            {bundle: image.labels[name] for name, bundle in shown.items()},
+            dataset.palette,
+            dataset.ignore_index,
+            image.name,
+        )
+        for image in result.shown
+    ]
+
+
+def _first_rows(rows: Sequence[Report]) -> list[Report]:
+    """Return the first scored row of each bundle: runtimes differ in time, hardly in labels."""
+    found: dict[str, Report] = {}
+    for row in rows:
+        if row.accuracy is not None:
+            found.setdefault(row.bundle.sha256, row)
+    return list(found.values())
+
+
+def _times_ms(result: BenchResult, row: Report) -> list[float]:
+    return [took / 1e6 for times in result.times_ns[str(row.run["name"])] for took in times]
+
+
+def _backends(rows: Sequence[Report]) -> list[str]:
+    return sorted({_backend(row) for row in rows})
+
+
+def _backend(row: Report) -> str:
+    return str(row.backend["name"])
+
+
+def _bundle(row: Report) -> str:
+    name, precision = row.bundle.name, row.bundle.precision
+    return name if precision in name else f"{name} {precision}"
+
+
+def _machine(result: BenchResult) -> list[tuple[str, Any]]:
+    machine, conditions = dict(result.machine), dict(result.conditions)
+    lines = [(key, value) for key, value in machine.items() if key != "packages" and value]
+    lines += [("runtimes", ", ".join(sorted({str(r.backend["runtime"]) for r in result.rows})))]
+    lines += [(f"{name}", version) for name, version in machine.get("packages", {}).items()]
+    load, clocks = conditions.get("load_before"), conditions.get("clock_mhz")
+    lines += [("load before the run", load), ("threads", conditions.get("threads") or "not set")]
+    if clocks and clocks[0]:
+        lines.append(("clocks before and after, MHz", " / ".join(f"{mhz:.0f}" for mhz in clocks)))
+    share = conditions.get("stolen_share")
+    if share is not None:
+        lines.append(("time the hypervisor gave to others", f"{share:.4f}"))
+    return [(key.replace("_", " "), str(value)) for key, value in lines]
