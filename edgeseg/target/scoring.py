@@ -9,7 +9,7 @@ import threading
 from typing import IO
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from edgeseg.core.boundary import BoundaryF1
 from edgeseg.core.metrics import ConfusionMatrix, Scores
@@ -73,6 +73,14 @@ class Scorer(Resource):
                 self._boundary.update(truth, labels)
             self._measured = self.n
         return self._boundary.score()
+
+    def counts(self) -> Int64[np.ndarray, "k k1"]:
+        """Return the confusion matrix so far, truth by prediction, "no class" last."""
+        return self._counts.counts
+
+    def class_boundary(self) -> tuple[float, ...]:
+        """Return each class's boundary F1; empty when BF was not asked for."""
+        return () if self.boundary() is None else self._boundary.per_class()
 
     def accuracy(self, streaming_miou: float | None = None) -> Accuracy | None:
         """Return the report's record; None when no pixel was counted."""

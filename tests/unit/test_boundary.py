@@ -9,12 +9,15 @@ import pytest
 
 from edgeseg.core.boundary import BoundaryF1, _disc, _widened, boundary_f1
 from edgeseg.core.dataset import open_dataset
+from edgeseg.core.synthetic import SyntheticDrive
 from edgeseg.errors import UsageError
 
 VOID = 4
 
 
-def plain_f1(truth: np.ndarray, prediction: np.ndarray, label: int, tolerance: float) -> float:
+def plain_f1(
+    truth: np.ndarray, prediction: np.ndarray, label: int, tolerance: float, void: int = VOID
+) -> float:
     """The definition in pure Python: distances between all pairs of boundary pixels."""
     height, width = truth.shape
 
@@ -22,18 +25,18 @@ def plain_f1(truth: np.ndarray, prediction: np.ndarray, label: int, tolerance: f
         found = []
         for y in range(height):
             for x in range(width):
-                if truth[y, x] == VOID or labels[y, x] != label:
+                if truth[y, x] == void or labels[y, x] != label:
                     continue
                 for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
                     v, u = y + dy, x + dx
                     inside = 0 <= v < height and 0 <= u < width
-                    if inside and truth[v, u] != VOID and labels[v, u] != label:
+                    if inside and truth[v, u] != void and labels[v, u] != label:
                         found.append((y, x))
                         break
         return found
 
     ours, theirs = edge(prediction), edge(truth)
-    known = truth != VOID
+    known = truth != void
     in_truth, in_prediction = (truth == label).any(), ((prediction == label) & known).any()
     if not in_truth and not in_prediction:
         return math.nan
@@ -112,6 +115,29 @@ def test_mean_is_over_classes_and_then_over_images() -> None:
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(UsageError, match="must be the same"):
         boundary_f1(np.zeros((4, 6), np.uint8), np.zeros((6, 4), np.uint8), 3, VOID)
+
+
+def test_equals_the_plain_definition_on_masks_of_a_street() -> None:
+    frames = SyntheticDrive((72, 96), seed=4, n=40)
+    _, truth = frames.frame(0)
+    _, prediction = frames.frame(3)
+    void = 11
+    found = boundary_f1(truth, prediction, void, void, 0.02)
+    expected = [plain_f1(truth, prediction, k, 0.02, void) for k in range(void)]
+    assert found == pytest.approx(expected, nan_ok=True)
+    assert sum(0 < value < 1 for value in found) >= 3
+
+
+@pytest.mark.camvid
+def test_equals_the_plain_definition_on_real_masks(camvid: Path) -> None:
+    frames = open_dataset(str(camvid), "val")
+    # A part of the picture: the plain definition compares all pairs of pixels.
+    truth, later = (frames[i].labels[120:240, 160:320] for i in (7, 9))
+    prediction = np.where(later == 11, np.uint8(0), later)
+    found = boundary_f1(truth, prediction, 11, 11, 0.01)
+    expected = [plain_f1(truth, prediction, k, 0.01, 11) for k in range(11)]
+    assert found == pytest.approx(expected, nan_ok=True)
+    assert sum(0 < value < 1 for value in found) >= 3
 
 
 @pytest.mark.camvid

@@ -40,7 +40,7 @@ def test_scores_are_the_counts_of_all_images():
     document = result.to_json()
     assert document["n_images"] == 3
     assert document["miou"] == document["global_accuracy"] == document["bf"] == 1.0
-    assert document["per_class"]["red"] == {"iou": 1.0, "accuracy": 1.0}
+    assert document["per_class"]["red"] == {"iou": 1.0, "accuracy": 1.0, "bf": 1.0}
     assert list(document["per_class"]) == list(NAMES)
 
 
@@ -65,7 +65,7 @@ def test_a_class_that_never_occurs_is_null():
             return Sample("red", rgb, expected_labels(rgb))
 
     document = evaluate(ArgmaxBackend(), spec(), Red(1), boundary=False).to_json()
-    assert document["per_class"]["blue"] == {"iou": None, "accuracy": None}
+    assert document["per_class"]["blue"] == {"iou": None, "accuracy": None, "bf": None}
     assert document["bf"] is None
     assert document["miou"] == 1.0
 
@@ -81,6 +81,30 @@ def test_progress_counts_images():
     seen = []
     evaluate(ArgmaxBackend(), spec(), Frames(3), boundary=False, progress=seen.append)
     assert seen == [1, 2, 3]
+
+
+class Spoiled(Frames):
+    """Frame i has i rows of wrong truth and one row of void."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        truth = sample.labels.copy()
+        truth[:index] = (truth[:index] + 1) % len(NAMES)
+        truth[-1] = self.ignore_index
+        return Sample(sample.name, sample.rgb, truth)
+
+
+def test_the_worst_frames_are_kept_in_order_and_counts_add_up():
+    result = evaluate(ArgmaxBackend(), spec(), Spoiled(5), boundary=False, keep_worst=2)
+    height, width = SIZE_HW
+    assert [frame.name for frame in result.worst] == ["4", "3"]
+    assert result.worst[0].wrong == pytest.approx(4 / (height - 1))
+    wrong = int(result.counts.sum() - np.trace(result.counts[:, :-1]))
+    assert wrong == (0 + 1 + 2 + 3 + 4) * width
+    assert result.counts.sum() == 5 * (height - 1) * width
+    document = result.to_json()
+    assert document["confusion"] == result.counts.tolist()
+    assert document["worst"][0] == {"name": "4", "wrong": result.worst[0].wrong}
 
 
 def test_predict_gives_labels_of_the_pictures_size_that_stay():

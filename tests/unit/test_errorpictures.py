@@ -1,0 +1,46 @@
+import numpy as np
+
+from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_PALETTE
+from edgeseg.target.errorpictures import CELL, GAP, MARGIN, WRONG, confusion_chart, error_panel
+from edgeseg.target.evaluate import WorstFrame
+
+
+def test_a_panel_is_image_truth_prediction_difference() -> None:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    truth = rng.integers(0, 12, (20, 30), dtype=np.uint8)
+    prediction = rng.integers(0, 11, (20, 30), dtype=np.uint8)
+    panel = error_panel(WorstFrame("a", 0.5, rgb, truth, prediction), CAMVID_PALETTE, 11)
+    assert panel.shape == (20, 4 * 30 + 3 * GAP, 3)
+    parts = [panel[:, k * (30 + GAP) :][:, :30] for k in range(4)]
+    palette = np.array([*CAMVID_PALETTE, (0, 0, 0)], np.uint8)
+    assert np.array_equal(parts[0], rgb)
+    assert np.array_equal(parts[1], palette[truth])
+    assert np.array_equal(parts[2], palette[prediction])
+    red = (parts[3] == WRONG).all(2)
+    assert np.array_equal(red, (truth != prediction) & (truth != 11))
+    assert not parts[3][truth == 11].any()
+
+
+def test_the_confusion_chart_darkens_with_the_share_and_has_a_cell_for_each_pair() -> None:
+    counts = np.zeros((11, 12), np.int64)
+    counts[0, 0], counts[1, 0], counts[1, 1] = 5, 30, 10
+    chart = confusion_chart(counts, CAMVID_CLASSES)
+    assert chart.shape == (MARGIN + 11 * CELL + GAP, MARGIN + 11 * CELL + GAP, 3)
+
+    def corner(row: int, column: int) -> list[int]:
+        return chart[MARGIN + row * CELL + 2, MARGIN + column * CELL + 2].tolist()
+
+    assert corner(0, 0) == [20, 60, 130]
+    assert corner(0, 1) == corner(2, 2) == [255, 255, 255]
+    assert corner(1, 0)[0] < corner(1, 1)[0] < 255
+    # names are written above and to the left
+    assert (chart[:MARGIN, MARGIN:] < 128).any(axis=(0, 2)).sum() > 60
+    assert (chart[MARGIN:, :MARGIN] < 128).any()
+
+
+def test_predictions_of_no_class_get_a_column_of_their_own() -> None:
+    counts = np.eye(3, 4, dtype=np.int64)
+    counts[2, 3] = 1
+    chart = confusion_chart(counts, ("a", "b", "c"))
+    assert chart.shape[1] == MARGIN + 4 * CELL + GAP
