@@ -246,3 +246,32 @@ def test_scales_for_cpu_runtimes_name_float_tensors_and_form_integer_adds() -> N
     rgb, _ = frames(SIZE, 1, seed=9)
     (labels,) = run_unoptimized(rewritten, rgb.numpy())
     assert (labels == torch_labels(DEEPLAB, SIZE, "int8")).mean() > 0.95
+
+
+@pytest.mark.parametrize("arch", ["segnet-basic", pytest.param("segnet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("side", ["x", "maximum"])
+def test_unpooling_stands_either_side_of_its_comparison_in_fp16(arch: str, side: str) -> None:
+    """A runtime may hold one branch of `x > Resize(max) - s/2` in FP16 and the other in FP32."""
+    model = exported(arch, SIZES[arch], "int8")
+    rgb, _ = frames(SIZES[arch], 1, seed=9)
+    (expected,) = run_unoptimized(model, rgb.numpy())
+    rounded = onnx.ModelProto()
+    rounded.CopyFrom(model)
+    graph = rounded.graph
+    nodes, count = [], 0
+    for node in graph.node:
+        if node.op_type == "Greater":
+            place = 0 if side == "x" else 1
+            name = f"{node.name}/half"
+            down, up = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+            nodes.append(onnx.helper.make_node("Cast", [node.input[place]], [name], to=down))
+            nodes.append(onnx.helper.make_node("Cast", [name], [f"{name}/whole"], to=up))
+            node.input[place] = f"{name}/whole"
+            count += 1
+        nodes.append(node)
+    assert count == len([n for n in graph.node if n.name.endswith("/MaxPool_2")])
+    assert count >= 4
+    del graph.node[:]
+    graph.node.extend(nodes)
+    (labels,) = run_unoptimized(rounded, rgb.numpy())
+    assert np.array_equal(labels, expected)

@@ -1,12 +1,19 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
 from edgeseg.host.quantize import QuantizeOptions, quantize
-from edgeseg.host.unpool import LoweredPool, LoweredUnpool, lower_unpooling
+from edgeseg.host.unpool import (
+    LoweredPool,
+    LoweredUnpool,
+    _cell_codes,
+    _double,
+    lower_unpooling,
+)
 
 SIZES = [(8, 12), (7, 5), (45, 60), (23, 31), (1, 2), (6, 9), (9, 6), (90, 120), (12, 15)]
 
@@ -56,3 +63,25 @@ def test_a_lowered_network_gives_the_same_logits(size_hw: tuple[int, int], quant
     assert all((step > 0) == quantised for step in steps)
     with torch.no_grad():
         assert torch.equal(lowered(x), net(x))
+
+
+@pytest.mark.parametrize("step", [0.1, 0.037, 3e-3, 1.7])
+@pytest.mark.parametrize("side", ["x", "values"])
+def test_one_branch_in_fp16_still_finds_torchs_maxima(step: float, side: str) -> None:
+    # Every multiple that INT8 has, with many ties, at an odd size.
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randint(-128, 128, (2, 8, 45, 61), generator=generator).float() * step
+    values, indices = IndexedMaxPool2d()(x)
+    height, width = x.shape[-2:]
+    branches = {"x": x, "values": _double(values - 0.5 * step, height, width)}
+    branches[side] = branches[side].half().float()
+    is_max = branches["x"] > branches["values"]
+    marked = torch.where(is_max, _cell_codes(height, width, x.dtype), 0.0)
+    codes = F.max_pool2d(marked, 2, 2, ceil_mode=True)
+    decoded = torch.randn(values.shape, generator=generator)
+    expected = MaxUnpool2d()(decoded, indices, x)
+    assert torch.equal(LoweredUnpool()(decoded, codes, x), expected)
+    # Equality does not stand it: the test would see a comparison without half a step.
+    exact = {"x": x, "values": _double(values, height, width)}
+    exact[side] = exact[side].half().float()
+    assert not torch.equal(exact["x"] == exact["values"], is_max)
