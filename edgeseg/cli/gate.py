@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeseg.cli.options import PATH, json_option
-from edgeseg.cli.output import print_json, print_table
+from edgeseg.cli.output import print_json, print_table, say
+from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, EdgesegError, LatencyMissed, UsageError
 
 if TYPE_CHECKING:
-    from edgeseg.core.report import Budget
+    from edgeseg.core.report import Budget, Report
+    from edgeseg.target.gate import Verdict
 
 
 @click.command(
@@ -23,11 +26,21 @@ if TYPE_CHECKING:
 @click.option("--baseline", type=PATH, help="An earlier report of the same bundle's task.")
 @click.option("--budget", type=PATH, help="A TOML file with a [budget] table.")
 @click.option(
+    "--row", "wanted", multiple=True, help="Judge this row of a bench only; may be repeated."
+)
+@click.option(
     "--miou-drop",
     type=click.FloatRange(min=0),
     default=0.005,
     show_default=True,
     help="Largest loss of mIoU against --baseline.",
+)
+@click.option(
+    "--class-drop",
+    type=click.FloatRange(min=0),
+    default=0.05,
+    show_default=True,
+    help="Largest loss of one class's IoU against --baseline.",
 )
 @click.option(
     "--slower",
@@ -43,33 +56,75 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest memory as a multiple of --baseline's.",
 )
+@click.option("--accept", metavar="REASON", help="Make REPORT the new --baseline, and say why.")
+@click.option("--junit", type=PATH, help="Write the checks as JUnit XML.")
+@click.option("--markdown", type=PATH, help="Write the checks as Markdown, for a CI page.")
+@click.option("--history", type=PATH, help="Add figures and verdict to this file, one JSON a line.")
+@click.option("--trend", type=PATH, help="Draw --history as a page.")
 @json_option
 def command(
     report: Path,
     baseline: Path | None,
     budget: Path | None,
+    wanted: tuple[str, ...],
     miou_drop: float,
+    class_drop: float,
     slower: float,
     larger: float,
+    accept: str | None,
+    junit: Path | None,
+    markdown: Path | None,
+    history: Path | None,
+    trend: Path | None,
     as_json: bool,
 ) -> None:
-    """Judge REPORT, the JSON of `edgeseg stream`, against limits.
+    """Judge REPORT, the JSON of `edgeseg stream` or `edgeseg bench`, against limits.
 
-    Exit code 0 pass, 3 accuracy failed, 4 only latency or memory failed, 1 not comparable: times
-    and bytes of two reports compare only on equal machines.
+    A time fails only when its whole 95 % interval is beyond the limit. Where the baseline has an
+    in-run reference, the ratio to it is judged and not the milliseconds. Exit code 0 pass, 3
+    accuracy failed, 4 only latency, memory or size failed, 1 not comparable: times and bytes of two
+    reports compare only on equal machines.
     """
-    from edgeseg.core.report import read_report
-    from edgeseg.target.gate import Tolerance, judge
+    from edgeseg.target import baselines
+    from edgeseg.target.gate import Tolerance, judge_rows
 
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    if accept is not None:
+        if baseline is None:
+            raise UsageError("--accept writes --baseline; give the file")
+        baselines.accept(report, baseline, accept, now)
+        say(f"new baseline: {baseline}")
     if baseline is None and budget is None:
         raise UsageError("nothing to judge against; give --baseline REPORT, --budget FILE or both")
+    if trend is not None and history is None:
+        raise UsageError("--trend draws --history; give the file")
     limits = _read_budget(budget) if budget else None
-    verdict = judge(
-        read_report(report),
+    rows = _chosen(baselines.read_rows(report), wanted, report)
+    before = baselines.read_rows(baseline) if baseline else None
+    if before is not None and wanted:
+        before = {name: row for name, row in before.items() if name in wanted}
+    if before is not None and len(rows) == len(before) == 1:
+        # One report against one: another name is no other task.
+        before = dict(zip(rows, before.values(), strict=True))
+    verdict = judge_rows(
+        rows,
         budget=limits,
-        baseline=read_report(baseline) if baseline else None,
-        tolerance=Tolerance(miou_drop=miou_drop, latency_ratio=slower, memory_ratio=larger),
+        baseline=before,
+        tolerance=Tolerance(
+            miou_drop=miou_drop,
+            class_drop=class_drop,
+            latency_ratio=slower,
+            tail_ratio=max(slower, Tolerance.tail_ratio),
+            memory_ratio=larger,
+        ),
     )
+    _write_pages(verdict, report, junit, markdown)
+    if history is not None:
+        baselines.append_history(history, baselines.history_line(rows, verdict, now))
+    if trend is not None and history is not None:
+        from edgeseg.cli.trend_page import write_trend_page
+
+        write_trend_page(trend, baselines.read_history(history))
     if as_json:
         print_json(verdict.to_json())
     else:
@@ -80,10 +135,24 @@ def command(
         )
     if verdict.exit_code == 0:
         return
-    wanted: Any = False if verdict.verdict == "fail" else None
-    reasons = "; ".join(f"{c.name}: {c.why}" for c in verdict.checks if c.ok is wanted)
     kind = {3: AccuracyMissed, 4: LatencyMissed}.get(verdict.exit_code, EdgesegError)
-    raise kind(f"{report} {verdict.verdict.replace('_', ' ')}: {reasons or 'no limit is set'}")
+    raise kind(f"{report} {verdict.verdict.replace('_', ' ')}: {verdict.reasons()}")
+
+
+def _chosen(rows: dict[str, Report], wanted: tuple[str, ...], path: Path) -> dict[str, Report]:
+    missing = [name for name in wanted if name not in rows]
+    if missing:
+        raise UsageError(f"{path} has no row {missing[0]!r}; its rows: {', '.join(rows)}")
+    return {name: row for name, row in rows.items() if not wanted or name in wanted}
+
+
+def _write_pages(verdict: Verdict, report: Path, junit: Path | None, markdown: Path | None) -> None:
+    from edgeseg.target import gatepages
+
+    if junit is not None:
+        atomic_write_text(junit, gatepages.junit_xml(verdict, report.stem))
+    if markdown is not None:
+        atomic_write_text(markdown, gatepages.markdown(verdict, report.stem))
 
 
 def _read_budget(path: Path) -> Budget:

@@ -134,12 +134,18 @@ def judge_rows(
     baseline: Mapping[str, Report] | None = None,
     tolerance: Tolerance = Tolerance(),
 ) -> Verdict:
-    """Judge the rows of a bench; a row of the baseline that is missing now cannot be compared."""
+    """Judge the rows of a bench; of several, a check's name begins with the row's.
+
+    A row of the baseline that is missing now cannot be compared.
+    """
     checks: list[Check] = []
     for name, report in rows.items():
         before = (baseline or {}).get(name)
         found = judge(report, budget=budget, baseline=before, tolerance=tolerance)
-        checks += [dataclasses.replace(c, name=f"{name}: {c.name}") for c in found.checks]
+        if len(rows) == 1:
+            checks += found.checks
+        else:
+            checks += [dataclasses.replace(c, name=f"{name}: {c.name}") for c in found.checks]
     for name in baseline or {}:
         if name not in rows:
             why = "the baseline has this row, the report has not; measure it or accept a new one"

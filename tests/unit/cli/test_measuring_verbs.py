@@ -87,6 +87,48 @@ def test_stream_writes_its_report_and_gate_judges_it(scenes, colour_bundle, caps
     assert document(capsys, "gate", out, "--baseline", out, "--slower", "1.0")["verdict"] == "pass"
 
 
+def test_gate_on_a_bench_accepts_judges_and_tells_ci(scenes, colour_bundle, capsys, tmp_path):
+    report, base = tmp_path / "bench.json", tmp_path / "base.json"
+    options = ("--data", scenes, "--backend", "onnxruntime", "--rounds", "6", "-o", report)
+    document(capsys, "bench", colour_bundle.path, *options, "--reference", "bare")
+    pages = {name: tmp_path / name for name in ("j.xml", "s.md", "h.jsonl", "t.html")}
+    wide = ("--slower", "3", "--larger", "5")
+    accepted = document(
+        capsys, "gate", report, "--baseline", base, "--accept", "first figures", *wide,
+        "--junit", pages["j.xml"], "--markdown", pages["s.md"],
+        "--history", pages["h.jsonl"], "--trend", pages["t.html"],
+    )  # fmt: skip
+    assert accepted["verdict"] == "pass"
+    assert json.loads(base.read_text())["accepted"]["reason"] == "first figures"
+    assert "<testsuite" in pages["j.xml"].read_text()
+    assert "pass" in pages["s.md"].read_text().splitlines()[0]
+    assert len(pages["h.jsonl"].read_text().splitlines()) == 1
+    assert "Newest verdicts" in pages["t.html"].read_text()
+    changed = json.loads(report.read_text())
+    changed["rows"][0]["accuracy"]["miou"] *= 0.97
+    changed["rows"][0]["accuracy"]["per_class_iou"]["Road"] *= 0.5
+    report.write_text(json.dumps(changed))
+    verdict = document(capsys, "gate", report, "--baseline", base, *wide, code=3)
+    name = changed["rows"][0]["run"]["name"]
+    failed = [check["name"] for check in verdict["checks"] if check["ok"] is False]
+    assert failed == [f"{name}: miou_against_baseline", f"{name}: iou of Road_against_baseline"]
+    other = ("--row", changed["rows"][1]["run"]["name"])
+    document(capsys, "gate", report, "--baseline", base, *wide, *other)
+    elsewhere = json.loads(base.read_text())
+    for row in elsewhere["rows"]:
+        row["machine"]["cpu"] = "another"
+    base.write_text(json.dumps(elsewhere))
+    verdict = document(capsys, "gate", report, "--baseline", base, *wide, *other, code=1)
+    assert verdict["verdict"] == "not_comparable"
+
+
+def test_gate_names_a_row_that_is_not_there(scenes, colour_bundle, capsys, tmp_path):
+    report = tmp_path / "r.json"
+    document(capsys, "stream", colour_bundle.path, scenes / "val", "-o", report)
+    assert run(["gate", str(report), "--baseline", str(report), "--row", "other"]) == 2
+    assert "its rows: colour" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
