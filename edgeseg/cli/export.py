@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeseg.cli.calibration_files import write_calibration
 from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs
 from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, say
 from edgeseg.cli.quantization import calibrated_checkpoint, quantize_options
@@ -44,6 +45,21 @@ if TYPE_CHECKING:
     metavar="LAYER",
     help="Leave this convolution in float; may be repeated.",
 )
+@click.option(
+    "--calibration-table", type=PATH, metavar="FILE", help="Write the INT8 ranges as text."
+)
+@click.option(
+    "--calibration-cache",
+    type=PATH,
+    metavar="FILE",
+    help="Write them as TensorRT's calibration cache, for the --fp32 export on DLA up to 10.7.",
+)
+@click.option(
+    "--tensorrt",
+    default="10.7.0",
+    show_default=True,
+    help="TensorRT release that the cache is for, 7 to 10.",
+)
 @click.option("--raw-logits", is_flag=True, help="Give the logits as a second output.")
 @click.option("--simplify", is_flag=True, help="Run onnxsim over the graph and check its result.")
 @click.option(
@@ -63,6 +79,9 @@ def command(
     adaround: bool,
     adaround_steps: int,
     keep_float: tuple[str, ...],
+    calibration_table: Path | None,
+    calibration_cache: Path | None,
+    tensorrt: str,
     raw_logits: bool,
     simplify: bool,
     out: Path | None,
@@ -74,10 +93,16 @@ def command(
     appears complete or not at all.
     """
     from edgeseg.core.dataset import open_dataset
+    from edgeseg.host.calibtable import version_number
     from edgeseg.host.quantize import QuantizeOptions
 
     if precision is None:
         raise UsageError("no precision is given; give one of --int8, --fp16, --fp32")
+    tables = calibration_table is not None or calibration_cache is not None
+    if tables and precision != "int8":
+        raise UsageError("--calibration-table and --calibration-cache go with --int8")
+    if calibration_cache:
+        version_number(tensorrt)
     choice = QuantizeOptions(
         observer=observer,
         percentile=percentile,
@@ -87,6 +112,8 @@ def command(
         adaround=adaround_steps if adaround else 0,
     )
     path, name = _checkpoint(checkpoint, precision)
+    if path is None and tables:
+        raise UsageError(f"the zoo ships no checkpoint of {name}, and so no ranges to write")
     folder = out or Path("runs/export") / f"{name}-{precision}"
     if path is None:
         bundle = _copy_of_zoo(name, folder)
@@ -110,6 +137,8 @@ def command(
             options=ExportOptions(raw_logits=raw_logits, simplify=simplify, name=name),
             reference={**loaded.scores, "params": cost.params, "macs": cost.macs},
         )
+        if tables:
+            write_calibration(loaded, name, calibration_table, calibration_cache, tensorrt)
     _print(bundle, as_json)
 
 

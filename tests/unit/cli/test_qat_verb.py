@@ -73,18 +73,33 @@ def test_ranges_that_follow_the_batches_end_elsewhere(
     assert max(ends[1]) > 1e-4
 
 
-def test_export_refines_what_it_calibrates(
-    small_checkpoint: Path, data: str, tmp_path: Path
+@pytest.mark.slow
+def test_export_refines_what_it_calibrates_and_writes_its_ranges(
+    small_checkpoint: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from edgeseg.core.bundle import read_bundle
+    from edgeseg.host.calibtable import read_cache, read_table
 
-    arguments = ["export", str(small_checkpoint), "--int8", "--calibrate", data, "--images", "2"]
+    arguments = ["export", str(small_checkpoint), "--calibrate", data, "--images", "2"]
+    table, cache = tmp_path / "ranges.txt", tmp_path / "trt.cache"
+    texts = ["--calibration-table", str(table), "--calibration-cache", str(cache)]
+    assert run([*arguments, "--fp32", *texts]) == 2
+    assert run([*arguments, "--int8", *texts, "--tensorrt", "11.4.0"]) == 2
+    assert "7 to 10" in capsys.readouterr().err
     extras = ["--equalize", "--bias-correct", "--adaround", "--adaround-steps", "5"]
-    assert run([*arguments, *extras, "-o", str(tmp_path / "refined")]) == 0
+    out = ["-o", str(tmp_path / "refined")]
+    assert run([*arguments, "--int8", *extras, *texts, *out, "--tensorrt", "8.6.1"]) == 0
     step = read_bundle(tmp_path / "refined").steps[-1]
     assert step["options"]["adaround"] == 5
     assert "bias_shift" in step["metadata"]["refined"]["encoder.1.0"]
     assert step["metadata"]["calibration"]["images"] == 2
+    assert cache.read_text().startswith("TRT-8601-EntropyCalibration2\n")
+    scales = read_cache(cache.read_text())
+    assert scales == read_table(table.read_text())
+    assert set(np.float32(list(step["metadata"]["scales"].values()))) <= set(
+        np.float32(list(scales.values()))
+    )
+    assert "2 images of" in table.read_text()
 
 
 @pytest.mark.parametrize("verb", ["train", "qat"])
