@@ -28,6 +28,7 @@ EXTRAS = {
     "onnxscript": "host",
     "safetensors": "host",
     "torch": "host",
+    "torch_pruning": "host",
 }
 
 
@@ -92,7 +93,8 @@ def backend_option(function: Function) -> Function:
         click.option(
             "--backend",
             default=None,
-            help="Runtime: onnxruntime or openvino.  [default: the first installed]",
+            help="Runtime: tensorrt, onnxruntime, openvino or torch_tensorrt.  "
+            "[default: the first of them that works here]",
         )(function)
     )
 
@@ -104,7 +106,7 @@ def backends_option(function: Function) -> Function:
             "--backend",
             "backends",
             multiple=True,
-            help="Runtime; may be repeated.  [default: all installed]",
+            help="Runtime; may be repeated.  [default: all that work here]",
         )(function)
     )
 

@@ -8,7 +8,7 @@ import click
 
 from edgeseg.cli.options import backends_option, json_option
 from edgeseg.cli.output import bundle_json, print_json, print_table
-from edgeseg.cli.runtimes import chosen_backends
+from edgeseg.cli.runtimes import backend_options, chosen_backends
 from edgeseg.errors import AccuracyMissed
 
 # Runtimes round differently, and a pixel between two classes may go either way. INT8 moves most: a
@@ -47,7 +47,7 @@ def command(
         min_agreement = MIN_AGREEMENT[loaded.precision]
     rows: list[dict[str, Any]] = []
     for name in chosen_backends(backends):
-        with open_backend(name, loaded, threads=threads or None) as backend:
+        with open_backend(name, loaded, **backend_options(name, threads)) as backend:
             agreement = float((backend.infer(golden.frame) == golden.labels).mean())
             rows.append(
                 {

@@ -50,6 +50,9 @@ def test_a_module_imports_only_rooms_before_its_own(path: Path):
     rooms -= {"__version__"}
     assert rooms <= allowed, f"{here} imports {sorted(rooms - allowed)}"
     packages = {name.split(".")[0] for name in imported(path)}
+    if path.name == "torch_tensorrt.py":
+        # The one backend that runs inside PyTorch, on a workstation; nothing else imports it.
+        packages -= {"torch"}
     if here in ("errors", "core", "target"):
         assert not packages & TORCH, f"{sorted(packages & TORCH)} belong to host"
     if here in ("errors", "core", "cli"):

@@ -12,7 +12,13 @@ import pytest
 import edgeseg
 
 ROOT = Path(edgeseg.__file__).parent
-HOST_VERBS = {"demo": [], "train": ["segnet"], "qat": ["x.safetensors"], "export": ["x", "--fp32"]}
+HOST_VERBS = {
+    "demo": [],
+    "train": ["segnet"],
+    "prune": ["x.safetensors"],
+    "qat": ["x.safetensors"],
+    "export": ["x", "--fp32"],
+}
 
 # Stands in for a machine without these packages: the finder of installed ones does not see them.
 BLOCK = """
@@ -39,8 +45,13 @@ def python(script: str, *arguments: str, block: tuple[str, ...]) -> subprocess.C
     )
 
 
+# Adapters of packages that only a machine with a GPU has; tests/unit/tensorrt imports them.
+ON_GPU = ("cuda_python.py", "cuda_pycuda.py", "torch_tensorrt.py")
+
+
 def modules(*rooms: str) -> list[str]:
     files = [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
+    files = [path for path in files if path.name not in ON_GPU]
     names = [".".join(("edgeseg", *path.relative_to(ROOT).with_suffix("").parts)) for path in files]
     return [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
 

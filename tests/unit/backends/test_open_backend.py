@@ -27,7 +27,8 @@ def test_an_unknown_option_is_answered_with_the_nearest(bundle):
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_missing_package_names_the_pip_extra_and_exits_5(bundle, name, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
-    with pytest.raises(BackendUnavailable, match=rf"pip install 'edgeseg\[{name}\]'") as caught:
+    extra = name.replace("_", "-")
+    with pytest.raises(BackendUnavailable, match=rf"pip install 'edgeseg\[{extra}\]'") as caught:
         open_backend(name, bundle)
     assert caught.value.exit_code == 5
     assert "\n" not in str(caught.value)

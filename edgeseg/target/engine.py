@@ -1,0 +1,297 @@
+"""The engine cache: one plan per machine, TensorRT, graph and options, with a sidecar of facts.
+
+FOLDER/NAME/PRECISION-KEY.plan   what TensorRT runs; works on this GPU with this TensorRT only
+FOLDER/NAME/PRECISION-KEY.json   the key, the plan's SHA-256, the layers
+FOLDER/timing-….cache            times of kernels, which make the next build short
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeseg.core.bundle import PRECISIONS, Bundle
+from edgeseg.core.files import atomic_write_bytes, atomic_write_text, sha256_file
+from edgeseg.errors import BackendError, UsageError
+from edgeseg.target.cuda import Gpu
+from edgeseg.target.isolated import run_isolated
+from edgeseg.target.layers import LayerReport
+from edgeseg.target.telemetry import ROOT, fingerprint
+from edgeseg.target.trtbuild import BuildRequest, Built, build_plan
+
+FORMAT = 1
+# Below a user's home, as other tools' caches; the command line reads EDGESEG_CACHE.
+DEFAULT_CACHE = Path(".cache") / "edgeseg" / "engines"
+WORKSPACE_BYTES = 1 << 30
+# Raised when unquantized.py changes what it writes: baselines built before are stale then.
+UNQUANTIZED_REVISION = 1
+LOG = logging.getLogger("edgeseg.engine")
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineOptions:
+    """How an engine is built; every field is part of the cache's key.
+
+    Attributes:
+        precision: "int8", "fp16" or "fp32"; empty takes the bundle's own. Lower ones of an INT8
+            bundle run the same weights without its quantisation, for comparison.
+        workspace_bytes: most scratch memory a kernel may want. On a Jetson it is main memory.
+        level: builder optimisation level 0-5; -1 leaves TensorRT's own, 3.
+        plugin: library with plugins that the graph names, None for none.
+    """
+
+    precision: str = ""
+    workspace_bytes: int = WORKSPACE_BYTES
+    level: int = -1
+    plugin: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """A plan on disk that fits this machine.
+
+    Attributes:
+        path: the plan.
+        sha256: of the plan.
+        key: what it was built for.
+        layers: what its layers compute in.
+        facts: seconds the build took, device memory, warnings, notes, DLA.
+        reason: why it was built now; empty when it was there already.
+    """
+
+    path: Path
+    sha256: str
+    key: Mapping[str, Any]
+    layers: LayerReport
+    facts: Mapping[str, Any]
+    reason: str = ""
+
+
+def engine_from_bundle(
+    bundle: Bundle,
+    options: EngineOptions,
+    gpu: Gpu,
+    cache: Path,
+    *,
+    version: str,
+    strongly_typed: bool,
+    rebuild: str = "",
+    root: Path = ROOT,
+    progress: Callable[..., None] = lambda *args: None,
+    build: Callable[..., Built] | None = None,
+) -> Engine:
+    """Return the cached engine of a bundle, or build it.
+
+    Args:
+        bundle: what to build.
+        options: how.
+        gpu: the device, which must have been found before TensorRT was imported.
+        cache: folder of the engines.
+        version: TensorRT's version.
+        strongly_typed: whether this TensorRT takes every type from the graph.
+        rebuild: a reason to build although a plan is there, empty for none.
+        root: the file system's root, another one in tests.
+        progress: told (done, total, note) while it builds.
+        build: builds a plan from a BuildRequest; by default in a process of its own.
+
+    Raises:
+        UsageError: the precision cannot be built from this bundle.
+        BackendError: TensorRT refused the graph, ran out of memory or ended its process.
+    """
+    graph = graph_of(bundle, options.precision or bundle.precision, strongly_typed=strongly_typed)
+    key = engine_key(graph, options, gpu, version=version, root=root)
+    folder = cache / _plain(bundle.name)
+    plan = folder / f"{graph.precision}-{_digest(key)}.plan"
+    reason = rebuild or _stale(plan, key)
+    if not reason:
+        return _read(plan)
+    LOG.warning(
+        "edgeseg: building the %s engine of %s, which may take minutes: %s",
+        graph.precision,
+        bundle.name,
+        reason,
+    )
+    timing = cache / f"timing-{_plain(f'{version}-{gpu.name}-{gpu.sm}')}.cache"
+    request = BuildRequest(
+        onnx=graph.path,
+        digest=graph.digest,
+        precision=graph.precision,
+        unquantized=graph.unquantized,
+        workspace_bytes=options.workspace_bytes,
+        level=options.level,
+        timing=timing,
+        plugin=options.plugin,
+    )
+    what = f"building the {graph.precision} engine of {bundle.name} with TensorRT {version}"
+    built: Built = (
+        run_isolated(build_plan, request, what=what, progress=progress)
+        if build is None
+        else build(request, progress=progress)
+    )
+    digest = hashlib.sha256(built.plan).hexdigest()
+    facts = {**built.facts, "note": graph.note, "bytes": len(built.plan)}
+    try:
+        if built.timing:
+            atomic_write_bytes(timing, built.timing)
+        atomic_write_bytes(plan, built.plan)
+        atomic_write_text(
+            plan.with_suffix(".json"),
+            json.dumps(
+                {
+                    "format": FORMAT,
+                    "key": key,
+                    "sha256": digest,
+                    "facts": facts,
+                    "layers": built.layers.to_json(),
+                },
+                indent=1,
+            )
+            + "\n",
+        )
+    except OSError as error:
+        raise BackendError(
+            f"the engine cannot be kept in {cache} ({error.strerror or error}); "
+            "set EDGESEG_CACHE to a folder with space that you may write"
+        ) from error
+    return Engine(plan, digest, key, built.layers, facts, reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """Which file of a bundle is built, and how.
+
+    Attributes:
+        path: the ONNX file.
+        digest: its SHA-256.
+        precision: of the engine.
+        unquantized: take the Q/DQ nodes out first.
+        note: what a reader of figures must know, empty for nothing.
+    """
+
+    path: Path
+    digest: str
+    precision: str
+    unquantized: bool
+    note: str = ""
+
+
+def graph_of(bundle: Bundle, precision: str, *, strongly_typed: bool) -> Graph:
+    """Choose the bundle's file for a precision.
+
+    Weakly typed builders take model.onnx and choose FP16 themselves. Strongly typed ones compute
+    in the graph's own types, so INT8 and FP16 take the file with FP16 islands.
+
+    Raises:
+        UsageError: unknown precision, or one that the bundle cannot give.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"engine precision {precision!r} is none of {', '.join(PRECISIONS)}; give one of them"
+        )
+    if precision == "int8" and bundle.precision != "int8":
+        raise UsageError(
+            f"{bundle.name} is a {bundle.precision} bundle without INT8 ranges; "
+            "export it with --int8"
+        )
+    if bundle.precision == "fp16" and precision == "fp32":
+        raise UsageError(f"{bundle.name} holds FP16 weights; export it with --fp32")
+    unquantized = bundle.precision == "int8" and precision != "int8"
+    model = Graph(bundle.onnx_path, bundle.digest, precision, unquantized)
+    if not strongly_typed or precision == "fp32" or bundle.precision == "fp16":
+        return model
+    if bundle.islands_path is not None and bundle.islands_digest is not None:
+        return dataclasses.replace(model, path=bundle.islands_path, digest=bundle.islands_digest)
+    if precision == "int8":
+        return dataclasses.replace(
+            model, note="float layers run in FP32: the bundle has no graph with FP16 islands"
+        )
+    raise UsageError(
+        f"this TensorRT takes types from the graph and {bundle.name} has no FP16 one; export it "
+        "again with this edgeseg, or give --fp32"
+    )
+
+
+def engine_key(
+    graph: Graph, options: EngineOptions, gpu: Gpu, *, version: str, root: Path = ROOT
+) -> dict[str, Any]:
+    """Return everything that makes a plan unfit when it differs."""
+    return {
+        "tensorrt": version,
+        "gpu": gpu.name,
+        "sm": gpu.sm,
+        "l4t": fingerprint(root)["l4t"],
+        "onnx_sha256": graph.digest,
+        "precision": graph.precision,
+        "unquantized": UNQUANTIZED_REVISION if graph.unquantized else 0,
+        "workspace_bytes": options.workspace_bytes,
+        "level": options.level,
+        "plugin_sha256": None if options.plugin is None else _plugin_digest(options.plugin),
+    }
+
+
+def _stale(plan: Path, key: Mapping[str, Any]) -> str:
+    """Return why the plan cannot be used, empty when it can."""
+    if not plan.is_file():
+        return _difference(plan, key)
+    try:
+        sidecar = json.loads(plan.with_suffix(".json").read_text())
+        if sidecar["format"] != FORMAT or sidecar["key"] != key:
+            return "its sidecar is not of this edgeseg"
+        LayerReport.from_json(sidecar["layers"])
+        same = sidecar["sha256"] == sha256_file(plan)
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{plan.with_suffix('.json')} is missing or damaged"
+    return "" if same else f"{plan} is damaged: its bytes are not the ones that were built"
+
+
+def _difference(plan: Path, key: Mapping[str, Any]) -> str:
+    """Say in what the nearest other engine of this bundle differs."""
+    best: list[str] | None = None
+    for path in sorted(plan.parent.glob(f"{key['precision']}-*.json")):
+        try:
+            other = json.loads(path.read_text())["key"]
+            found = [
+                f"{name} was {_short(other.get(name))}, is {_short(value)}"
+                for name, value in key.items()
+                if other.get(name) != value
+            ]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if best is None or len(found) < len(best):
+            best = found
+    return "no engine yet" if not best else "; ".join(best)
+
+
+def _read(plan: Path) -> Engine:
+    sidecar = json.loads(plan.with_suffix(".json").read_text())
+    layers = LayerReport.from_json(sidecar["layers"])
+    return Engine(plan, sidecar["sha256"], sidecar["key"], layers, sidecar["facts"])
+
+
+def _plugin_digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise UsageError(
+            f"plugin library {path} cannot be read ({error.strerror}); build deploy/plugin first"
+        ) from error
+
+
+def _digest(key: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
+
+
+def _plain(name: str) -> str:
+    """Return a name as one path component."""
+    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "bundle"

@@ -1,0 +1,387 @@
+"""Building a plan with TensorRT, 8.6 to 11, by what the installed one has and not by its version.
+
+TensorRT ends the process when there is no CUDA driver: call find_gpu before anything here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgeseg.errors import BackendError, BackendUnavailable
+from edgeseg.target.cuda import find_gpu
+from edgeseg.target.layers import LayerReport, layers_from_inspector
+
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|outofmemory|insufficient memory|memoryallocation|could not be allocated"
+    r"|bad_alloc",
+    re.IGNORECASE,
+)
+# TensorRT's own words in 8.6 to 11 for a plan of another release and for bytes that are no plan.
+OTHER_VERSION = re.compile(
+    r"not compatible with this version|version tag does not match|expecting library version"
+    r"|serializationversion",
+    re.IGNORECASE,
+)
+NO_PLAN = re.compile(r"magic ?tag|corrupt|checksum|deserialization failed|header", re.IGNORECASE)
+KEPT_MESSAGES = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildRequest:
+    """What to build; it crosses to another process.
+
+    Attributes:
+        onnx: the graph's file.
+        digest: the SHA-256 the file must have.
+        precision: "int8", "fp16" or "fp32".
+        unquantized: take the Q/DQ nodes out first.
+        workspace_bytes: most scratch memory of a kernel.
+        level: optimisation level 0-5, -1 for TensorRT's own.
+        timing: file of an earlier build's kernel times; need not exist.
+        plugin: library with plugins, None for none.
+    """
+
+    onnx: Path
+    digest: str
+    precision: str
+    unquantized: bool
+    workspace_bytes: int
+    level: int
+    timing: Path
+    plugin: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """A plan and what is known of it.
+
+    Attributes:
+        plan: the serialised engine.
+        timing: the timing cache after the build, empty where it cannot be had.
+        layers: the engine inspector's account.
+        facts: seconds, device memory in bytes, typing, warnings, layers a DLA could take.
+    """
+
+    plan: bytes
+    timing: bytes
+    layers: LayerReport
+    facts: dict[str, Any]
+
+
+def load_tensorrt() -> Any:
+    """Import TensorRT's Python module, after the driver was looked for.
+
+    Raises:
+        BackendUnavailable: no driver, no device, or no TensorRT.
+    """
+    find_gpu()
+    try:
+        import tensorrt as trt
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"TensorRT's Python module cannot be imported ({error}); on a Jetson apt-get install "
+            "python3-libnvinfer and make the venv with --system-site-packages"
+        ) from error
+    if not hasattr(trt, "Logger"):
+        # tensorrt-stubs leaves an empty package of that name behind.
+        raise BackendUnavailable(
+            "the installed package tensorrt is empty, as tensorrt-stubs leaves it; pip uninstall "
+            "tensorrt-stubs, and on a Jetson make the venv with --system-site-packages"
+        )
+    return trt
+
+
+def is_strongly_typed(trt: Any) -> bool:
+    """Return whether this TensorRT takes every type from the graph: it has no INT8 flag."""
+    return not hasattr(trt.BuilderFlag, "INT8")
+
+
+def make_log(trt: Any) -> Any:
+    """Return a logger that keeps errors and warnings and prints nothing.
+
+    Its `errors` and `warnings` are lists of lines, the newest last.
+    """
+
+    class Log(trt.ILogger):  # type: ignore[misc] # the base is known at run time only
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+            self.warnings: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                del self.errors[: len(self.errors) - KEPT_MESSAGES]
+                self.errors.append(msg)
+            elif severity == trt.ILogger.WARNING:
+                del self.warnings[: len(self.warnings) - KEPT_MESSAGES]
+                self.warnings.append(msg)
+
+    return Log()
+
+
+def load_plugins(trt: Any, log: Any, plugin: Path | None) -> None:
+    """Register TensorRT's own plugins and those of a library.
+
+    Raises:
+        BackendError: the library cannot be loaded.
+    """
+    trt.init_libnvinfer_plugins(log, "")
+    if plugin is None:
+        return
+    try:
+        handle = trt.get_plugin_registry().load_library(str(plugin))
+    except Exception as error:
+        raise BackendError(f"plugin library {plugin} cannot be loaded: {error}") from error
+    if handle is None:
+        raise BackendError(
+            f"plugin library {plugin} cannot be loaded{_because(log)}; build it against this "
+            "TensorRT, see deploy/plugin"
+        )
+
+
+def build_plan(
+    request: BuildRequest, *, progress: Callable[..., None] = lambda *args: None
+) -> Built:
+    """Build a plan on this machine's GPU.
+
+    Raises:
+        BackendUnavailable: no driver or no TensorRT.
+        BackendError: the file changed, TensorRT refuses the graph, or memory ran out.
+    """
+    trt = load_tensorrt()
+    log = make_log(trt)
+    data = _graph(request)
+    load_plugins(trt, log, request.plugin)
+    version = str(trt.__version__)
+    builder = _made(trt.Builder, log, version)
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(data):
+        raise BackendError(
+            f"TensorRT {version} cannot read {request.onnx}: {_parser_errors(parser, log)}; "
+            "run edgeseg doctor for the versions, and export the bundle again"
+        )
+    config = builder.create_builder_config()
+    _configure(trt, config, request)
+    _use_timing_cache(config, request.timing)
+    monitor = _monitor(trt, progress)
+    if monitor is not None:
+        config.progress_monitor = monitor
+    dla = _dla_layers(builder, network, config)
+    progress(0, None, "building")
+    start = time.monotonic()
+    plan = builder.build_serialized_network(network, config)
+    seconds = time.monotonic() - start
+    if plan is None:
+        raise _build_error(request, version, log)
+    data = bytes(plan)
+    runtime = _made(trt.Runtime, log, version)
+    engine = open_engine(runtime, data, log, version)
+    return Built(
+        plan=data,
+        timing=_timing_cache(config),
+        layers=inspect(trt, engine),
+        facts={
+            "seconds": round(seconds, 3),
+            "device_memory_bytes": device_memory_bytes(engine),
+            "strongly_typed": is_strongly_typed(trt),
+            "warnings": len(log.warnings),
+            "dla": dla,
+        },
+    )
+
+
+def open_engine(runtime: Any, plan: bytes, log: Any, version: str) -> Any:
+    """Deserialise a plan.
+
+    Raises:
+        BackendError: it is of another TensorRT or GPU, damaged, or there is no memory for it.
+    """
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is not None:
+        return engine
+    said = " ".join(log.errors)
+    if OUT_OF_MEMORY.search(said):
+        raise BackendError(
+            f"no memory for the engine{_because(log)}; close other programs or the desktop"
+        )
+    if OTHER_VERSION.search(said):
+        raise BackendError(
+            f"the plan is of another TensorRT than {version}{_because(log)}; "
+            "build it again with edgeseg build"
+        )
+    if NO_PLAN.search(said):
+        raise BackendError(f"the plan is damaged{_because(log)}; build it again with edgeseg build")
+    raise BackendError(
+        f"TensorRT {version} cannot load the plan{_because(log)}; build it again with edgeseg build"
+    )
+
+
+def open_runtime(trt: Any, log: Any) -> Any:
+    """Return a runtime; the driver must have been looked for."""
+    return _made(trt.Runtime, log, str(trt.__version__))
+
+
+def inspect(trt: Any, engine: Any) -> LayerReport:
+    """Return what the engine's layers compute in."""
+    inspector = engine.create_engine_inspector()
+    return layers_from_inspector(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def device_memory_bytes(engine: Any) -> int | None:
+    """Return the engine's scratch memory on the device, under its old or its new name."""
+    for name in ("device_memory_size_v2", "device_memory_size"):
+        size = getattr(engine, name, None)
+        if size is not None:
+            return int(size)
+    return None
+
+
+def _made(factory: Any, log: Any, version: str) -> Any:
+    try:
+        return factory(log)
+    except TypeError as error:
+        # The bindings' way to say that the library gave a null pointer.
+        raise BackendUnavailable(
+            f"TensorRT {version} does not start on this machine{_because(log)}; its libraries and "
+            "the CUDA driver may not fit each other, run edgeseg doctor"
+        ) from error
+
+
+def _graph(request: BuildRequest) -> bytes:
+    import hashlib
+
+    try:
+        data = request.onnx.read_bytes()
+    except OSError as error:
+        raise BackendError(f"{request.onnx} cannot be read ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != request.digest:
+        raise BackendError(
+            f"{request.onnx} has changed since the bundle was opened; copy the bundle again"
+        )
+    if not request.unquantized:
+        return data
+    try:
+        from edgeseg.target.unquantized import without_quantization
+    except ImportError as error:
+        raise BackendUnavailable(
+            "the float baseline of an INT8 bundle needs the package onnx; "
+            "pip install 'edgeseg[tensorrt]'"
+        ) from error
+    return without_quantization(data)
+
+
+def _network_flags(trt: Any) -> int:
+    names = ["EXPLICIT_BATCH"]
+    if is_strongly_typed(trt):
+        names.append("STRONGLY_TYPED")
+    flags = (getattr(trt.NetworkDefinitionCreationFlag, name, None) for name in names)
+    return sum(1 << int(flag) for flag in flags if flag is not None)
+
+
+def _configure(trt: Any, config: Any, request: BuildRequest) -> None:
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_bytes)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if request.level >= 0:
+        config.builder_optimization_level = request.level
+    wanted = {"int8": ("INT8", "FP16"), "fp16": ("FP16",), "fp32": ()}[request.precision]
+    for name in wanted:
+        flag = getattr(trt.BuilderFlag, name, None)
+        if flag is not None:
+            config.set_flag(flag)
+    if request.precision == "fp32":
+        # TF32 keeps ten bits of the fraction; a baseline called FP32 keeps all.
+        config.clear_flag(trt.BuilderFlag.TF32)
+
+
+def _use_timing_cache(config: Any, path: Path) -> None:
+    try:
+        known = path.read_bytes()
+    except OSError:
+        known = b""
+    cache = config.create_timing_cache(known)
+    if cache is None or not config.set_timing_cache(cache, False):
+        # Of another TensorRT or GPU, or damaged: start an empty one.
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def _timing_cache(config: Any) -> bytes:
+    cache = config.get_timing_cache()
+    return b"" if cache is None else bytes(cache.serialize())
+
+
+def _monitor(trt: Any, progress: Callable[..., None]) -> Any:
+    """Return a progress monitor, None where this TensorRT has none (8.6)."""
+    base: Any = getattr(trt, "IProgressMonitor", None)
+    if base is None:
+        return None
+
+    class Monitor(base):  # type: ignore[misc] # the base is known at run time only
+        """Tells how far the outermost phase is; inner phases come and go by the hundred."""
+
+        def __init__(self) -> None:
+            # pybind11 wants the base's own __init__ called.
+            trt.IProgressMonitor.__init__(self)
+            self._outer: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            if not parent_phase:
+                self._outer[phase_name] = num_steps
+                progress(0, num_steps, phase_name)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            if phase_name in self._outer:
+                progress(step + 1, self._outer[phase_name], phase_name)
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._outer.pop(phase_name, None)
+
+    return Monitor()
+
+
+def _dla_layers(builder: Any, network: Any, config: Any) -> dict[str, int]:
+    """Count what a DLA could take; nothing is placed on it."""
+    cores = int(builder.num_DLA_cores)
+    able = 0
+    if cores:
+        able = sum(
+            bool(config.can_run_on_DLA(network.get_layer(i))) for i in range(network.num_layers)
+        )
+    return {"cores": cores, "layers": int(network.num_layers), "able": able}
+
+
+def _build_error(request: BuildRequest, version: str, log: Any) -> BackendError:
+    if OUT_OF_MEMORY.search(" ".join((*log.errors, *log.warnings))):
+        return BackendError(
+            f"TensorRT {version} ran out of memory while building {request.onnx}{_because(log)}; "
+            "close other programs or the desktop, add swap, or give a smaller --workspace"
+        )
+    return BackendError(
+        f"TensorRT {version} cannot build {request.onnx}{_because(log)}; "
+        "trtexec --onnx=model.onnx shows whether it is the graph"
+    )
+
+
+def _parser_errors(parser: Any, log: Any) -> str:
+    found = []
+    for index in range(parser.num_errors):
+        error = parser.get_error(index)
+        named = getattr(error, "node_name", None)
+        where = f" at {named()}" if callable(named) else f" at node {error.node()}"
+        found.append(f"{error.desc()}{where}")
+    return _one_line("; ".join(found) or " ".join(log.errors) or "no reason given")
+
+
+def _because(log: Any) -> str:
+    return f" ({_one_line(log.errors[-1])})" if log.errors else ""
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 240 else text[:237] + "..."

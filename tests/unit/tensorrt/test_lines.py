@@ -1,0 +1,226 @@
+"""Every line of TensorRT: build and inference on the real bindings' names and signatures."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tinybundle import SIZE_HW, expected_labels, graph, random_frame, spec, tiny_bundle
+from trt_lines import LINES, TESTS, run
+
+from edgeseg.core.bundle import Bundle, Golden, write_bundle
+
+FLOW = TESTS / "bindings" / "flow.py"
+
+
+def islands_bundle(path: Path) -> Bundle:
+    """The tiny INT8 bundle with a second graph; its hash tells which is built."""
+    islands = graph(int8=True)
+    islands.doc_string = "islands"
+    frame = random_frame(99)[None]
+    return write_bundle(
+        path,
+        graph(int8=True).SerializeToString(),
+        Golden(frame, expected_labels(frame)),
+        name="tiny-int8",
+        spec=spec(SIZE_HW),
+        precision="int8",
+        opset=18,
+        islands=islands.SerializeToString(),
+    )
+
+
+def build(line: str, bundle: Path, cache: Path, *more: str, **environment: str):
+    return run(line, "-m", "edgeseg.cli", "build", bundle, "--json", *more,
+               EDGESEG_CACHE=str(cache), **environment)  # fmt: skip
+
+
+def plan_of(row: dict) -> dict:
+    return json.loads(Path(row["plan"]).read_bytes()[4:])
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_build_drives_the_whole_flow(line: str, tmp_path: Path):
+    bundle = islands_bundle(tmp_path / "b")
+    done = build(line, bundle.path, tmp_path / "cache", "--explain", "--workspace", "7")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["runtime"].split()[0] == "tensorrt"
+    assert document["runtime"].split()[1].startswith(line)
+    assert document["device"] == "Orin"
+    int8, fp16 = document["engines"]
+    strong = line.startswith("11")
+    for row in (int8, fp16):
+        assert row["golden_agreement"] == 1.0
+        assert row["cuda_graph"] is True
+        assert row["built"] is True
+        assert row["strongly_typed"] is strong
+        assert row["device_memory_bytes"] == 4096
+        assert row["reformats"] == 1
+        assert row["dla"] == {"cores": 2, "layers": 3, "able": 3}
+        plan = plan_of(row)
+        assert plan["workspace"] == 7 << 20
+        assert plan["cleared"] == []
+        assert plan["detailed"] is True
+    assert int8["runs_in"] == "int8"
+    assert int8["layers"] == {"INT8": 1}
+    assert int8["explain"][0]["kind"] == "Reformat"
+    assert fp16["runs_in"] == "f16"
+    # The second build starts from the first one's kernel times.
+    assert plan_of(int8)["timing_before"] == ""
+    assert plan_of(fp16)["timing_before"] == "TIMES"
+    assert "QuantizeLinear" in plan_of(int8)["ops"]
+    assert not {"QuantizeLinear", "DequantizeLinear"} & set(plan_of(fp16)["ops"])
+    assert plan_of(int8)["builder_flags"] == ([] if strong else ["FP16", "INT8"])
+    assert plan_of(fp16)["builder_flags"] == ([] if strong else ["FP16"])
+    assert plan_of(int8)["onnx"] == (bundle.islands_digest if strong else bundle.digest)
+    # 8 wants explicit batch; 11 has strong types in its place, and always.
+    assert plan_of(int8)["network_flags"] == 1
+    assert document["fp16_over_int8"] > 0
+
+
+@pytest.mark.parametrize(
+    "line", ["10.3.0", *(pytest.param(x, marks=pytest.mark.slow) for x in LINES if x != "10.3.0")]
+)
+def test_inference_pipelines_records_and_frees(line: str, tmp_path: Path):
+    tiny_bundle(tmp_path / "b", precision="int8")
+    done = run(line, FLOW, tmp_path / "b", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["single"] == [True] * 5
+    assert found["piped"] == [True] * 5
+    assert found["held"] == {
+        "device": 4, "pinned": 4, "stream": 3, "event": 6, "recorded": 0, "graph": 2,
+    }  # fmt: skip
+    assert set(found["left"].values()) == {0}
+    assert found["launches"] == 10
+    assert found["graph_note"] == ""
+    assert found["io"]["frame_shape"] == [1, *SIZE_HW, 3]
+    assert "closed" in found["closed"]
+    assert found["second_reason"] == ""
+
+
+def test_a_network_that_cannot_be_recorded_runs_without_a_graph(tmp_path: Path):
+    tiny_bundle(tmp_path / "b", precision="int8")
+    done = run("10.3.0", FLOW, tmp_path / "b", tmp_path / "c", EDGESEG_DOUBLE_FAULT="capture")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["single"] == found["piped"] == [True] * 5
+    assert found["launches"] == 0
+    assert "failed while running" in found["graph_note"]
+    assert set(found["left"].values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("oom", "ran out of memory while building"),
+        ("none", "Could not find any implementation for node conv1"),
+        ("parse", "Assertion failed: unsupported line 2 at conv1"),
+        ("segfault", "ended by SIGSEGV inside a native library"),
+        ("kill", "ended by SIGKILL, most likely for want of memory"),
+    ],
+)
+def test_a_build_that_fails_is_one_line_and_exit_1(fault: str, said: str, tmp_path: Path):
+    tiny_bundle(tmp_path / "b", precision="int8")
+    done = build("10.3.0", tmp_path / "b", tmp_path / "c", EDGESEG_DOUBLE_FAULT=fault)
+    assert done.returncode == 1, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "edgeseg: error:" in line]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "c").rglob("*.plan"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"EDGESEG_DOUBLE_CUINIT": "100"}, "cuInit gives error 100"),
+        ({"EDGESEG_DOUBLE_GPUS": "0"}, "knows no GPU"),
+        ({"LD_LIBRARY_PATH": ""}, "libcuda.so.1 cannot be loaded"),
+    ],
+)
+def test_no_driver_or_no_gpu_is_exit_5_before_tensorrt_is_touched(setting, said, tmp_path: Path):
+    tiny_bundle(tmp_path / "b", precision="int8")
+    done = build("10.3.0", tmp_path / "b", tmp_path / "c", **setting)
+    assert done.returncode == 5, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_int8_that_is_no_faster_is_warned_of(tmp_path: Path):
+    tiny_bundle(tmp_path / "b", precision="int8")
+    done = build("10.3.0", tmp_path / "b", tmp_path / "c", EDGESEG_DOUBLE_FAULT="slow-int8")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["fp16_over_int8"] < 1
+    assert any("INT8 is not faster than FP16" in line for line in document["warnings"])
+    assert "INT8 is not faster than FP16" in done.stderr
+
+
+def test_a_changed_byte_in_the_bundle_is_found_before_any_build(tmp_path: Path):
+    bundle = tiny_bundle(tmp_path / "b", precision="int8")
+    data = bytearray(bundle.onnx_path.read_bytes())
+    data[len(data) // 2] ^= 1
+    bundle.onnx_path.write_bytes(bytes(data))
+    done = build("10.3.0", bundle.path, tmp_path / "c")
+    assert done.returncode == 1
+    assert "model.onnx has sha256" in done.stderr
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_plan_that_no_longer_fits_is_built_again_with_the_reason(tmp_path: Path):
+    bundle, cache = tiny_bundle(tmp_path / "b", precision="int8"), tmp_path / "c"
+
+    def row(line: str, *more: str, **environment: str) -> dict:
+        done = build(line, bundle.path, cache, "--int8", *more, **environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["engines"][0]
+
+    first = row("10.3.0")
+    assert first["reason"] == "no engine yet"
+    assert row("10.3.0")["reason"] == ""
+    assert row("10.13.3")["reason"].startswith("tensorrt was 10.3.0, is 10.13.3")
+    assert row("10.3.0", EDGESEG_DOUBLE_GPU="Thor")["reason"] == "gpu was Orin, is Thor"
+    assert row("10.3.0", "--rebuild")["reason"] == "asked for with --rebuild"
+    plan = Path(first["plan"])
+    data = plan.read_bytes()
+    plan.write_bytes(data[:-1])
+    assert "is damaged" in row("10.3.0")["reason"]
+    plan.with_suffix(".json").write_text("{")
+    assert "missing or damaged" in row("10.3.0")["reason"]
+    # A plan of another TensorRT under this one's key, vouched for by its sidecar.
+    import hashlib
+
+    other = data.replace(b'"tensorrt": "10.3.0"', b'"tensorrt": "10.2.0"')
+    assert other != data
+    plan.write_bytes(other)
+    sidecar = json.loads(plan.with_suffix(".json").read_text())
+    sidecar["sha256"] = hashlib.sha256(other).hexdigest()
+    plan.with_suffix(".json").write_text(json.dumps(sidecar))
+    assert "of another TensorRT than 10.3.0" in row("10.3.0")["reason"]
+    assert row("10.3.0")["reason"] == ""
+    shutil.rmtree(cache)
+
+
+def test_the_fp32_baseline_is_true_fp32(tmp_path: Path):
+    tiny_bundle(tmp_path / "b", precision="int8")
+    done = build("10.3.0", tmp_path / "b", tmp_path / "c", "--fp32", "--level", "2")
+    assert done.returncode == 0, done.stderr
+    plan = plan_of(json.loads(done.stdout)["engines"][0])
+    assert plan["builder_flags"] == []
+    assert plan["cleared"] == ["TF32"]
+    assert plan["level"] == 2
+    assert "QuantizeLinear" not in plan["ops"]
+
+
+def test_a_plugin_library_that_does_not_load_is_named(tmp_path: Path):
+    tiny_bundle(tmp_path / "b", precision="int8")
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"")
+    done = build("10.3.0", tmp_path / "b", tmp_path / "c", "--plugin", str(broken))
+    assert done.returncode == 1
+    assert "broken.so cannot be loaded" in done.stderr
+    done = build("10.3.0", tmp_path / "b", tmp_path / "c", "--plugin", "nowhere.so")
+    assert done.returncode == 2
+    assert "nowhere.so cannot be read" in done.stderr

@@ -1,0 +1,82 @@
+import os
+import signal
+import time
+
+import pytest
+
+from edgeseg.errors import BackendError, BackendUnavailable
+from edgeseg.target.isolated import run_isolated
+
+
+def double(value, *, progress):
+    progress(1, 2, "half")
+    return 2 * value, os.getpid()
+
+
+def unavailable(*, progress):
+    raise BackendUnavailable("no driver here")
+
+
+def breaks(*, progress):
+    raise ZeroDivisionError("by zero\nsecond line")
+
+
+def dies(number, *, progress):
+    os.kill(os.getpid(), number)
+    time.sleep(5)
+
+
+def leaves(*, progress):
+    os._exit(7)
+
+
+def sleeps(*, progress):
+    progress(os.getpid(), None, "")
+    time.sleep(60)
+
+
+def test_it_runs_elsewhere_and_gives_result_and_progress():
+    seen = []
+    value, process = run_isolated(double, 21, what="doubling", progress=lambda *a: seen.append(a))
+    assert value == 42
+    assert process != os.getpid()
+    assert seen == [(1, 2, "half")]
+
+
+def test_an_error_of_ours_comes_back_as_itself():
+    with pytest.raises(BackendUnavailable, match=r"^no driver here$"):
+        run_isolated(unavailable, what="looking")
+
+
+def test_any_other_error_is_one_line():
+    with pytest.raises(BackendError, match=r"^breaking failed: ZeroDivisionError: by zero$"):
+        run_isolated(breaks, what="breaking")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGSEGV, "SIGSEGV inside a native library"), (signal.SIGKILL, "want of memory")],
+)
+def test_a_crash_is_an_error_here(number, said):
+    with pytest.raises(BackendError, match=said):
+        run_isolated(dies, number, what="dying")
+
+
+def test_an_exit_without_a_result_is_an_error():
+    with pytest.raises(BackendError, match="ended with code 7"):
+        run_isolated(leaves, what="leaving")
+
+
+def test_an_interrupt_ends_the_child():
+    children = []
+
+    def interrupt(process, total, note):
+        children.append(process)
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_isolated(sleeps, what="sleeping", progress=interrupt)
+    assert time.monotonic() - start < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(children[0], 0)
