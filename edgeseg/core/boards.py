@@ -60,27 +60,27 @@ class Board:
 BOARDS: dict[str, Board] = {
     "orin-nano": Board(
         "Jetson Orin Nano 8 GB", 8_000_000_000, "8.7",
-        int8_tops=20, fp16_tflops=10, fp32_tflops=1.28, bandwidth_gb_s=68, sparse=True,
+        int8_tops=20.0, fp16_tflops=10.0, fp32_tflops=1.28, bandwidth_gb_s=68.0, sparse=True,
         source=SUPER,
     ),
     "orin-nano-super": Board(
         "Jetson Orin Nano 8 GB, MAXN SUPER mode of JetPack 6.1 and later", 8_000_000_000, "8.7",
-        int8_tops=33, fp16_tflops=17, fp32_tflops=2.09, bandwidth_gb_s=102, sparse=True,
+        int8_tops=33.0, fp16_tflops=17.0, fp32_tflops=2.09, bandwidth_gb_s=102.0, sparse=True,
         source=SUPER,
     ),
     "orin-nx": Board(
         "Jetson Orin NX 16 GB", 16_000_000_000, "8.7",
-        int8_tops=30, fp16_tflops=15, fp32_tflops=1.88, bandwidth_gb_s=102.4, sparse=True,
+        int8_tops=30.0, fp16_tflops=15.0, fp32_tflops=1.88, bandwidth_gb_s=102.4, sparse=True,
         source=f"{ORIN} (8 SMs at 918 MHz)",
     ),
     "agx-orin": Board(
         "Jetson AGX Orin 64 GB", 64_000_000_000, "8.7",
-        int8_tops=85, fp16_tflops=42.6, fp32_tflops=5.32, bandwidth_gb_s=204.8, sparse=True,
+        int8_tops=85.0, fp16_tflops=42.6, fp32_tflops=5.32, bandwidth_gb_s=204.8, sparse=True,
         source=f"{ORIN}; {DLA} (GPU's share of the total)",
     ),
     "thor": Board(
         "Jetson AGX Thor T5000, 128 GB", 128_000_000_000, "11.0",
-        int8_tops=517, fp16_tflops=258, fp32_tflops=8.04, bandwidth_gb_s=273, sparse=True,
+        int8_tops=517.0, fp16_tflops=258.0, fp32_tflops=8.04, bandwidth_gb_s=273.0, sparse=True,
         source=f"{THOR} (2070 sparse FP4 TFLOPS, halved at each step to dense FP8 and FP16; INT8 "
         "is taken as fast as FP8)",
         support="JetPack 7; not run on it yet",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import edgeseg
+from edgeseg.core.boards import BOARDS
 from edgeseg.core.recipe import Recipe
 from edgeseg.core.report import Budget
 
@@ -33,6 +34,15 @@ def test_a_board_has_a_budget_and_says_that_nothing_was_measured(path: Path):
     assert "Not measured" in text
 
 
+@pytest.mark.parametrize("path", BUDGETS, ids=lambda path: path.stem)
+def test_a_budgets_board_is_one_whose_peaks_the_package_knows(path: Path):
+    board = tomllib.loads(path.read_text())["board"]
+    assert board["id"] == path.stem
+    known = BOARDS[board["id"]]
+    assert board["memory_bytes"] == known.memory_bytes
+    assert board["compute_capability"] == known.compute_capability
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_parses(path: Path):
     recipe = Recipe.from_document(tomllib.loads(path.read_text()))
@@ -56,4 +66,6 @@ def test_the_service_runs_a_verb_that_exists_with_the_settings_it_reads():
 
 
 def test_there_are_boards_to_check():
-    assert {path.stem for path in BUDGETS} >= {"orin-nano", "agx-orin"}
+    assert {path.stem for path in BUDGETS} >= {
+        "orin-nano", "orin-nx", "agx-orin", "thor", "xavier-nx",
+    }  # fmt: skip
