@@ -25,6 +25,8 @@ VERBS = {
     "demo": "edgeseg.cli.demo",
     "models": "edgeseg.cli.models",
     "train": "edgeseg.cli.train",
+    "prune": "edgeseg.cli.prune",
+    "paper": "edgeseg.cli.paper",
     "qat": "edgeseg.cli.qat",
     "export": "edgeseg.cli.export",
     "build": "edgeseg.cli.build",

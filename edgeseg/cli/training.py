@@ -25,9 +25,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def training_options(
     *, epochs: int, lr: float, validate_every: int
 ) -> Callable[[Function], Function]:
-    """Add the options of a training run, with the verb's own defaults."""
+    """Add the options of a training run, with the verb's own defaults; none is fewer epochs."""
     options = [
-        click.option("--epochs", type=click.IntRange(min=1), default=epochs, show_default=True),
+        click.option(
+            "--epochs", type=click.IntRange(min=min(epochs, 1)), default=epochs, show_default=True
+        ),
         click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True),
         click.option("--lr", type=float, default=lr, show_default=True, help="Peak learning rate."),
         click.option(

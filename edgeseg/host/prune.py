@@ -177,8 +177,8 @@ class _Search:
             return self.at(options.ratio)
         dense = self.cost.at({})
         limits = Cost(
-            _absolute(options.target_params, dense.params),
-            _absolute(options.target_macs, dense.macs),
+            absolute(options.target_params, dense.params),
+            absolute(options.target_macs, dense.macs),
         )
         too_much, enough = 0.0, 1.0
         least = self.cost.at(self.at(enough))
@@ -241,7 +241,7 @@ class _Search:
 
 
 def _fixed_ratios(units: Sequence[Unit], patterns: Mapping[str, float]) -> dict[str, float]:
-    fixed = {}
+    fixed: dict[str, float] = {}
     for pattern, ratio in patterns.items():
         hit = [u.name for u in units if fnmatch.filter(u.producers, pattern)]
         if not hit:
@@ -251,7 +251,8 @@ def _fixed_ratios(units: Sequence[Unit], patterns: Mapping[str, float]) -> dict[
     return fixed
 
 
-def _absolute(target: float, dense: int) -> int:
+def absolute(target: float, dense: int) -> int:
+    """Return a target as a count: a share of `dense` up to 1, itself above, `dense` for 0."""
     if target == 0:
         return dense
     return round(target * dense) if target <= 1 else round(target)

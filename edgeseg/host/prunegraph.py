@@ -161,7 +161,8 @@ def _narrowable(layer: Any) -> bool:
 
 
 def _unit(graph: Any, group: Any, names: dict[nn.Module, str], order: dict[str, int]) -> Unit:
-    members, producers_at = [], {}
+    members: list[Member] = []
+    producers_at: dict[int, set[str]] = {}
     width = len(group[0].idxs)
     for item in group.items:
         layer, handler = item.dep.target.module, item.dep.handler

@@ -79,7 +79,8 @@ def score_units(
     for images, labels in batches:
         module.zero_grad(set_to_none=True)
         logits = resize_logits(module(images).float(), labels.shape[-2:])
-        segmentation_loss(logits, labels, weights=None, ignore_index=ignore_index).backward()
+        loss = segmentation_loss(logits, labels, weights=None, ignore_index=ignore_index)
+        loss.backward()  # type: ignore[no-untyped-call]
         for total, unit in zip(totals, units, strict=True):
             total += _scores(scorer, unit, importance)
         count += 1

@@ -1,0 +1,271 @@
+"""`edgeseg prune`: take channels out of a trained network, or make it 2:4 sparse."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.run_folder import run_folder, write_record
+from edgeseg.cli.training import BarListener, mix_options, mixed_in, training_options
+from edgeseg.core.files import atomic_write_text
+from edgeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeseg.host.pruneloop import PruneResult
+
+UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
+
+
+class AmountType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
+    """A share up to 1, or a count such as 2.1G or 900M."""
+
+    name = "amount"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse the text into a share or a count."""
+        text = str(value)
+        scale = UNITS.get(text[-1:].upper(), 1.0)
+        try:
+            amount = float(text[:-1] if scale > 1 else text) * scale
+        except ValueError:
+            amount = 0.0
+        if amount <= 0:
+            self.fail(
+                f"{text!r} is no amount; give a share such as 0.5 or a count such as 2.1G",
+                param, ctx,
+            )  # fmt: skip
+        return amount
+
+
+def layer_ratios(texts: tuple[str, ...]) -> dict[str, float]:
+    """Parse LAYER=RATIO texts.
+
+    Raises:
+        UsageError: a text is not of that form.
+    """
+    ratios = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            ratios[name] = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(f"{text!r} is no LAYER=RATIO; give such as 'aspp.*=0.6'")
+    return ratios
+
+
+@click.command(
+    name="prune",
+    epilog="Example: edgeseg prune runs/train/segnet-basic/best.safetensors --target-macs 0.5 "
+    "--data synthetic --epochs 5",
+)
+@click.argument("checkpoint", type=PATH)
+@click.option("--ratio", "share", type=click.FloatRange(0, 1), help="Share of channels that go.")
+@click.option("--target-macs", type=AmountType(), help="Most MACs left: a share, or such as 2.1G.")
+@click.option("--target-params", type=AmountType(), help="Most parameters left, likewise.")
+@click.option(
+    "--importance",
+    default="magnitude",
+    show_default=True,
+    help="What matters: magnitude, bn, taylor, fpgm, lamp or random.",
+)
+@click.option(
+    "--scope",
+    default="uniform",
+    show_default=True,
+    help="The same ratio everywhere (uniform) or one threshold over all layers (global).",
+)
+@click.option(
+    "--layer-ratio",
+    "layers",
+    multiple=True,
+    metavar="LAYER=RATIO",
+    help="Ratio of the layers matching a name or pattern (*, ?); may be repeated.",
+)
+@click.option(
+    "--max-ratio",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="No layer loses more than this share.",
+)
+@click.option(
+    "--round-to",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Widths become multiples of this; 8, 16 or 32 suit INT8 kernels.",
+)
+@click.option("--sparsity", type=click.Choice(["2:4"]), help="Zero two of every four weights.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Narrow in this many steps, each followed by --epochs of training.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Images of --data that --importance taylor looks at.",
+)
+@data_option()
+@mix_options
+@click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or less]")
+@click.option(
+    "--distill",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Weight of the unpruned network's logits as a second target; 0 is none.",
+)
+@training_options(epochs=0, lr=5e-4, validate_every=5)
+@click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/prune/ARCH]")
+@json_option
+@needs("torch", "safetensors", "cv2", "torch_pruning")
+def command(
+    checkpoint: Path,
+    share: float | None,
+    target_macs: float | None,
+    target_params: float | None,
+    importance: str,
+    scope: str,
+    layers: tuple[str, ...],
+    max_ratio: float,
+    round_to: int,
+    sparsity: str | None,
+    rounds: int,
+    images: int,
+    data: str | None,
+    mix: str | None,
+    mix_share: float,
+    crop: tuple[int, int] | None,
+    distill: float,
+    epochs: int,
+    batch: int,
+    lr: float,
+    photometry: str,
+    class_weights: float,
+    seed: int,
+    device: str,
+    validate_every: int,
+    val_limit: int | None,
+    resume: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Narrow the float CHECKPOINT and, with --epochs, train what is left.
+
+    The run's folder gets pruned.safetensors, widths.txt (what became of every layer), scores.json
+    and env.json; with --epochs also best.safetensors, last.safetensors and the curves, for each of
+    --rounds in a folder of its own. Go on with `edgeseg train --init` or `edgeseg qat`.
+    """
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.host.augment import Augment
+    from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+    from edgeseg.host.prune import PruneOptions
+    from edgeseg.host.pruneloop import PRUNED, TABLE, PrunePlan, prune_in_rounds
+    from edgeseg.host.score import score_module
+    from edgeseg.host.train import TrainOptions
+
+    options = PruneOptions(
+        ratio=share or 0.0,
+        target_macs=target_macs or 0.0,
+        target_params=target_params or 0.0,
+        importance=importance,
+        scope=scope,
+        layer_ratios=layer_ratios(layers),
+        max_ratio=max_ratio,
+        round_to=round_to,
+        seed=seed,
+    )
+    start = load_checkpoint(checkpoint)
+    spec = start.spec
+    training = open_dataset(data, "train", size_hw=spec.size_hw, seed=seed) if data else None
+    validation = (
+        open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit)
+        if data
+        else None
+    )
+    fine_tune = TrainOptions(
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        warmup_epochs=min(1.0, epochs / 10),
+        class_weight_exponent=class_weights,
+        augment=Augment(
+            crop_hw=crop or (min(256, spec.size_hw[0]), min(320, spec.size_hw[1])),
+            photometry=photometry,
+        ),
+        validate_every=validate_every,
+        seed=seed,
+        device=device,
+        distill=distill,
+    ) if epochs else None  # fmt: skip
+    plan = PrunePlan(options, rounds, sparsity or "", images, fine_tune, distill > 0)
+    folder = run_folder("prune", spec.arch, out, used_by=PRUNED, again=resume)
+    with progress_bar("prune") as bar:
+        result = prune_in_rounds(
+            start,
+            plan,
+            folder,
+            training,
+            extra=mixed_in(mix, mix_share, training, spec.size_hw, seed) if training else (),
+            validation=validation,
+            resume=resume,
+            progress=lambda done: bar.update(done, images),
+            listener=lambda _: BarListener(bar, epochs, lines=not sys.stderr.isatty()),
+        )
+    atomic_write_text(folder / TABLE, result.table)
+    say(f"widths, layer by layer: {folder / TABLE}")
+    scores = dict(result.checkpoint.scores.get("validation") or {})
+    if validation is not None and not result.trained:
+        say("scoring the pruned network, which nothing has trained yet")
+        module = module_from_checkpoint(result.checkpoint)
+        scores = score_module(spec, module, validation).to_json()
+    _finish(result, folder, scores or None, as_json)
+
+
+def _finish(
+    result: PruneResult, folder: Path, scores: dict[str, Any] | None, as_json: bool
+) -> None:
+    before, after = result.before, result.after
+    document = {
+        "run": str(folder),
+        "checkpoint": str(folder / result.file),
+        "epochs": sum(len(one.rows) for one in result.trained),
+        "seconds": sum(row.seconds for one in result.trained for row in one.rows),
+        "before": dataclasses.asdict(before),
+        "after": dataclasses.asdict(after),
+        "macs_ratio": after.macs / before.macs,
+        "params_ratio": after.params / before.params,
+        "scores": scores,
+    }
+    write_record(folder, document)
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        ("checkpoint", "MACs", "of before", "parameters", "of before", "mIoU"),
+        [
+            (
+                folder / result.file,
+                f"{after.macs / 1e6:.1f} M",
+                ratio(after.macs / before.macs),
+                f"{after.params / 1e6:.3f} M",
+                ratio(after.params / before.params),
+                ratio(scores["miou"]) if scores else None,
+            )
+        ],
+    )
