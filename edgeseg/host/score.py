@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 
+from edgeseg.core.boundary import BoundaryF1
 from edgeseg.core.dataset import Dataset
 from edgeseg.core.metrics import ConfusionMatrix, Scores
 from edgeseg.core.spec import ModelSpec
@@ -14,20 +15,55 @@ from edgeseg.errors import DataError
 from edgeseg.host.pipeline import LabelNet
 
 
-@torch.no_grad()
 def score_module(
     spec: ModelSpec,
     module: nn.Module,
     dataset: Dataset,
     *,
     bf16: bool = False,
+    outlines: BoundaryF1 | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Run every sample through normalise, network, resize, argmax; return the scores.
 
     Images of another size than spec.size_hw are run at their own size: no resampling stands
-    between the network and its labels here. On the device the bundle's size is fixed. `progress`
-    is told the number of images done.
+    between the network and its labels here. On the device the bundle's size is fixed.
+
+    Args:
+        spec: what the network is.
+        module: the network.
+        dataset: labelled samples.
+        bf16: run in bfloat16.
+        outlines: gets every frame too, where boundary F1 is wanted.
+        progress: told the number of images done.
+
+    Raises:
+        DataError: a sample has no labels.
+    """
+    matrix = count_module(
+        spec,
+        module,
+        dataset,
+        range(len(dataset)),
+        bf16=bf16,
+        outlines=outlines,
+        progress=progress,
+    )
+    return matrix.scores()
+
+
+@torch.no_grad()
+def count_module(
+    spec: ModelSpec,
+    module: nn.Module,
+    dataset: Dataset,
+    indices: Iterable[int],
+    *,
+    bf16: bool = False,
+    outlines: BoundaryF1 | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> ConfusionMatrix:
+    """Count some samples of a dataset as score_module does; counts of parts add up to the whole's.
 
     Raises:
         DataError: a sample has no labels.
@@ -37,14 +73,16 @@ def score_module(
     device = next(module.parameters()).device
     net.normalize.to(device)
     matrix = ConfusionMatrix(spec.n_classes, spec.ignore_index)
-    for index in range(len(dataset)):
+    for done, index in enumerate(indices, start=1):
         sample = dataset[index]
         if sample.labels is None:
             raise DataError(f"{dataset.name}: {sample.name} has no labels to score against")
         frame = torch.from_numpy(sample.rgb)[None].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            labels = net(frame)
-        matrix.update(sample.labels, labels[0].cpu().numpy())
-        progress(index + 1)
+            labels = net(frame)[0].cpu().numpy()
+        matrix.update(sample.labels, labels)
+        if outlines:
+            outlines.update(sample.labels, labels)
+        progress(done)
     module.train(was_training)
-    return matrix.scores()
+    return matrix

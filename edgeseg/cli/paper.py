@@ -1,0 +1,236 @@
+"""`edgeseg paper`: the SegNet paper's tables beside ours."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.output import megabytes, print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.training import BarListener, parse_settings
+from edgeseg.errors import UsageError
+
+Row = dict[str, Any]
+
+
+@click.command(name="paper", epilog="Example: edgeseg paper table1 --data CamVid --epochs 1")
+@click.argument("table", type=click.Choice(["table1", "table3", "table6"]))
+@data_option(required=True)
+@click.option(
+    "--split",
+    type=click.Choice(["val", "test"]),
+    default="val",
+    show_default=True,
+    help="What is scored; the paper's figures are of test.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Score this many images, spread evenly.")
+@click.option("--epochs", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option("--lr", type=float, default=2e-3, show_default=True, help="Peak learning rate.")
+@click.option("--size", type=SIZE, default=(360, 480), show_default="360x480", help="Input size.")
+@click.option("--crop", type=SIZE, help="Size of the training crops.  [default: --size]")
+@click.option("--arch", "archs", multiple=True, help="Only this row; may be repeated.")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Score this checkpoint instead of training; NAME is such as segnet-basic-balanced.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of every architecture, such as channels=8; may be repeated.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Timed passes."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("-o", "--out", type=PATH, help="Folder of the runs.  [default: runs/paper/TABLE]")
+@json_option
+@needs("torch", "safetensors", "cv2")
+def command(
+    table: str,
+    data: str,
+    split: str,
+    limit: int | None,
+    epochs: int,
+    batch: int,
+    lr: float,
+    size: tuple[int, int],
+    crop: tuple[int, int] | None,
+    archs: tuple[str, ...],
+    checkpoints: tuple[str, ...],
+    settings: tuple[str, ...],
+    rounds: int,
+    seed: int,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Print TABLE of the SegNet paper with our figures beside the printed ones.
+
+    table1 (decoder variants) and table3 (other networks) train every network, table1 with and
+    without median frequency balancing; a killed command goes on where it stopped when given again.
+    table6 measures cost alone. Times are this machine's, of torch, batch 1; memory is that of live
+    tensors, counted, not of an allocator.
+    """
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.host.augment import Augment
+    from edgeseg.host.footprint import time_passes
+    from edgeseg.host.paper import cost_columns, jobs_of, run_job, spec_for
+    from edgeseg.host.published import REFERENCE, TABLES
+    from edgeseg.host.train import TrainOptions
+
+    rows = _chosen(TABLES[table], archs)
+    training = open_dataset(data, "train", size_hw=size, seed=seed)
+    options = parse_settings(settings)
+    named = [row.arch for row in rows]
+    specs = {
+        arch: spec_for(arch, training, size, **options)
+        for arch in dict.fromkeys([*named, REFERENCE[table]])
+    }
+    jobs = jobs_of(rows)
+    files = _files(checkpoints, [job.name for job in jobs])
+    folder = out or Path("runs") / "paper" / table
+    train_options = TrainOptions(
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        warmup_epochs=min(2.0, epochs / 10),
+        augment=Augment(crop_hw=crop or size, photometry="mild"),
+        validate_every=epochs,
+        seed=seed,
+        device=device,
+    )
+    scores: dict[str, dict[str, Any]] = {row.arch: {} for row in rows}
+    if jobs:
+        scored = open_dataset(data, split, size_hw=size, seed=seed, limit=limit)
+        for number, job in enumerate(jobs, start=1):
+            say(f"{number}/{len(jobs)} {job.name}")
+            with progress_bar(job.name) as bar:
+                scores[job.arch][job.weighting] = run_job(
+                    job,
+                    specs[job.arch],
+                    training,
+                    scored,
+                    train_options,
+                    folder / job.name,
+                    checkpoint=files.get(job.name),
+                    listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),
+                )
+    with progress_bar("time", len(specs) * (rounds + 1)) as bar:
+        times = time_passes(
+            specs, rounds=rounds, device=device, backward=table == "table6", progress=bar.update
+        )
+    columns = cost_columns(table, specs, times)
+    reference = next(row for row in TABLES[table] if row.arch == REFERENCE[table])
+    document = {
+        "table": table,
+        "data": training.name,
+        "size_hw": list(size),
+        "epochs": epochs if jobs else None,
+        "rows": [
+            {
+                "name": row.title,
+                "arch": row.arch,
+                "ours": {**columns[row.arch], **scores[row.arch]},
+                "paper": {**row.to_json(), "infer_ratio": _over(row.infer_ms, reference.infer_ms)},
+            }
+            for row in rows
+        ],
+    }
+    if as_json:
+        print_json(document)
+        return
+    _print_cost(document["rows"], table)
+    for weighting in ("balanced", "natural"):
+        if any(weighting in row["ours"] for row in document["rows"]):
+            _print_scores(document["rows"], weighting)
+
+
+def _chosen(rows: tuple[Any, ...], archs: tuple[str, ...]) -> list[Any]:
+    known = [row.arch for row in rows]
+    for arch in archs:
+        if arch not in known:
+            raise UsageError(f"the table has no {arch}; it has {', '.join(known)}")
+    return [row for row in rows if not archs or row.arch in archs]
+
+
+def _files(texts: tuple[str, ...], known: list[str]) -> dict[str, Path]:
+    files = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or name not in known:
+            raise UsageError(f"{text!r} is not NAME=FILE with NAME one of {', '.join(known)}")
+        files[name] = Path(path)
+    return files
+
+
+def _over(value: float | None, reference: float | None) -> float | None:
+    return None if value is None or reference is None else value / reference
+
+
+def _print_cost(rows: list[Row], table: str) -> None:
+    def pair(row: Row, key: str, show: Any) -> str:
+        ours, paper = row["ours"].get(key), row["paper"].get(key)
+        return f"{show(ours)} ({show(paper) if paper is not None else 'n/a'})"
+
+    first = [
+        ("parameters", "params", lambda v: f"{v / 1e6:.3f} M"),
+        ("time ratio", "infer_ratio", lambda v: f"{v:.2f}"),
+        ("storage", "storage", lambda v: f"{v:.3g}"),
+    ]
+    second = [
+        ("training memory", "training_bytes", megabytes),
+        ("inference memory", "inference_bytes", megabytes),
+        ("model", "model_bytes", megabytes),
+    ]
+    columns = first if table == "table1" else [*first[:2], *second]
+    measured = [
+        (title, key)
+        for title, key in (
+            ("forward ms", "forward_ms"),
+            ("backward ms", "backward_ms"),
+            ("storage bytes", "storage_bytes"),
+        )
+        if key in rows[0]["ours"]
+    ]
+    print_table(
+        ("network", *(title for title, _, _ in columns), *(title for title, _ in measured)),
+        [
+            (
+                row["name"],
+                *(pair(row, key, show) for _, key, show in columns),
+                *(f"{row['ours'][key]:.0f}" for _, key in measured),
+            )
+            for row in rows
+        ],
+        title=f"{table}: ours (the paper's)",
+    )
+
+
+def _print_scores(rows: list[Row], weighting: str) -> None:
+    names = ("global_accuracy", "class_accuracy", "miou", "bf")
+    print_table(
+        ("network", "G", "C", "mIoU", "BF"),
+        [
+            (
+                row["name"],
+                *(
+                    f"{ratio(row['ours'][weighting][key]) or '-'} "
+                    f"({ratio(row['paper'][weighting][key])})"
+                    for key in names
+                ),
+            )
+            for row in rows
+            if weighting in row["ours"]
+        ],
+        title=f"{weighting}: ours (the paper's)",
+    )

@@ -1,0 +1,73 @@
+"""edgeseg paper, in this process, with networks and data of a few pixels."""
+
+import json
+
+import pytest
+
+from edgeseg.cli import run
+
+TINY = [
+    "--data", "synthetic:6", "--size", "48x64", "--batch", "2", "--epochs", "1", "--rounds", "1",
+    "--limit", "2",
+]  # fmt: skip
+BASIC = ["--set", "channels=8", "--set", "kernel=3"]
+
+
+def paper(capsys, *arguments: object, code: int = 0) -> dict:
+    assert run(["paper", *map(str, arguments), "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_table_1_beside_the_printed_row_resumed_and_from_checkpoints(capsys, tmp_path):
+    arguments = ["table1", *TINY, *BASIC, "--arch", "fcn-basic", "-o", str(tmp_path)]
+    document = paper(capsys, *arguments)
+    (row,) = document["rows"]
+    assert (row["name"], row["paper"]["params"]) == ("FCN-Basic", 650_000)
+    assert row["paper"]["infer_ratio"] == pytest.approx(24.2 / 52.6)
+    for weighting in ("balanced", "natural"):
+        assert 0 <= row["ours"][weighting]["miou"] <= row["ours"][weighting]["global_accuracy"] <= 1
+        assert row["ours"][weighting]["bf"] is not None
+    assert row["ours"]["infer_ratio"] > 0
+    # 8 channels in the unit, 11 maps: 11 * 32 bits against 8 * 2 / 4
+    assert row["ours"]["storage"] == pytest.approx(11 * 32 / (8 * 2 / 4), rel=0.05)
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    steps = {
+        w: load_checkpoint(tmp_path / f"fcn-basic-{w}" / "last.safetensors").steps[-1].options
+        for w in ("balanced", "natural")
+    }
+    assert steps["balanced"]["class_weight_exponent"] == 1.0
+    assert steps["natural"]["class_weight_exponent"] == 0.0
+
+    # Given checkpoints are scored instead of trained.
+    weights = tmp_path / "fcn-basic-natural" / "last.safetensors"
+    given = [f"--checkpoint=fcn-basic-{w}={weights}" for w in ("natural", "balanced")]
+    ours = paper(capsys, *arguments[:-1], tmp_path / "other", *given)["rows"][0]["ours"]
+    assert ours["natural"]["miou"] == row["ours"]["natural"]["miou"]
+    assert ours["balanced"]["miou"] == ours["natural"]["miou"]
+    assert run(["paper", *arguments, "--checkpoint", "segnet=x"]) == 2
+
+    # Finished jobs are read, not trained again.
+    weights.unlink()
+    again = paper(capsys, *arguments)
+    assert again["rows"][0]["ours"]["natural"] == row["ours"]["natural"]
+    assert not weights.exists()
+
+
+def test_table_6_prints_cost_without_training(capsys, tmp_path):
+    arguments = ["table6", *TINY, "--set", "width=0.125", "--arch", "segnet", "-o", str(tmp_path)]
+    document = paper(capsys, *arguments)
+    (row,) = document["rows"]
+    assert row["paper"]["training_bytes"] == 6_803_000_000
+    assert row["ours"]["training_bytes"] > row["ours"]["inference_bytes"] > 0
+    assert row["ours"]["backward_ms"] > 0
+    assert row["ours"]["infer_ratio"] == 1
+    assert not list(tmp_path.iterdir())
+    assert run(["paper", *arguments]) == 0
+    assert "SegNet" in capsys.readouterr().out
+
+
+def test_a_row_the_table_has_not_is_refused(capsys):
+    assert run(["paper", "table3", *TINY, "--arch", "unet"]) == 2
+    assert "the table has no unet; it has segnet" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+import pytest
+import torch
+from small_models import small
+
+from edgeseg.core.spec import ModelSpec
+from edgeseg.host.footprint import LiveBytes, count_memory, decoder_storage, time_passes
+from edgeseg.host.published import TABLE_1, TABLES
+
+
+def test_live_bytes_are_counted_by_hand() -> None:
+    with LiveBytes() as live:
+        a = torch.zeros(100)
+        b = a + 1
+        view = b[:50]
+        assert live.now == 800
+        del a
+        assert live.now == 400
+        del b
+        assert live.now == 400  # the view keeps the storage
+        del view
+        assert live.now == 0
+    assert live.peak == 800
+
+
+def test_training_keeps_what_inference_drops() -> None:
+    memory = count_memory(small("segnet-basic"))
+    assert memory.model == 4 * (216 + 7 * 576 + 8 * 16 + 99)
+    assert memory.training > 4 * memory.inference > 4 * memory.model
+
+
+@pytest.mark.parametrize("row", TABLE_1, ids=lambda row: row.arch)
+def test_storage_multipliers_are_the_papers(row) -> None:
+    ours, basic = (
+        decoder_storage(ModelSpec(arch, size_hw=(352, 480))) for arch in (row.arch, "segnet-basic")
+    )
+    # 64 channels, two bits a window, at 1/4 + 1/16 + 1/64 + 1/256 of the pixels
+    assert basic == 64 * 352 * 480 * (64 + 16 + 4 + 1) // 256 * 2 // 8
+    # EncoderAddition keeps the indices as well as the 64 maps.
+    extra = 1 if row.arch == "segnet-basic-encoderaddition" else 0
+    assert ours / basic == pytest.approx((row.storage or 0) + extra)
+
+
+def test_every_network_of_a_round_is_timed() -> None:
+    done = []
+    specs = {name: small(name) for name in ("segnet-basic", "fcn-basic")}
+    times = time_passes(specs, rounds=2, backward=True, progress=done.append)
+    assert done == [1, 2, 3, 4, 5, 6]
+    assert set(times) == set(specs)
+    assert all(row["forward_ms"] > 0 and row["backward_ms"] > 0 for row in times.values())
+
+
+def test_the_printed_tables_are_whole() -> None:
+    assert [len(rows) for rows in TABLES.values()] == [8, 4, 4]
+    assert TABLE_1[1].to_json()["balanced"]["miou"] == 0.477
+    assert TABLES["table6"][0].to_json()["model_bytes"] == 117_000_000
