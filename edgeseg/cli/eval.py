@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from edgeseg.cli.options import backend_option, data_option, json_option, needs
-from edgeseg.cli.output import bundle_json, print_json, print_table, progress_bar, ratio
-from edgeseg.cli.runtimes import first_backend
+from edgeseg.cli.options import PATH, backend_option, data_option, json_option, needs
+from edgeseg.cli.output import bundle_json, print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.runtimes import backend_options, first_backend
 
 
 @click.command(name="eval", epilog="Example: edgeseg eval runs/export/model --data synthetic:50")
@@ -21,6 +23,22 @@ from edgeseg.cli.runtimes import first_backend
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Score this many images, spread evenly.")
 @click.option("--no-bf", is_flag=True, help="Leave boundary F1 out; it takes longer than the rest.")
+@click.option(
+    "--confusion",
+    type=PATH,
+    metavar="FILE.png",
+    help="Draw the confusion matrix, per cent of each class's truth.",
+)
+@click.option(
+    "--save-errors",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Write the N images with most wrong pixels as image | truth | prediction | difference.",
+)
+@click.option(
+    "-o", "--out", type=PATH, help="Folder for --save-errors.  [default: runs/eval/BUNDLE]"
+)
 @backend_option
 @json_option
 @needs("cv2")
@@ -30,6 +48,9 @@ def command(
     split: str,
     limit: int | None,
     no_bf: bool,
+    confusion: Path | None,
+    save_errors: int,
+    out: Path | None,
     backend: str | None,
     threads: int,
     as_json: bool,
@@ -40,20 +61,37 @@ def command(
     image's own size. BF is the boundary F1, mean over the classes of an image, then over images.
     """
     from edgeseg.core.dataset import open_dataset
+    from edgeseg.core.image import write_png
     from edgeseg.core.zoo import find_bundle
     from edgeseg.target.backends import open_backend
+    from edgeseg.target.errorpictures import confusion_chart, error_panel
     from edgeseg.target.evaluate import evaluate
 
     loaded = find_bundle(bundle)
     dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit)
     name = first_backend(backend)
     with (
-        open_backend(name, loaded, threads=threads or None) as opened,
+        open_backend(name, loaded, **backend_options(name, threads)) as opened,
         progress_bar("eval", len(dataset)) as bar,
     ):
-        result = evaluate(opened, loaded.spec, dataset, boundary=not no_bf, progress=bar.update)
+        result = evaluate(
+            opened,
+            loaded.spec,
+            dataset,
+            boundary=not no_bf,
+            keep_worst=save_errors,
+            progress=bar.update,
+        )
         runs = opened.io
     document = result.to_json()
+    if confusion:
+        write_png(confusion, confusion_chart(result.counts, result.class_names))
+    folder = out or Path("runs") / "eval" / loaded.name
+    for rank, frame in enumerate(result.worst, start=1):
+        panel = error_panel(frame, dataset.palette, dataset.ignore_index)
+        write_png(folder / f"{rank:03d}_{frame.name}.png", panel)
+    if result.worst:
+        say(f"the {len(result.worst)} worst images are in {folder}")
     if as_json:
         print_json(
             {
@@ -81,9 +119,9 @@ def command(
         title=dataset.name,
     )
     print_table(
-        ("class", "IoU", "accuracy"),
+        ("class", "IoU", "accuracy", "BF"),
         [
-            (name, ratio(row["iou"]), ratio(row["accuracy"]))
+            (name, ratio(row["iou"]), ratio(row["accuracy"]), ratio(row["bf"]))
             for name, row in document["per_class"].items()
         ],
     )
