@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import importlib.metadata
 import platform
@@ -16,39 +15,19 @@ from typing import Any
 from edgeseg.core.bundle import read_bundle
 from edgeseg.core.zoo import ZOO, zoo_names
 from edgeseg.errors import EdgesegError
-from edgeseg.target.backends import BACKENDS, missing_package
-from edgeseg.target.telemetry import ROOT, board, fingerprint, is_jetson
+from edgeseg.target.backends import BACKENDS, CURES, extra_of, missing_package
+from edgeseg.target.boardcheck import Finding, check_board
+from edgeseg.target.telemetry import ROOT, is_jetson
 
 OLDEST_PYTHON = (3, 10)
 # An engine, its timing cache and the files beside it.
 DISK_BYTES = 1 << 30
-MEMORY_BYTES = 1 << 30
 OPENCV_WHEELS = (
     "opencv-python",
     "opencv-python-headless",
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-CUDA_LIBRARY = "libcuda.so.1"
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One line of the doctor.
-
-    Attributes:
-        name: what was looked at.
-        status: "ok", "missing", or "warning" for what works but not well or not for everything.
-        found: what is there.
-        needed: what is wanted, and what for.
-        cure: what to do, empty when nothing is to be done.
-    """
-
-    name: str
-    status: str
-    found: str
-    needed: str
-    cure: str = ""
 
 
 def examine(root: Path = ROOT, *, folder: Path = Path(), zoo: Path = ZOO) -> tuple[Finding, ...]:
@@ -65,10 +44,7 @@ def examine(root: Path = ROOT, *, folder: Path = Path(), zoo: Path = ZOO) -> tup
         _python(),
         *_opencv(root),
         *_runtimes(),
-        _driver(),
-        _tensorrt(root),
-        _board(root),
-        _memory(root),
+        *check_board(root),
         _disk(folder),
         *_zoo(zoo),
     )
@@ -124,6 +100,15 @@ def _opencv(root: Path) -> Iterator[Finding]:
     else:
         yield Finding("opencv", "ok", cv2.__version__, "images, video and cameras")
     jetson = is_jetson(root)
+    system = [] if not jetson else sorted(root.glob("usr/lib/python3*/dist-packages/cv2*"))
+    if system and wheels:
+        yield Finding(
+            "opencv shadowed",
+            "missing",
+            f"{wheels[0]} {version_of(wheels[0])} hides JetPack's own in {system[0]}",
+            "JetPack's OpenCV, which knows GStreamer and so the CSI cameras",
+            f"pip uninstall {' '.join(wheels)}",
+        )
     if re.search(r"GStreamer:\s+YES", build):
         yield Finding("opencv GStreamer", "ok", "built in", "csi:// and gst:// sources")
     else:
@@ -159,78 +144,8 @@ def _runtimes() -> Iterator[Finding]:
                 "missing",
                 f"no package {package}",
                 f"--backend {name}",
-                f"pip install 'edgeseg[{name}]'",
+                CURES.get(package, f"pip install 'edgeseg[{extra_of(name)}]'"),
             )
-
-
-def _driver() -> Finding:
-    needed = "TensorRT and CUDA memory"
-    cure = (
-        "on a Jetson run outside a container or with the nvidia runtime; on a PC install a driver"
-    )
-    try:
-        library = ctypes.CDLL(CUDA_LIBRARY)
-    except OSError:
-        return Finding("CUDA driver", "warning", f"no {CUDA_LIBRARY}", needed, cure)
-    status = library.cuInit(0)
-    if status != 0:
-        return Finding("CUDA driver", "warning", f"cuInit gives error {status}", needed, cure)
-    version, count = ctypes.c_int(0), ctypes.c_int(0)
-    library.cuDriverGetVersion(ctypes.byref(version))
-    library.cuDeviceGetCount(ctypes.byref(count))
-    major, minor = version.value // 1000, version.value % 1000 // 10
-    found = f"CUDA {major}.{minor}, {count.value} device(s)"
-    if count.value == 0:
-        return Finding("CUDA driver", "warning", found, needed, cure)
-    return Finding("CUDA driver", "ok", found, needed)
-
-
-def _tensorrt(root: Path) -> Finding:
-    found = version_of("tensorrt")
-    if found is not None:
-        return Finding("TensorRT", "ok", found, "engines on NVIDIA GPUs")
-    cure = "JetPack brings it: make the venv with --system-site-packages" if is_jetson(root) else ""
-    status = "missing" if is_jetson(root) else "warning"
-    return Finding("TensorRT", status, "not installed", "engines on NVIDIA GPUs", cure)
-
-
-def _board(root: Path) -> Finding:
-    found = fingerprint(root)
-    name = board(root) or found["cpu"] or found["architecture"]
-    if not is_jetson(root):
-        return Finding(
-            "board", "ok", f"{name}, no Jetson", "any Linux machine runs the CPU backends"
-        )
-    if found["l4t"] is None:
-        return Finding(
-            "board",
-            "warning",
-            f"{name}, L4T release unknown",
-            "/etc/nv_tegra_release, which names the JetPack",
-            "in a container mount /etc/nv_tegra_release",
-        )
-    if int(found["l4t"].split(".")[0]) < 36:
-        return Finding(
-            "board",
-            "warning",
-            f"{name}, L4T {found['l4t']}",
-            "L4T 36 (JetPack 6), the first with Python 3.10",
-            "flash JetPack 6 or newer",
-        )
-    mode = found["power_mode"] or "unknown"
-    return Finding("board", "ok", f"{name}, L4T {found['l4t']}, power mode {mode}", "JetPack 6")
-
-
-def _memory(root: Path) -> Finding:
-    needed = f"{MEMORY_BYTES >> 30} GiB free"
-    match = re.search(r"MemAvailable:\s*(\d+) kB", _read(root / "proc/meminfo"))
-    if match is None:
-        return Finding("memory", "warning", "unavailable", needed, "")
-    free = int(match[1]) * 1024
-    found = f"{free / (1 << 30):.1f} GiB free"
-    if free >= MEMORY_BYTES:
-        return Finding("memory", "ok", found, needed)
-    return Finding("memory", "warning", found, needed, "close other programs or the desktop")
 
 
 def _disk(folder: Path) -> Finding:
@@ -267,10 +182,3 @@ def version_of(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
