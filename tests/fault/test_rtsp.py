@@ -1,6 +1,10 @@
 """A network camera that dies, freezes, changes and lies: every frame shown is a fresh one."""
 
 import functools
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -8,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rtsp_loopback import GarblingProxy, Server, age_ms, missing
-from tinybundle import spec
+from tinybundle import spec, tiny_bundle
 
 from edgeseg.errors import SourceError
 from edgeseg.target.source import Frame, State, open_source
@@ -206,3 +210,63 @@ def test_a_slow_consumer_gets_young_frames(server, client):
     print(f"age ms p50 {np.percentile(ages, 50):.0f}, p95 {np.percentile(ages, 95):.0f}")
     # An absolute figure, since it is the camera's clock that sets it; a busy machine doubles it.
     assert np.percentile(ages, 95) < 240
+
+
+def program(server, bundle: Path, *options: str) -> subprocess.Popen:
+    uri = f"rtsp://me:secret@127.0.0.1:{server.port}/cam"
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgeseg.cli", "stream", str(bundle), uri, "--json",
+         "--backend", "onnxruntime", "--threads", "1", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def until_live(process: subprocess.Popen) -> str:
+    while "live after" not in (line := process.stderr.readline()):
+        assert line, "the program ended before the camera was live"
+    return line
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    tiny_bundle(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def test_a_signal_while_the_camera_is_frozen_still_gives_the_report(server, bundle):
+    with program(server, bundle) as process:
+        shown = until_live(process)
+        time.sleep(1.0)
+        server.freeze()
+        time.sleep(0.6)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+        took = time.monotonic() - start
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert report["run"]["ended_by"] == "stop"
+    assert report["frames"] > 5
+    assert report["connection"]["state"] == "stale"
+    assert report["frame_age_ms"]["p90"] < FRESH_MS
+    assert "secret" not in out + err + shown
+    # 1.5 s of it is the read that cannot be broken off.
+    assert took < 3.0
+
+
+def test_a_camera_that_stays_away_ends_the_run_with_its_report_and_exit_1(server, bundle):
+    with program(server, bundle, "--give-up", "2s") as process:
+        until_live(process)
+        time.sleep(0.5)
+        server.kill()
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "gave no frame for 2 s" in err
+    assert "lost after" in err
+    report = json.loads(out)
+    assert report["connection"]["state"] in ("lost", "connecting")
+    assert report["run"]["ended_by"] == "error"
+    assert report["frames"] > 0
+    assert "secret" not in out + err
+    server.start()

@@ -1,0 +1,62 @@
+"""Frames of the synthetic drive through a tiny bundle: `soak_run.py FOLDER FRAMES file|camera`.
+
+A process of its own, without the tests' type checks, which would be most of its time. Prints one
+JSON list: PSS, threads and open files every thousand frames.
+"""
+
+import gc
+import json
+import sys
+import threading
+from pathlib import Path
+
+from tinybundle import SIZE_HW, tiny_bundle
+
+from edgeseg.target.backends import open_backend
+from edgeseg.target.flicker import Flicker
+from edgeseg.target.loop import Loop, LoopOptions
+from edgeseg.target.shadow import Shadow, ShadowOptions
+from edgeseg.target.source import open_source
+from edgeseg.target.telemetry import Telemetry, pss_bytes
+
+# Caches of the allocator, the runtime and numpy fill up first.
+SETTLED = 2_000
+EVERY = 1_000
+
+
+def main() -> None:
+    folder, frames, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    bundle = tiny_bundle(folder / "tiny", precision="int8")
+    uri = f"synthetic://?frames={frames}&size={SIZE_HW[0]}x{SIZE_HW[1]}"
+    readings = []
+
+    def look(done: int) -> None:
+        if done >= SETTLED and done % EVERY == 0:
+            gc.collect()
+            files = sum(1 for _ in Path("/proc/self/fd").iterdir())
+            readings.append((pss_bytes(), threading.active_count(), files))
+            print(done, readings[-1], file=sys.stderr, flush=True)
+
+    def reference():
+        return open_backend("onnxruntime", bundle, threads=1)
+
+    # Far faster than it can be drawn: a camera through every handoff, without waiting.
+    pace = 1e6 if kind == "camera" else None
+    with (
+        Telemetry() as telemetry,
+        open_source(uri, bundle.spec, pace_fps=pace) as source,
+        open_backend("onnxruntime", bundle, threads=1) as backend,
+        Flicker() as flicker,
+        Shadow(reference, bundle, bundle.spec, ShadowOptions(every=30)) as shadow,
+    ):
+        # Its truth is of other classes than the tiny network's.
+        source.labelled = False
+        loop = Loop(backend, bundle, source, (), LoopOptions(), [flicker, shadow])
+        result = loop.run(progress=look, measure=telemetry.measure)
+    if result.error is not None:
+        raise result.error
+    print(json.dumps({"frames": result.report.frames, "readings": readings}))
+
+
+if __name__ == "__main__":
+    main()
