@@ -64,6 +64,7 @@ class CameraSink(Sink):
         self._second: dict[str, list[int]] = {name: [] for name in (*STAGES, "age")}
         self._recent = {name: StageTimes(RECENT) for name in (*STAGES, "age")}
         self._dropped = 0
+        self._noted = 0
         self._events_seen: tuple[Any, ...] = ()
         self._alarmed = False
         self._status: dict[str, Any] = {}
@@ -81,6 +82,8 @@ class CameraSink(Sink):
             took["age"] = took["ready"]
         with self._lock:
             self._frames += 1
+            # The loop may overwrite a frame after the source gave it: only the frame knows both.
+            self._dropped += frame.dropped_before
             self._stamps.append(self._clock())
             for name, duration in took.items():
                 self._second[name].append(duration)
@@ -102,14 +105,14 @@ class CameraSink(Sink):
             second, self._second = self._second, {name: [] for name in self._second}
             recent = {name: times.percentiles() for name, times in self._recent.items()}
             stamps = [stamp for stamp in self._stamps if now - stamp <= MEAN_S * 1e9]
-            frames, last = self._frames, self._stamps[-1] if self._stamps else None
+            frames, dropped = self._frames, self._dropped
+            last = self._stamps[-1] if self._stamps else None
         source = self._source
-        dropped = source.dropped
         shadow = self._shadow()
         fps = frames_per_second(len(stamps), stamps[0], stamps[-1]) if stamps else None
         row: dict[str, float | None] = {
             "fps": fps if fps is not None or not frames else 0.0,
-            "dropped": float(dropped - self._dropped) if source.live else None,
+            "dropped": float(dropped - self._noted) if source.live else None,
             "agreement": None if shadow is None else shadow.get("agreement"),
         }
         for name, values in second.items():
@@ -118,7 +121,7 @@ class CameraSink(Sink):
                 row |= {name: found.p50, f"{name}_p99": found.p99}
         self.series.add(at_s, row)
         self._note(at_s, dropped, shadow)
-        self._dropped = dropped
+        self._noted = dropped
         self._status = {
             "source": source.uri,
             "live": source.live,
@@ -141,9 +144,9 @@ class CameraSink(Sink):
         return {**self._status, "shares": self.pictures.shares}
 
     def _note(self, at_s: float, dropped: int, shadow: Mapping[str, Any] | None) -> None:
-        if dropped > self._dropped:
+        if dropped > self._noted:
             text = "frames dropped: a newer one came before they were taken"
-            count = dropped - self._dropped
+            count = dropped - self._noted
             self._log.add(at_s, "drop", self._number, text, count=count, within_s=DROP_GAP_S)
         events = tuple(self._source.events)
         for event in [event for event in events if event not in self._events_seen]:

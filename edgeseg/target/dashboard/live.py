@@ -19,7 +19,7 @@ from edgeseg.target.dashboard.server import Answer, Server
 from edgeseg.target.resource import Resource
 from edgeseg.target.sink import Sink
 from edgeseg.target.source import Source
-from edgeseg.target.telemetry import Sample, Telemetry, board, is_jetson
+from edgeseg.target.telemetry import Sample, Telemetry, board, fingerprint, is_jetson
 from edgeseg.target.telemetry.readings import ROOT
 
 TICK_S = 1.0
@@ -62,7 +62,7 @@ class Dashboard(Resource):
         self._backend = dict(backend)
         self._telemetry = telemetry
         self._version = version
-        self._machine = board() or backend.get("device")
+        self._machine = board() or fingerprint()["cpu"] or backend.get("device")
         self._jetson = is_jetson(ROOT)
         self._cameras: list[CameraSink] = []
         self._log = EventLog()
@@ -122,11 +122,12 @@ class Dashboard(Resource):
             return
         sample = self._telemetry.latest()
         system = self._of(sample)
+        memory = system["memory_bytes"]
         hottest = max((system["temperature_c"] or {}).values(), default=None)
         self._series.add(
             at_s,
             {
-                "memory": system["memory_bytes"],
+                "memory": None if memory is None else float(memory),
                 "power": system["power_w"],
                 "temperature": hottest,
                 "gpu_load": system["gpu_load"],

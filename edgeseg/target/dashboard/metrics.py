@@ -78,7 +78,9 @@ class _Page:
     def __init__(self) -> None:
         self._metrics: dict[str, list[str]] = {}
 
-    def add(self, name: str, kind: str, text: str, value: float | None, **labels: str) -> None:
+    def add(
+        self, name: str, kind: str, text: str, value: float | int | None, **labels: str
+    ) -> None:
         if value is None:
             return
         name = f"edgeseg_{name}"

@@ -221,6 +221,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Security-Policy", self.policy)
         super().end_headers()
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is no request, without repeating any of it."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self._send(Answer(b"this is no request for this page\n", status=code), body=True)
+
     def do_HEAD(self) -> None:
         self._respond(body=False)
 
@@ -231,13 +237,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.waiting(self.request, waits=False)
         self.request.settimeout(SEND_S)
         try:
-            self._send(self._answer(), body=body)
+            self._send(self._answer_or_fail(), body=body)
         except OSError:
             # The viewer went away or reads too slowly.
             self.close_connection = True
         finally:
             with contextlib.suppress(OSError):
                 self.request.settimeout(REQUEST_S)
+
+    def _answer_or_fail(self) -> Answer | str:
+        try:
+            return self._answer()
+        except Exception as error:
+            # A fault of the page is the page's own: the run goes on, and the viewer learns of it.
+            return Answer(f"the page failed: {type(error).__name__}\n".encode(), status=500)
 
     def _answer(self) -> Answer | str:
         """Return what to send; a string is a path to go to, with the cookie."""
@@ -248,7 +261,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return Answer(b"no body is expected\n", status=400)
         if len(self.path) > MAX_TARGET:
             return Answer(b"the address is too long\n", status=414)
-        parts = urllib.parse.urlsplit(self.path)
+        try:
+            parts = urllib.parse.urlsplit(self.path)
+        except ValueError:
+            return Answer(b"this is no address\n", status=400)
         query = dict(urllib.parse.parse_qsl(parts.query))
         # A picture on a stranger's page would take a viewer's place, and show what it must not.
         if parts.path != "/" and self.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
