@@ -21,7 +21,7 @@ from edgeseg.core.dataset import open_dataset
 from edgeseg.core.zoo import CHECKPOINT_FILE, ZOO
 from edgeseg.errors import BackendUnavailable
 from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
-from edgeseg.host.cost import spec_cost
+from edgeseg.host.cost import checkpoint_cost
 from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
 from edgeseg.target.backends import BACKENDS, open_backend
 from edgeseg.target.evaluate import evaluate
@@ -66,7 +66,7 @@ def main() -> None:
             for precision in ("int8", "fp32")
         }
         headline = reference["int8"]["camvid val"]["onnxruntime"]
-        cost = spec_cost(checkpoint.spec)
+        cost = checkpoint_cost(checkpoint)
         reference |= {
             "measured_on": "camvid val, onnxruntime, int8",
             "miou": headline["miou"],

@@ -119,7 +119,7 @@ def command(
         bundle = _copy_of_zoo(name, folder)
     else:
         from edgeseg.host.checkpoint import load_checkpoint
-        from edgeseg.host.cost import spec_cost
+        from edgeseg.host.cost import checkpoint_cost
         from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
 
         loaded = load_checkpoint(path)
@@ -129,7 +129,7 @@ def command(
         elif calibrate is not None:
             say("--calibrate is not used: " + ("the checkpoint has its INT8 ranges already"
                 if loaded.quantized else f"{precision} has no ranges"))  # fmt: skip
-        cost = spec_cost(loaded.spec)
+        cost = checkpoint_cost(loaded)
         bundle = bundle_from_checkpoint(
             loaded,
             precision,

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from edgeseg.core.spec import ModelSpec
+from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.models import build_model
+from edgeseg.host.prunecut import replay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,3 +53,13 @@ def spec_cost(spec: ModelSpec) -> Cost:
     """Count the cost of a spec's network without allocating its weights."""
     with torch.device("meta"):
         return count_cost(build_model(spec), spec.size_hw)
+
+
+def checkpoint_cost(checkpoint: Checkpoint) -> Cost:
+    """Count the cost of a checkpoint's float network, pruned as it is, without its weights."""
+    with torch.device("meta"):
+        module = build_model(checkpoint.spec)
+        for step in checkpoint.steps:
+            if step.kind == "prune":
+                replay(module, step)
+        return count_cost(module, checkpoint.spec.size_hw)

@@ -15,7 +15,7 @@ from edgeseg.host.checkpoint import (
     module_from_checkpoint,
     save_checkpoint,
 )
-from edgeseg.host.cost import count_cost
+from edgeseg.host.cost import Cost, checkpoint_cost, count_cost
 from edgeseg.host.models import build_model
 from edgeseg.host.sparsity import SPARSE, masks_of
 
@@ -53,6 +53,7 @@ def test_a_target_is_met_and_recorded(dense, tmp_path, capsys):
     checkpoint = load_checkpoint(tmp_path / "pruned.safetensors")
     module = module_from_checkpoint(checkpoint)
     assert count_cost(module, (32, 48)).macs == document["after"]["macs"]
+    assert checkpoint_cost(checkpoint) == Cost(**document["after"])
     table = (tmp_path / "widths.txt").read_text()
     assert f"32 -> {module.encoder[0][0].out_channels}" in table
     assert table.splitlines() == checkpoint.steps[1].metadata["table"]
