@@ -28,6 +28,7 @@ VERBS = {
     "prune": "edgeseg.cli.prune",
     "paper": "edgeseg.cli.paper",
     "qat": "edgeseg.cli.qat",
+    "recipe": "edgeseg.cli.recipe",
     "export": "edgeseg.cli.export",
     "build": "edgeseg.cli.build",
     "lint": "edgeseg.cli.lint",

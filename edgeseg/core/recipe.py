@@ -34,13 +34,18 @@ PRUNING = (
     "ratio", "target_macs", "target_params", "importance", "scope", "layer_ratios", "max_ratio",
     "round_to", "seed", "data", "images", "sparsity",
 )  # fmt: skip
+QUANTIZING = (
+    "data", "observer", "percentile", "images", "keep_float", "max_drop", "equalize",
+    "bias_correct", "adaround", "adaround_steps",
+)  # fmt: skip
+QAT = ("distill", "distill_features", "scales", "freeze_after", "weights_first")
 # Options by kind, named as the command line names them.
 KEYS: dict[str, tuple[str, ...]] = {
     "train": (*TRAINING, "size", "set", "normalize", "hold_out"),
     "prune": PRUNING,
     "finetune": (*TRAINING, "hold_out"),
-    "quantize": ("data", "observer", "percentile", "images", "keep_float"),
-    "qat": (*TRAINING, "distill"),
+    "quantize": QUANTIZING,
+    "qat": (*TRAINING, *QAT),
 }
 
 

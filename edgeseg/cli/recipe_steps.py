@@ -1,0 +1,135 @@
+"""A recipe's steps as the commands that carry them out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeseg.core.recipe import Recipe, Step
+from edgeseg.errors import RecipeError
+
+# Options that a recipe writes as the Python API has them, by their name on the command line.
+FLAGS = {"layer_ratios": "layer-ratio"}
+DATA_KEYS = ("data", "mix")
+SIZE_KEYS = ("size", "crop")
+INPUT = "{input}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One command of a recipe.
+
+    Attributes:
+        name: of its folder: its place and kind.
+        verb: of the command line.
+        arguments: the rest; INPUT stands for the checkpoint of the stage before.
+        resumes: whether the verb knows --resume.
+    """
+
+    name: str
+    verb: str
+    arguments: tuple[str, ...]
+    resumes: bool = True
+
+
+def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
+    """Translate a recipe; a quantize step and the qat after it are one command.
+
+    Args:
+        recipe: what to do.
+        data: where each data set lies that the recipe names; a name that is missing is itself a
+            folder or "synthetic".
+
+    Raises:
+        RecipeError: steps that no command can carry out as they stand; all are named.
+    """
+    found: list[Stage] = []
+    problems: list[str] = []
+    steps = list(recipe.steps)
+    number = 0
+    while steps:
+        step = steps.pop(0)
+        number += 1
+        name = f"{len(found) + 1}-{step.kind}"
+        if step.kind == "train":
+            found.append(Stage(name, "train", (recipe.arch, *_arguments(step, data))))
+        elif step.kind == "finetune":
+            given = ("--init", INPUT, *_arguments(step, data))
+            found.append(Stage(name, "train", (recipe.arch, *given)))
+        elif step.kind == "prune":
+            found.append(Stage(name, "prune", (INPUT, *_arguments(step, data))))
+        elif step.kind == "quantize" and steps:
+            number += 1
+            merged, problem = _merged(step, steps.pop(0), number)
+            problems += problem
+            name = f"{len(found) + 1}-qat"
+            found.append(Stage(name, "qat", (INPUT, *_arguments(merged, data))))
+        elif step.kind == "quantize":
+            options = dict(step.options)
+            where = options.pop("data", None)
+            if where is None:
+                problems.append(f"step {number} (quantize): data is missing")
+                continue
+            calibrate = ("--int8", "--calibrate", data.get(where, where))
+            rest = _arguments(Step("quantize", options), data)
+            found.append(Stage(name, "export", (INPUT, *calibrate, *rest), resumes=False))
+        else:
+            problems.append(f"step {number}: a second {step.kind} has no command; give it epochs")
+    if problems:
+        raise RecipeError("recipe: " + "; ".join(problems))
+    return found
+
+
+def _merged(quantize: Step, qat: Step, number: int) -> tuple[Step, list[str]]:
+    """Join the two steps into what `edgeseg qat` takes."""
+    problems = []
+    first, second = dict(quantize.options), dict(qat.options)
+    if first.get("data", second.get("data")) != second.get("data"):
+        problems.append(
+            f"step {number} (qat): its data is {second.get('data')!r}, that of quantize before it "
+            f"{first['data']!r}; qat calibrates on what it trains on"
+        )
+    return Step("qat", {**first, **second}), problems
+
+
+def _arguments(step: Step, data: Mapping[str, str]) -> list[str]:
+    words: list[str] = []
+    for key, value in step.options.items():
+        option = "--" + FLAGS.get(key, key).replace("_", "-")
+        if value is True:
+            words.append(option)
+        elif value is False:
+            continue
+        elif key in DATA_KEYS:
+            words += [option, data.get(str(value), str(value))]
+        elif key in SIZE_KEYS:
+            words += [option, _size(value)]
+        elif isinstance(value, Mapping):
+            for name, setting in value.items():
+                words += [option, f"{name}={_text(setting)}"]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            for item in value:
+                words += [option, _text(item)]
+        else:
+            words += [option, _text(value)]
+    return words
+
+
+def _size(value: Any) -> str:
+    return value if isinstance(value, str) else "x".join(str(side) for side in value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def checkpoint_of(folder: Path) -> Path | None:
+    """Return the checkpoint that a finished stage recorded, None for a bundle."""
+    record = folder / "scores.json"
+    if not record.is_file():
+        return None
+    path: str | None = json.loads(record.read_text()).get("checkpoint")
+    return Path(path) if path else None

@@ -1,0 +1,148 @@
+"""The recipe verb: whole runs on a folder in CamVid's layout, cut off and resumed."""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeseg.cli import run
+from edgeseg.cli.recipe_steps import stages
+from edgeseg.core.recipe import Recipe
+from edgeseg.errors import RecipeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TRAIN = """arch = "segnet-basic"
+[[step]]
+kind = "train"
+data = "camvid"
+size = [48, 64]
+crop = [32, 48]
+set = { channels = 8, kernel = 3 }
+epochs = 1
+batch = 2
+"""
+QAT = """[[step]]
+kind = "quantize"
+data = "camvid"
+images = 2
+observer = "max"
+bias_correct = true
+[[step]]
+kind = "qat"
+data = "camvid"
+crop = [32, 48]
+epochs = 1
+batch = 2
+scales = "learned"
+"""
+
+
+@pytest.fixture(scope="module")
+def camvid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("camvid")
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        (root / split).mkdir()
+        (root / f"{split}annot").mkdir()
+        for number in range(3):
+            labels = rng.integers(0, 12, (6, 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            cv2.imwrite(str(root / split / f"A_{number}.png"), labels[..., None].repeat(3, 2) * 20)
+            cv2.imwrite(str(root / f"{split}annot" / f"A_{number}.png"), labels)
+    return root
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def commands(recipe: str) -> list[list[str]]:
+    parsed = Recipe.from_document(tomllib.loads(recipe))
+    return [[stage.verb, *stage.arguments] for stage in stages(parsed, {"camvid": "/d"})]
+
+
+def test_steps_become_the_commands_that_the_recipe_speaks_of() -> None:
+    middle = """[[step]]
+kind = "prune"
+target_macs = 0.5
+layer_ratios = { "aspp.*" = 0.6 }
+[[step]]
+kind = "finetune"
+data = "camvid"
+mix = "synthetic"
+lr = 1e-3
+"""
+    assert commands(TRAIN + middle + QAT) == [
+        ["train", "segnet-basic", "--data", "/d", "--size", "48x64", "--crop", "32x48",
+         "--set", "channels=8", "--set", "kernel=3", "--epochs", "1", "--batch", "2"],
+        ["prune", "{input}", "--target-macs", "0.5", "--layer-ratio", "aspp.*=0.6"],
+        ["train", "segnet-basic", "--init", "{input}", "--data", "/d", "--mix", "synthetic",
+         "--lr", "0.001"],
+        ["qat", "{input}", "--data", "/d", "--images", "2", "--observer", "max", "--bias-correct",
+         "--crop", "32x48", "--epochs", "1", "--batch", "2", "--scales", "learned"],
+    ]  # fmt: skip
+    alone = '[[step]]\nkind = "quantize"\ndata = "camvid"\nequalize = true\n'
+    assert commands(TRAIN + alone)[-1] == [
+        "export", "{input}", "--int8", "--calibrate", "/d", "--equalize",
+    ]  # fmt: skip
+
+
+def test_what_no_command_can_do_is_refused() -> None:
+    with pytest.raises(RecipeError, match="qat calibrates on what it trains on"):
+        commands(TRAIN + QAT.replace('data = "camvid"', 'data = "synthetic"', 1))
+    with pytest.raises(RecipeError, match="a second qat"):
+        commands(TRAIN + QAT + '[[step]]\nkind = "qat"\ndata = "camvid"\n')
+
+
+def test_a_recipe_runs_skips_what_is_done_and_refuses_what_changed(
+    camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    out = tmp_path / "run"
+    rest = ["--where", f"camvid={camvid}", "-o", str(out), "--json"]
+    assert run(["recipe", str(written(tmp_path, TRAIN)), *rest]) == 0
+    first = json.loads(capsys.readouterr().out)
+    made = Path(first["checkpoint"]).stat().st_mtime_ns
+    assert run(["recipe", str(written(tmp_path, TRAIN + QAT)), *rest]) == 0
+    output = capsys.readouterr()
+    document = json.loads(output.out)
+    assert "1-train: done already" in output.err
+    assert Path(first["checkpoint"]).stat().st_mtime_ns == made
+    assert [row["step"] for row in document["steps"]] == ["1-train", "2-qat"]
+    steps = load_checkpoint(Path(document["checkpoint"])).steps
+    assert [step.kind for step in steps] == ["train", "quantize", "qat"]
+    assert steps[1].options["bias_correct"] is steps[1].options["learned_scales"] is True
+    changed = TRAIN.replace("epochs = 1", "epochs = 2")
+    assert run(["recipe", str(written(tmp_path, changed)), *rest]) == 2
+    assert "other options" in capsys.readouterr().err
+
+
+def test_a_step_that_fails_is_named_and_gone_on_with(
+    camvid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ["-o", str(tmp_path / "run"), "--json"]
+    path = str(written(tmp_path, TRAIN))
+    assert run(["recipe", path, *rest]) == 1  # `camvid` is no folder here
+    output = capsys.readouterr()
+    assert "step 1-train ended with exit code 1" in output.err
+    assert output.out == ""
+
+
+def test_a_dry_run_prints_the_commands_and_bad_files_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["recipe", str(written(tmp_path, TRAIN)), "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("edgeseg train segnet-basic --data camvid")
+    assert run(["recipe", str(written(tmp_path, "arch = ")), "--dry-run"]) == 2
+    assert run(["recipe", str(tmp_path / "none.toml")]) == 2
+    assert run(["recipe", str(written(tmp_path, TRAIN)), "--where", "camvid"]) == 2
+    assert "is no NAME=DATA" in capsys.readouterr().err
