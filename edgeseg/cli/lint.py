@@ -161,5 +161,7 @@ def _print(
         print_table(
             ("layer", "kind", "precision", "moves", "MACs", "floor ms", "bound by"),
             table_rows(floors, 0 if layers else 10),
-            title=f"{floors.board.name}: {floors.floor_ms:.2f} ms, {NOTE}",
+            title=f"{floors.board.name}: {floors.floor_ms:.2f} ms",
         )
+        console.print(Text(NOTE, style="dim"))
+        console.print(Text(f"figures: {floors.board.source}", style="dim"))

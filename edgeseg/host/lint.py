@@ -161,13 +161,12 @@ def channels(view: GraphView, plan: Sequence[Layer]) -> list[Finding]:
 
 
 def float_islands(plan: Sequence[Layer], view: GraphView) -> list[dict[str, Any]]:
-    """Return the stretches of float layers of an INT8 engine, the head's included."""
-    if not any(layer.precision == "INT8" for layer in plan):
-        return []
+    """Return the stretches of float layers behind an engine's first INT8 layer, the head too."""
+    first = next((i for i, layer in enumerate(plan) if layer.precision == "INT8"), len(plan))
     nodes = {node_name(node): node for node in view.nodes}
     islands: list[list[Layer]] = [[]]
-    for layer in plan:
-        if layer.precision == "INT8" or layer.before_network:
+    for layer in plan[first:]:
+        if layer.precision == "INT8":
             islands.append([])
         else:
             islands[-1].append(layer)
