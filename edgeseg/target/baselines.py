@@ -55,26 +55,60 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def accept(report: Path, baseline: Path, reason: str, when: str) -> None:
-    """Make a report the new baseline, with the reason and the digest of what it replaces.
+    """Make a report file the new baseline; see accept_document.
+
+    Raises:
+        UsageError: no reason is given, or the file is no report.
+    """
+    read_rows(report)
+    accept_document(read_document(report), baseline, reason, when)
+
+
+def accept_document(document: Mapping[str, Any], baseline: Path, reason: str, when: str) -> None:
+    """Write a baseline with the reason and the digest of the file it replaces.
 
     Args:
-        report: the file to accept.
+        document: of a report or a bench.
         baseline: the file to write.
         reason: why; kept in the file for those who read its diff.
         when: date and time, ISO 8601.
 
     Raises:
-        UsageError: no reason is given, or the file is no report.
+        UsageError: no reason is given.
     """
     if not reason.strip():
         raise UsageError("a new baseline needs a reason; give one in a few words")
-    read_rows(report)
-    document = read_document(report)
     replaced = (
         hashlib.sha256(baseline.read_bytes()).hexdigest()[:12] if baseline.is_file() else None
     )
-    document["accepted"] = {"reason": reason.strip(), "at": when, "replaces": replaced}
-    atomic_write_text(baseline, json.dumps(document, indent=1) + "\n")
+    accepted = {"reason": reason.strip(), "at": when, "replaces": replaced}
+    text = json.dumps({**document, "accepted": accepted}, indent=1)
+    atomic_write_text(baseline, text + "\n")
+
+
+def baseline_file(path: Path, machine: Mapping[str, Any], name: str) -> Path:
+    """Return where this machine's baseline lies: `path` itself, or a file of its own in a folder.
+
+    Args:
+        path: a .json file for one machine, or a folder with a folder for each machine.
+        machine: fingerprint of this machine.
+        name: of the test, for the file in the folder.
+    """
+    if path.suffix == ".json":
+        return path
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")
+    return path / machine_key(machine) / f"{slug}.json"
+
+
+def find_baseline(path: Path, machine: Mapping[str, Any], name: str) -> Path | None:
+    """Return this machine's baseline, else another machine's of the same test, else None.
+
+    Accuracy and sizes compare on every machine, and the gate says what does not.
+    """
+    own = baseline_file(path, machine, name)
+    if own.is_file():
+        return own
+    return next(iter(sorted(path.glob(f"*/{own.name}"))), None) if path.is_dir() else None
 
 
 def history_line(rows: Mapping[str, Report], verdict: Verdict, when: str) -> dict[str, Any]:

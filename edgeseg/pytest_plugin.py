@@ -1,0 +1,247 @@
+"""pytest plugin: accuracy and latency of a bundle as an ordinary test.
+
+    @pytest.mark.edgeseg(bundle="models/road", data="data/road", baseline="baselines")
+    def test_road(edgeseg_report):
+        edgeseg_report.check()
+
+Nothing heavy is imported before such a test runs: every pytest run of an environment with edgeseg
+loads this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle
+    from edgeseg.core.report import Report
+    from edgeseg.target.bench import BenchOptions, BenchResult
+    from edgeseg.target.gate import Tolerance, Verdict
+
+MARKER = (
+    "edgeseg(bundle, data, baseline=None, backend=None, reference=None, threads=1, limit=None, "
+    "**tolerance): measure a bundle with the edgeseg_report fixture"
+)
+# Rounds of one measurement: an interval of about 3 % on a machine that wanders by 30 %.
+ROUNDS = 30
+SETTINGS = ("bundle", "data", "baseline", "backend", "reference", "threads", "limit")
+YARDSTICK = "yardstick"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the two options."""
+    group = parser.getgroup("edgeseg", "edgeseg: accuracy and latency")
+    group.addoption(
+        "--edgeseg-baseline",
+        metavar="PATH",
+        help="File or folder of baselines, in place of the markers'.",
+    )
+    group.addoption(
+        "--edgeseg-update",
+        metavar="REASON",
+        help="Write what is measured as the new baselines, with this reason.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker."""
+    config.addinivalue_line("markers", MARKER)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say for every measured test what was found, and aloud what could not be compared."""
+    lines = config.stash.get(LINES, [])
+    if lines:
+        terminalreporter.section("edgeseg")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+LINES: pytest.StashKey[list[str]] = pytest.StashKey()
+MEASURED: pytest.StashKey[dict[tuple[Any, ...], Any]] = pytest.StashKey()
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What `edgeseg_report` gives a test.
+
+    Attributes:
+        report: accuracy, latency, memory and sizes of the bundle.
+        bench: the whole run, with the yardstick's row.
+        verdict: against the baseline; None where the marker has none or it was just written.
+        baseline: the file it was judged against or written to.
+    """
+
+    report: Report
+    bench: BenchResult
+    verdict: Verdict | None = None
+    baseline: Path | None = None
+
+    def check(self) -> None:
+        """Fail the test where a figure is worse than the baseline's; skip it where none compares.
+
+        On another machine than the baseline's, accuracy and sizes are still judged, and a pass of
+        those is reported as a skip that says what was not compared.
+        """
+        __tracebackhide__ = True
+        if self.verdict is None or self.verdict.verdict == "pass":
+            return
+        if self.verdict.verdict == "not_comparable":
+            pytest.skip(f"not_comparable with {self.baseline}: {self.verdict.reasons()}")
+        pytest.fail(f"worse than {self.baseline}: {self.verdict.reasons()}", pytrace=False)
+
+
+@pytest.fixture
+def edgeseg_bundle(request: pytest.FixtureRequest) -> Bundle:
+    """The bundle that the test's marker names, a folder or a zoo name."""
+    return _bundle(_settings(request)["bundle"], request.config.rootpath)
+
+
+@pytest.fixture
+def edgeseg_bench_options() -> BenchOptions:
+    """How edgeseg_report measures; override it in a conftest.py to measure longer or otherwise."""
+    from edgeseg.target.bench import BenchOptions
+
+    return BenchOptions(rounds=ROUNDS)
+
+
+@pytest.fixture
+def edgeseg_report(
+    request: pytest.FixtureRequest, edgeseg_bundle: Bundle, edgeseg_bench_options: BenchOptions
+) -> Measured:
+    """Measure the marker's bundle beside a yardstick, and judge it against the marker's baseline.
+
+    Tests with the same marker share one measurement.
+    """
+    settings = _settings(request)
+    config = request.config
+    measured = config.stash.setdefault(MEASURED, {})
+    key = tuple(str(settings.get(name)) for name in SETTINGS if name != "baseline")
+    if key not in measured:
+        measured[key] = _measure(settings, edgeseg_bundle, edgeseg_bench_options, config.rootpath)
+    bench = measured[key]
+    report = next(row for row in bench.rows if row.run["name"] != YARDSTICK)
+    found = _judged(settings, config, report, bench, request.node.name)
+    config.stash.setdefault(LINES, []).append(_line(request.node.nodeid, found))
+    return found
+
+
+def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    marker = request.node.get_closest_marker("edgeseg")
+    if marker is None or not {"bundle", "data"} <= set(marker.kwargs) or marker.args:
+        raise pytest.UsageError(
+            f"{request.node.nodeid} needs @pytest.mark.edgeseg(bundle=..., data=...), by keyword"
+        )
+    return dict(marker.kwargs)
+
+
+def _bundle(text: str, root: Path) -> Bundle:
+    from edgeseg.core.zoo import find_bundle
+
+    path = root / text
+    return find_bundle(str(path) if path.exists() else text)
+
+
+def _measure(
+    settings: Mapping[str, Any], bundle: Bundle, options: BenchOptions, root: Path
+) -> BenchResult:
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.core.zoo import default_bundle
+    from edgeseg.target.backends import BACKENDS, missing_package
+    from edgeseg.target.bench import Entry, bench
+
+    backend = settings.get("backend")
+    if backend is None:
+        installed = [name for name in BACKENDS if missing_package(name) is None]
+        if not installed:
+            pytest.skip("no runtime is installed; pip install 'edgeseg[onnxruntime]'")
+        backend = installed[0]
+    text = str(settings["data"])
+    data = open_dataset(
+        str(root / text) if (root / text).exists() else text,
+        "val",
+        size_hw=bundle.spec.size_hw,
+        limit=settings.get("limit"),
+    )
+    threads = settings.get("threads", 1)
+    given = {"threads": threads}
+    entries = [Entry(bundle.name, bundle, backend, given)]
+    named = settings.get("reference")
+    yardstick = _bundle(named, root) if named else default_bundle()
+    # A network cannot be its own yardstick: its ratio to itself is 1 however slow it grows.
+    if yardstick.digest != bundle.digest:
+        entries.append(Entry(YARDSTICK, yardstick, backend, given, scored=False, reference=True))
+    return bench(entries, data, options, threads=threads)
+
+
+def _judged(
+    settings: Mapping[str, Any],
+    config: pytest.Config,
+    report: Report,
+    bench: BenchResult,
+    name: str,
+) -> Measured:
+    from edgeseg.target.baselines import (
+        accept_document,
+        baseline_file,
+        find_baseline,
+        read_rows,
+    )
+    from edgeseg.target.gate import judge
+
+    given = config.getoption("--edgeseg-baseline") or settings.get("baseline")
+    if given is None:
+        return Measured(report, bench)
+    folder = config.rootpath / given
+    reason = config.getoption("--edgeseg-update")
+    if reason is not None:
+        path = baseline_file(folder, report.machine, name)
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        accept_document(report.to_json(), path, reason, now)
+        return Measured(report, bench, baseline=path)
+    found = find_baseline(folder, report.machine, name)
+    if found is None:
+        pytest.fail(
+            f"no baseline at {baseline_file(folder, report.machine, name)}; write one with "
+            "pytest --edgeseg-update='first baseline' and commit it",
+            pytrace=False,
+        )
+    before = next(iter(read_rows(found).values()))
+    verdict = judge(report, baseline=before, tolerance=_tolerance(settings))
+    return Measured(report, bench, verdict, found)
+
+
+def _tolerance(settings: Mapping[str, Any]) -> Tolerance:
+    from edgeseg.target.gate import Tolerance
+
+    given = {key: value for key, value in settings.items() if key not in SETTINGS}
+    known = [field.name for field in dataclasses.fields(Tolerance)]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise pytest.UsageError(
+            f"@pytest.mark.edgeseg has no setting {', '.join(unknown)}; it has "
+            f"{', '.join((*SETTINGS, *known))}"
+        )
+    return Tolerance(**given)
+
+
+def _line(test: str, measured: Measured) -> str:
+    report, verdict = measured.report, measured.verdict
+    parts = [f"{test}: {report.latency_ms['infer'].p50:.2f} ms"]
+    if report.accuracy is not None:
+        parts.append(f"mIoU {report.accuracy.miou:.4f}")
+    if report.reference is not None:
+        parts.append(f"{report.reference.time_ratio:.3f} of the yardstick's time")
+    if verdict is not None:
+        parts.append(verdict.verdict)
+        if verdict.verdict == "not_comparable":
+            parts.append(verdict.reasons())
+    elif measured.baseline is not None:
+        parts.append(f"baseline written: {measured.baseline}")
+    return ", ".join(parts)
