@@ -81,7 +81,7 @@ def adaround(
             if index >= FREE * iterations:
                 loss = loss + PENALTY * _penalty(soft, index / iterations)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     with torch.no_grad():
         nearest = layer.weight.detach().clone()

@@ -24,8 +24,8 @@ def begin_epoch(
     """
     set_quantizing(module, True)
     if epoch < round(weights_first * epochs):
-        for layer in quantizers_of(module).values():
-            layer.quantizing = False
+        for quantizer in quantizers_of(module).values():
+            quantizer.quantizing = False
     follow = epoch < round(follow_ranges * epochs)
     for layer in module.modules():
         if isinstance(layer, ActivationQuantizer):

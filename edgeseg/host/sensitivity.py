@@ -167,7 +167,8 @@ class _Trials:
                 values = dict(in_int8)
                 start = place
                 if conv is not None:
-                    values[node] = values[node.args[0]]
+                    (source,) = node.all_input_nodes
+                    values[node] = values[source]
                     start = place + 1
                 logits = self._rest(start, values, batch, quantizing=True, but=target)
                 self.counts[f"restored {target}"].update(truth, self._labels(logits, size))
