@@ -85,8 +85,8 @@ def _read(text: str) -> tuple[str, onnx.ModelProto, onnx.ModelProto | None]:
     if path.suffix == ".onnx" or path.is_file():
         return path.name, load_model(path), None
     bundle = find_bundle(text)
-    islands = bundle.islands_path
-    return bundle.name, load_model(bundle.onnx_path), islands and load_model(islands)
+    islands = None if bundle.islands_path is None else load_model(bundle.islands_path)
+    return bundle.name, load_model(bundle.onnx_path), islands
 
 
 def _moved(plan: Sequence[Layer]) -> str | None:

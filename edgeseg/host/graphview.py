@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from edgeseg.errors import BundleError, ExportError
 
 # The element types this project's graphs have, by the names TensorRT's tables use.
-TYPE_NAMES = {
+NAMES: dict[int, str] = {
     TensorProto.FLOAT: "FP32",
     TensorProto.FLOAT16: "FP16",
     TensorProto.BFLOAT16: "BF16",
@@ -166,7 +165,7 @@ def node_name(node: onnx.NodeProto) -> str:
 
 
 def _type_name(element: int) -> str:
-    return TYPE_NAMES.get(element, TensorProto.DataType.Name(element))
+    return NAMES.get(element) or str(TensorProto.DataType.Name(element))
 
 
 def _type_and_shape(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...] | None]:
@@ -174,8 +173,3 @@ def _type_and_shape(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...] | 
     fixed = tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim)
     shape = tuple(d.dim_value for d in tensor.shape.dim) if fixed else None
     return _type_name(tensor.elem_type), shape
-
-
-def as_floats(array: np.ndarray) -> list[float]:
-    """Return a constant's values as Python floats."""
-    return [float(v) for v in np.asarray(array, np.float64).flatten()]
