@@ -1,9 +1,12 @@
 # Works in a fresh clone with python3, make and a C compiler: every target makes .venv first.
 #   PIP_ARGS     further arguments for pip, such as the index of a CPU-only torch
 #   PYTEST_ARGS  further arguments for pytest
+#   BENCH_DATA   what make bench measures on
+#   REASON       why make baselines replaces them
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2
+BENCH_DATA ?= synthetic:64
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,13 +17,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench check format clean
+.PHONY: help demo test test-slow bench baselines check format clean
 
 help:
 	@echo "make demo       the whole pipeline on the synthetic drive, with a page of pictures"
 	@echo "make test       the tests (set EDGESEG_CAMVID to a CamVid folder to run those too)"
 	@echo "make test-slow  the slow tests as well"
-	@echo "make bench      the shipped model on each installed runtime"
+	@echo "make bench      the zoo on each installed runtime, beside plain references"
+	@echo "make baselines  accept the zoo's figures as tests/regression's, with REASON=\"why\""
 	@echo "make check      format, lint and types"
 
 # torch first and by itself, so that its pin decides which torch everything after it sees.
@@ -43,10 +47,13 @@ test-slow: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not device" $(PYTEST_ARGS)
 
 bench: $(STAMP)
-	$(BIN)/edgeseg export --fp32 -o runs/bench/fp32
-	$(BIN)/edgeseg export --int8 -o runs/bench/int8
-	$(BIN)/edgeseg bench runs/bench/fp32 runs/bench/int8 --data synthetic:64 --native-float \
-		--html runs/bench/index.html -o runs/bench/bench.json
+	$(BIN)/edgeseg bench --data $(BENCH_DATA) --threads 1 --reference all --native-float \
+		--html runs/bench/index.html --markdown runs/bench/table.md --csv runs/bench/rows.csv \
+		--export-times runs/bench/times.csv -o runs/bench/bench.json
+
+# The figures that tests/regression holds the shipped models to, for every machine and for this one.
+baselines: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest -p no:xdist -q tests/regression --edgeseg-update="$(REASON)"
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -21,7 +21,8 @@ import pytest
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
     from edgeseg.core.report import Report
-    from edgeseg.target.bench import BenchOptions, BenchResult
+    from edgeseg.target.bench import BenchOptions
+    from edgeseg.target.benchresult import BenchResult
     from edgeseg.target.gate import Tolerance, Verdict
 
 MARKER = (

@@ -56,6 +56,10 @@ REFERENCES = click.Choice(["fp32", "bare", "torch", "all"])
     help="Times each image is timed in its turn.",
 )
 @click.option("--bf", is_flag=True, help="Measure boundary F1 as well.")
+@click.option(
+    "--board",
+    help="Compute each layer's floor on this board, such as orin-nano; computed, never measured.",
+)
 @click.option("--html", type=PATH, help="Write a page with plots and pictures.")
 @click.option("--csv", "csv_path", type=PATH, help="Write one line of figures for each row.")
 @click.option("--markdown", type=PATH, help="Write the table to paste into a document.")
@@ -75,6 +79,7 @@ def command(
     rounds: int,
     repeat: int,
     bf: bool,
+    board: str | None,
     html: Path | None,
     csv_path: Path | None,
     markdown: Path | None,
@@ -91,7 +96,7 @@ def command(
     """
     import json
 
-    from edgeseg.cli import bench_rows, bench_table
+    from edgeseg.cli import bench_floor, bench_rows, bench_table
     from edgeseg.core.dataset import open_dataset
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
     from edgeseg.target.bench import BenchOptions, bench
@@ -99,6 +104,8 @@ def command(
     loaded = [find_bundle(name) for name in bundles or zoo_names()] or [default_bundle()]
     dataset = open_dataset(data, "val", size_hw=loaded[0].spec.size_hw, limit=limit)
     kinds = bench_rows.REFERENCES if "all" in references else references
+    # Before anything runs: a board that is not known should cost no time.
+    floors = bench_floor.floors(board, loaded) if board else []
     with tempfile.TemporaryDirectory(prefix="edgeseg-bench-") as folder:
         entries = [
             *bench_rows.reference_rows(kinds, loaded, checkpoint, threads, Path(folder)),
@@ -109,26 +116,29 @@ def command(
         with progress_bar("bench", turns) as bar:
             result = bench(entries, dataset, options, threads=threads or None, progress=bar.update)
     command_line = " ".join(["edgeseg", *sys.argv[1:]])
-    files = {
-        out: lambda: json.dumps(result.to_json(), indent=1) + "\n",
-        csv_path: lambda: bench_table.figures_csv(result),
-        markdown: lambda: bench_table.markdown(result, command_line),
-        export_times: lambda: bench_table.single_times_csv(result),
-    }
-    for path, text in files.items():
-        if path is not None:
-            atomic_write_text(path, text())
+    if out is not None:
+        document = {**result.to_json(), "floors": [floor.to_json() for floor in floors]}
+        atomic_write_text(out, json.dumps(document, indent=1) + "\n")
+    if csv_path is not None:
+        atomic_write_text(csv_path, bench_table.figures_csv(result))
+    if markdown is not None:
+        atomic_write_text(markdown, bench_table.markdown(result, command_line))
+    if export_times is not None:
+        atomic_write_text(export_times, bench_table.single_times_csv(result))
     if html is not None:
         from edgeseg.cli.bench_page import write_bench_page
 
-        write_bench_page(html, result, dataset, command_line)
+        write_bench_page(html, result, dataset, command_line, floors=floors)
         say(f"page: {html}")
     for doubt in result.conditions["doubts"]:
         say(f"doubtful: {doubt}")
     if as_json:
-        print_json(result.to_json())
+        print_json({**result.to_json(), "floors": [floor.to_json() for floor in floors]})
         return
     title = f"{dataset.name}, rows in turn, reference: {result.reference}"
     print_table(*bench_table.used(result), title=title)
     if result.ratios:
         print_table(bench_table.RATIO_COLUMNS, bench_table.ratios(result))
+    if floors:
+        title = f"floor on {board}: computed from the data sheet's peaks, not measured"
+        print_table(bench_floor.COLUMNS, bench_floor.rows(floors), title=title)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import edgeseg
-from edgeseg.cli import bench_table
+from edgeseg.cli import bench_floor, bench_table
+from edgeseg.cli.bench_floor import Floor, chart
 from edgeseg.cli.benchcharts import distribution_chart, grouped_bars, stacked_bars
 from edgeseg.cli.charts import Point, scatter_chart
 from edgeseg.cli.page import markup, write_page
@@ -29,9 +30,7 @@ def write_bench_page(
     dataset: Dataset,
     command: str,
     *,
-    board: str = "",
-    layers: str = "",
-    board_note: str = "",
+    floors: Sequence[Floor] = (),
 ) -> None:
     """Write the page of one bench.
 
@@ -40,9 +39,7 @@ def write_bench_page(
         result: what was measured, with pictures where some were kept.
         dataset: its palette colours the pictures.
         command: the command line, for the foot of the page.
-        board: name of a board whose floor was computed, if any.
-        layers: that floor as a chart.
-        board_note: what the computation is worth.
+        floors: of the bundles on a board that is not here.
     """
     first = _first_rows(result.rows)
     columns, lines = bench_table.used(result, without=("G", "front"))
@@ -92,9 +89,9 @@ def write_bench_page(
         bundle_names=[_bundle(row) for row in first],
         strips=_strips(result, first, dataset),
         palette=list(zip(dataset.class_names, dataset.palette, strict=True)),
-        layers=markup(layers) if layers else "",
-        board=board,
-        board_note=board_note,
+        floors=[(floor.to_json(), markup(chart(floor))) for floor in floors],
+        floor_columns=bench_floor.COLUMNS,
+        floor_rows=bench_floor.rows(floors),
         ratio_columns=bench_table.RATIO_COLUMNS,
         ratios=bench_table.ratios(result, every=True),
         machine=_machine(result),

@@ -78,14 +78,17 @@ def grouped_bars(
         best = [values[place] for _, values in series if values[place] is not None]
         if best:
             text = " ".join(f"{value:.2f}" for value in best[:3])
-            x, y = WIDTH - RIGHT + 8, top + (step - 10) / 2 + 4
-            parts.append(f'<text class="tick" x="{x}" y="{y}">{text}</text>')
+            x, middle = WIDTH - RIGHT + 8, top + (step - 10) / 2 + 4
+            parts.append(f'<text class="tick" x="{x}" y="{middle}">{text}</text>')
     height = len(groups) * step
     return svg(height + AXIS, [*parts, axis.draw(height, x_title)])
 
 
 def stacked_bars(
-    rows: Sequence[tuple[str, Mapping[str, float]]], stages: Sequence[str], x_title: str
+    rows: Sequence[tuple[str, Mapping[str, float]]],
+    stages: Sequence[str],
+    x_title: str,
+    digits: int = 1,
 ) -> str:
     """Draw one bar for each (name, value by stage), its stages side by side."""
     if not rows:
@@ -104,7 +107,8 @@ def stacked_bars(
             )
             start += value
         parts.append(
-            f'<text class="tick" x="{axis.x(start) + 8:.1f}" y="{y + 15}">{start:.1f} ms</text>'
+            f'<text class="tick" x="{axis.x(start) + 8:.1f}" y="{y + 15}">'
+            f"{start:.{digits}f} ms</text>"
         )
     height = len(rows) * ROW
     return svg(height + AXIS, [*parts, axis.draw(height, x_title)])

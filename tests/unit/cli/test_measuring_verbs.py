@@ -193,6 +193,19 @@ def test_bench_writes_tables_for_other_programs(scenes, colour_bundle, capsys, t
     assert {line.count("|") for line in table[:5]} == {table[0].count("|")}
 
 
+def test_a_boards_floor_is_marked_as_computed(scenes, colour_bundle, capsys, tmp_path):
+    page = tmp_path / "page.html"
+    command = ("bench", colour_bundle.path, "--data", scenes, "--backend", "onnxruntime")
+    result = document(capsys, *command, "--board", "orin-nano", "--html", page)
+    (floor,) = result["floors"]
+    assert "never a measurement" in floor["note"]
+    assert sum(layer["macs"] for layer in floor["layers"]) == 64 * 96 * 3 * 11
+    assert floor["floor_ms"] > 0
+    assert "computed, not measured" in page.read_text()
+    assert run([*map(str, command), "--board", "orin-nanno"]) == 2
+    assert "orin-nano" in capsys.readouterr().err
+
+
 def test_a_reference_without_weights_says_what_to_give(scenes, make_bundle, capsys):
     import dataclasses
 
