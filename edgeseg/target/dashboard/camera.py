@@ -14,7 +14,7 @@ from edgeseg.target.dashboard.events import EventLog
 from edgeseg.target.dashboard.picture import PictureSlot
 from edgeseg.target.dashboard.series import Series
 from edgeseg.target.sink import Prediction, Sink
-from edgeseg.target.source import Source
+from edgeseg.target.source import Source, public_uri
 
 COLUMNS = ("fps", "infer", "infer_p99", "preprocess", "capture", "ready", "ready_p99", "age",
            "age_p99", "dropped", "agreement")  # fmt: skip
@@ -49,7 +49,9 @@ class CameraSink(Sink):
         log: EventLog,
         clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        self.uri = f"dashboard of {source.uri}"
+        # Sources cut credentials out themselves; a page that others see does not rely on it.
+        self._name = public_uri(source.uri)
+        self.uri = f"dashboard of {self._name}"
         self.spec = spec
         self.pictures = PictureSlot(spec.n_classes)
         self.series = Series(COLUMNS)
@@ -123,7 +125,7 @@ class CameraSink(Sink):
         self._note(at_s, dropped, shadow)
         self._noted = dropped
         self._status = {
-            "source": source.uri,
+            "source": self._name,
             "live": source.live,
             "state": source.state.value if source.state is not None else None,
             "frames": frames,
@@ -150,7 +152,7 @@ class CameraSink(Sink):
             self._log.add(at_s, "drop", self._number, text, count=count, within_s=DROP_GAP_S)
         events = tuple(self._source.events)
         for event in [event for event in events if event not in self._events_seen]:
-            reason = f": {event.reason}" if event.reason else ""
+            reason = f": {public_uri(event.reason)}" if event.reason else ""
             self._log.add(at_s, "source", self._number, f"{event.state.value}{reason}")
         self._events_seen = events
         alarmed = bool(shadow and shadow.get("alarm"))

@@ -126,7 +126,7 @@ def test_nothing_is_encoded_while_nobody_watches(tmp_path):
 
 
 def test_the_log_tells_of_drops_states_and_alarms(tmp_path):
-    source = HandSource("rtsp://user:secret@cam/x".replace("user:secret@", ""))
+    source = HandSource("rtsp://cam/x")
     shadow = {"agreement": 0.99, "threshold": 0.95, "alarm": False}
     with open_page(tmp_path) as page:
         sink = page.camera(source, lambda: shadow)
@@ -149,6 +149,19 @@ def test_the_log_tells_of_drops_states_and_alarms(tmp_path):
     assert lines[3][2] == 6
     assert found["cameras"][0]["shadow"]["agreement"] == 0.5
     assert 'edgeseg_agreement_ratio{source="rtsp://cam/x"} 0.5' in text
+
+
+def test_credentials_of_a_source_are_nowhere(tmp_path):
+    source = HandSource("rtsp://admin:hunter2@cam/x?token=hunter2")
+    source.events = (SourceEvent(1.0, State.LOST, "rtsp://admin:hunter2@cam/x refused"),)
+    with open_page(tmp_path) as page:
+        sink = page.camera(source)
+        sink.write(prediction())
+        page.tick()
+        seen = b"".join(ask(page, path)[2] for path in ("/", "/status", "/metrics", "/healthz"))
+        assert b"rtsp://cam/x" in seen
+        assert b"hunter2" not in seen + sink.uri.encode()
+        assert b"admin" not in seen
 
 
 def test_metrics_are_prometheus_text(tmp_path):
