@@ -12,19 +12,41 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
     echo "install.sh: python3 is older than 3.10; JetPack 6 or later is needed" >&2
     exit 5
 fi
-for module in tensorrt cv2; do
-    if ! python3 -c "import $module" 2>/dev/null; then
-        echo "install.sh: python3 has no $module; install JetPack's package first" >&2
+for module in tensorrt cv2 venv; do
+    if ! python3 -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$module') is None)"; then
+        echo "install.sh: python3 has no $module; first:" >&2
+        echo "  sudo apt-get install python3-venv python3-libnvinfer python3-opencv" >&2
         exit 5
     fi
 done
+before=$(python3 -c 'import cv2; print(cv2.__file__)')
 
 # --system-site-packages: TensorRT and the OpenCV that knows GStreamer exist only as system packages.
 python3 -m venv --system-site-packages "$target/venv"
-"$target/venv/bin/python" -m pip install --quiet "$here[cuda]"
+# JetPack's OpenCV is built for the numpy of its own Python: keep that one, and let no wheel shadow
+# either of them.
+numpy=$(python3 -c 'import numpy; print(numpy.__version__)')
+held="$target/venv/held.txt"
+echo "numpy==$numpy" > "$held"
+if ! "$target/venv/bin/python" -m pip install --quiet -c "$held" "$here[tensorrt]"; then
+    echo "install.sh: edgeseg does not run with the system's numpy $numpy; installing its own," >&2
+    echo "install.sh: and trying whether JetPack's OpenCV loads with it" >&2
+    "$target/venv/bin/python" -m pip install --quiet 'numpy>=1.26,<2' "$here[tensorrt]"
+fi
+after=$("$target/venv/bin/python" -c 'import cv2; print(cv2.__file__)') || {
+    echo "install.sh: JetPack's OpenCV does not load in $target/venv" >&2
+    exit 5
+}
+if [ "$before" != "$after" ]; then
+    echo "install.sh: $after hides JetPack's $before; pip uninstall the opencv wheel" >&2
+    exit 5
+fi
 mkdir -p "$target/bundles"
 if [ ! -e "$target/edgeseg.env" ]; then
     cp "$here/deploy/edgeseg.env" "$target/edgeseg.env"
 fi
 "$target/venv/bin/edgeseg" doctor || true
-echo "installed in $target; for a service: cp deploy/edgeseg.service /etc/systemd/system/"
+echo "installed in $target; as a service:"
+echo "  sudo useradd --system --groups video,render edgeseg"
+echo "  sudo cp deploy/edgeseg.service /etc/systemd/system/"
+echo "  sudo systemctl enable --now edgeseg"

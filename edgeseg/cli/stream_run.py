@@ -111,6 +111,11 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
         sinks = [_open_sinks(stack, wishes, loaded.spec, s, n) for n, s in enumerate(sources)]
         for opened, page in zip(sinks, pages, strict=False):
             opened.append(page)
+        if "NOTIFY_SOCKET" in os.environ:
+            from edgeseg.target.sinks.watchdog import WatchdogSink
+
+            # Of several cameras the first one: systemd has one watchdog for a service.
+            sinks[0].append(stack.enter_context(WatchdogSink(os.environ["NOTIFY_SOCKET"])))
         loops = _loops(stack, wishes, loaded, running, sources, sinks, shadows)
         stop = stack.enter_context(_stop_on_signal())
         with _announced(sources):
