@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import progress_bar, say
+from edgeseg.cli.ranks import joined_ranks
 from edgeseg.cli.run_folder import run_folder
 from edgeseg.cli.training import (
     BarListener,
@@ -97,6 +99,9 @@ def command(
 
     The run's folder gets best.safetensors (by validation mIoU), last.safetensors, curves.png,
     curves.csv, scores.json and env.json. A killed run goes on with --resume to the same result.
+
+    `torchrun --nproc-per-node N -m edgeseg train …` shares every batch, of --batch crops in all,
+    among N processes: gloo on CPUs, nccl with --device cuda.
     """
     import torch
 
@@ -158,21 +163,28 @@ def command(
     folder = run_folder("train", arch, out, used_by=LAST, again=resume)
     torch.manual_seed(seed)
     module = module_from_checkpoint(start) if init else build_model(spec)
-    if encoder_weights:
-        say(f"{encoder_weights}: {load_encoder_weights(module, encoder_weights).summary()}")
-    say(f"training {arch} on {training.name}: {len(training)} images, {epochs} epochs -> {folder}")
-    with progress_bar("train") as bar:
+    loaded = load_encoder_weights(module, encoder_weights) if encoder_weights else None
+    with joined_ranks(device) as (ranks, own_device), progress_bar("train") as bar:
+        if ranks.first:
+            if loaded:
+                say(f"{encoder_weights}: {loaded.summary()}")
+            images = f"{len(training)} images, {epochs} epochs"
+            say(f"training {arch} on {training.name}: {images} -> {folder}")
         result = train(
             spec,
             module,
             training,
-            options,
+            dataclasses.replace(options, device=own_device),
             folder,
             kind="finetune" if init else "train",
             steps_before=before,
             extra=extra,
             validation=validation,
             resume=resume,
-            listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),
+            ranks=ranks,
+            listener=BarListener(bar, epochs, lines=not sys.stderr.isatty())
+            if ranks.first
+            else None,
         )
-    finish(result, folder, as_json)
+    if ranks.first:
+        finish(result, folder, as_json)

@@ -74,6 +74,20 @@ class ConfusionMatrix:
         k = self.n_classes
         return np.column_stack([self._pairs[:k, :k], self._pairs[:k, k:].sum(1)])
 
+    @property
+    def pairs(self) -> Int64[np.ndarray, "256 256"]:
+        """Every pair of labels counted so far, truth by prediction: all there is to add up."""
+        return self._pairs
+
+    @classmethod
+    def of_pairs(
+        cls, pairs: Int64[np.ndarray, "256 256"], n_classes: int, ignore_index: int
+    ) -> ConfusionMatrix:
+        """Return a matrix with these counts, such as a sum over processes."""
+        matrix = cls(n_classes, ignore_index)
+        matrix._pairs = pairs
+        return matrix
+
     def update(
         self, truth: UInt8[np.ndarray, "*size"], prediction: UInt8[np.ndarray, "*same"]
     ) -> None:

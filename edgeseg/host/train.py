@@ -30,8 +30,9 @@ from edgeseg.host.losses import (
 from edgeseg.host.optim import WeightAverage, build_optimizer, learning_rate
 from edgeseg.host.pipeline import resize_logits
 from edgeseg.host.quantize import is_quantized
+from edgeseg.host.ranks import ALONE, Ranks, synchronised_norms
 from edgeseg.host.schedule import begin_epoch, end_epoch
-from edgeseg.host.score import score_module
+from edgeseg.host.score import count_module
 from edgeseg.host.sparsity import apply_masks, masks_of
 from edgeseg.host.trainset import TrainSet, collate
 from edgeseg.host.trainstate import load_state, save_state
@@ -152,6 +153,7 @@ def train(
     teacher: nn.Module | None = None,
     resume: bool = False,
     stop_after: int | None = None,
+    ranks: Ranks = ALONE,
     listener: TrainListener | None = None,
 ) -> TrainResult:
     """Train `module` and leave checkpoints, curves and the resumable state in `run_dir`.
@@ -172,6 +174,8 @@ def train(
         resume: continue from run_dir's state if there is one; the result is that of an
             uninterrupted run.
         stop_after: end after this epoch as if killed there (for tests and time limits).
+        ranks: this process among those that train together: each takes its share of every batch
+            and of the validation, and the result is that of one process up to rounding.
         listener: told of every step and epoch.
 
     Raises:
@@ -180,11 +184,15 @@ def train(
     """
     run = _Run(spec, module, data, options, run_dir, StepDone(kind, _json_options(options)))
     run.steps_before, run.extra, run.teacher = tuple(steps_before), list(extra), teacher
+    run.ranks = ranks
     run.prepare()
     if resume:
         run.resume()
     on_cpu = torch.device(options.device).type == "cpu"
-    with fast_depthwise_backward(module) if on_cpu else contextlib.nullcontext():
+    with (
+        fast_depthwise_backward(module) if on_cpu else contextlib.nullcontext(),
+        synchronised_norms(module, ranks),
+    ):
         for epoch in range(len(run.rows), options.epochs):
             run.epoch(epoch, validation, listener)
             if stop_after is not None and epoch + 1 >= stop_after:
@@ -216,10 +224,16 @@ class _Run:
         self.teacher: nn.Module | None = None
         self.taps: FeatureTaps | None = None
         self.rows: list[EpochRow] = []
+        self.ranks = ALONE
         self.device = torch.device(options.device)
 
     def prepare(self) -> None:
         options = self.options
+        if options.batch < self.ranks.count:
+            raise UsageError(
+                f"batch {options.batch} leaves some of the {self.ranks.count} processes without a "
+                "crop; batch is the total over all of them"
+            )
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.trainset = TrainSet(
             self.data,
@@ -229,6 +243,7 @@ class _Run:
             extra=self.extra,
         )
         self.module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.callable = self.ranks.wrap(self.module)
         self.optimizer = build_optimizer(
             self.module, options.optimizer, lr=options.lr, weight_decay=options.weight_decay
         )
@@ -250,7 +265,8 @@ class _Run:
 
     def epoch(self, epoch: int, validation: Dataset | None, listener: TrainListener | None) -> None:
         started = time.perf_counter()
-        torch.manual_seed(self.options.seed * 100_003 + epoch)
+        # Rank 0 draws what a single process would; dropout differs between ranks.
+        torch.manual_seed(self.options.seed * 100_003 + epoch + 7_919 * self.ranks.rank)
         self.module.train()
         if self.quantized:
             begin_epoch(
@@ -262,7 +278,9 @@ class _Run:
             )
         steps = self.trainset.steps_per_epoch()
         losses = []
-        for index, crops in enumerate(self.trainset.epoch(epoch)):
+        for index, crops in enumerate(
+            self.trainset.epoch(epoch, rank=self.ranks.rank, ranks=self.ranks.count)
+        ):
             rate = self._set_learning_rate(epoch * steps + index, steps)
             losses.append(self._step(crops))
             if not math.isfinite(losses[-1]):
@@ -279,16 +297,20 @@ class _Run:
         due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
         if validation is not None and due:
             with _weights(self.module, state):
-                scores = score_module(
-                    # A quantised network is judged by the arithmetic it is exported with.
+                counts = count_module(
                     self.spec,
                     self.module,
                     validation,
+                    range(self.ranks.rank, len(validation), self.ranks.count),
+                    # A quantised network is judged by the arithmetic it is exported with.
                     bf16=self.options.bf16 and not self.quantized,
-                ).to_json()
+                )
+            scores = self.ranks.add_counts(counts, self.device).scores().to_json()
         seconds = time.perf_counter() - started
         self.rows.append(EpochRow(epoch + 1, sum(losses) / len(losses), rate, seconds, scores))
-        self._save(state)
+        if self.ranks.first:
+            self._save(state)
+        self.ranks.wait()
         if listener:
             listener.on_epoch(self.rows[-1])
 
@@ -310,7 +332,7 @@ class _Run:
         images, labels = collate(crops, normalize=rule.normalize, mean=rule.mean, std=rule.std)
         images = images.to(self.device, memory_format=torch.channels_last)
         loss = _loss(
-            self.module,
+            self.callable,
             self.teacher,
             images,
             labels.to(self.device),
@@ -318,6 +340,7 @@ class _Run:
             self.spec,
             self.options,
             self.taps,
+            self.ranks,
         )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -326,7 +349,8 @@ class _Run:
         apply_masks(self.module, self.masks)
         if self.average:
             self.average.update(self.module)
-        return float(loss.detach())
+        # Every rank's loss is its part of the batch's, times the number of ranks.
+        return float(self.ranks.total(loss.detach()) / self.ranks.count)
 
     def _save(self, state: Mapping[str, torch.Tensor]) -> None:
         row = self.rows[-1]
@@ -359,6 +383,7 @@ def _loss(
     spec: ModelSpec,
     options: TrainOptions,
     taps: FeatureTaps | None,
+    ranks: Ranks,
 ) -> torch.Tensor:
     with torch.autocast(images.device.type, torch.bfloat16, enabled=options.bf16):
         logits = module(images).float()
@@ -373,13 +398,16 @@ def _loss(
             loss = options.distill * distillation_loss(logits, target)
         if taps:
             loss = loss + options.distill_features * taps.loss()
+    loss = loss * ranks.weight(torch.tensor(len(images), device=images.device))
     if options.loss_scale != 1:
         size = [round(side * options.loss_scale) for side in labels.shape[-2:]]
         labels = nn.functional.interpolate(
             labels[:, None].float(), size=size, mode="nearest"
         )[:, 0].long()  # fmt: skip
     logits = resize_logits(logits, labels.shape[-2:])
-    return loss + segmentation_loss(logits, labels, weights=weights, ignore_index=spec.ignore_index)
+    pixels = (labels != spec.ignore_index).sum()
+    own = segmentation_loss(logits, labels, weights=weights, ignore_index=spec.ignore_index)
+    return loss + own * ranks.weight(pixels)
 
 
 @contextlib.contextmanager
