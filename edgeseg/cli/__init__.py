@@ -26,6 +26,7 @@ VERBS = {
     "models": "edgeseg.cli.models",
     "train": "edgeseg.cli.train",
     "prune": "edgeseg.cli.prune",
+    "tune": "edgeseg.cli.tune",
     "paper": "edgeseg.cli.paper",
     "qat": "edgeseg.cli.qat",
     "recipe": "edgeseg.cli.recipe",

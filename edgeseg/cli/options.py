@@ -26,6 +26,7 @@ EXTRAS = {
     "cv2": "cv",
     "onnx": "host",
     "onnxscript": "host",
+    "optuna": "host",
     "safetensors": "host",
     "torch": "host",
     "torch_pruning": "host",

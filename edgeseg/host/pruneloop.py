@@ -180,6 +180,9 @@ def prune_in_rounds(
 def _rounds(plan: PrunePlan, dense: Cost) -> Iterator[PruneOptions]:
     """Divide the whole into rounds that each take the same share of what is left."""
     options, rounds = plan.options, plan.rounds
+    if rounds == 1:
+        yield options
+        return
     for number in range(1, rounds + 1):
         part = number / rounds
         keep = 1 / rounds

@@ -16,6 +16,7 @@ HOST_VERBS = {
     "demo": [],
     "train": ["segnet"],
     "prune": ["x.safetensors"],
+    "tune": ["x.safetensors", "--data", "synthetic"],
     "qat": ["x.safetensors"],
     "export": ["x", "--fp32"],
 }

@@ -1,0 +1,283 @@
+"""`edgeseg tune`: search what to prune and what to leave in float, to meet a budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.prune import AmountType
+from edgeseg.cli.run_folder import run_folder, write_record
+from edgeseg.core.files import atomic_write_text
+from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from edgeseg.cli.tune_job import TuneJob
+
+TRIED = "tried.json"
+
+
+@click.command(
+    name="tune",
+    epilog="Example: edgeseg tune runs/train/segnet-basic/best.safetensors --data synthetic "
+    "--target-ms 8 --backend openvino --precision int8 --max-drop 0.01",
+)
+@click.argument("checkpoint", type=PATH)
+@data_option(required=True)
+@click.option("--target-ms", type=click.FloatRange(min=0, min_open=True), help="Most time a frame.")
+@click.option("--target-fps", type=click.FloatRange(min=0, min_open=True), help="Least rate.")
+@click.option("--target-macs", type=AmountType(), help="Most MACs: a share, or such as 2.1G.")
+@click.option("--backend", help="Runtime that times candidates.  [default: the first that works]")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="Threads of one inference.")
+@click.option("--board", default="", help="Cost is this Jetson's roofline, a floor: orin-nano, …")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Precision of what is timed and scored; int8 is calibrated on --data.",
+)
+@click.option(
+    "--search-float", is_flag=True, help="With int8: also search which regions stay float."
+)
+@click.option("--max-drop", type=click.FloatRange(min=0), default=0.01, show_default=True,
+              help="Most mIoU lost against CHECKPOINT.")  # fmt: skip
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--trial-epochs", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--round-to", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--max-ratio",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.8,
+    show_default=True,
+    help="No layer loses more than this share.",
+)
+@click.option("--images", type=click.IntRange(min=1), default=32, show_default=True,
+              help="Calibration images.")  # fmt: skip
+@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--lr", type=float, default=5e-4, show_default=True, help="Peak learning rate.")
+@click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or less]")
+@click.option("--val-limit", type=click.IntRange(min=1), help="Validate on this many images.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--storage", help="Where the study is kept; a database URL lets machines share it.")
+@click.option("--study", default="", help="The study's name in --storage.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted search.")
+@click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/tune/ARCH]")
+@json_option
+@needs("torch", "safetensors", "cv2", "torch_pruning", "optuna", "onnx", "onnxscript")
+def command(
+    checkpoint: Path,
+    data: str,
+    target_ms: float | None,
+    target_fps: float | None,
+    target_macs: float | None,
+    backend: str | None,
+    threads: int,
+    board: str,
+    precision: str,
+    search_float: bool,
+    max_drop: float,
+    trials: int,
+    trial_epochs: int,
+    round_to: int,
+    max_ratio: float,
+    images: int,
+    batch: int,
+    lr: float,
+    crop: tuple[int, int] | None,
+    val_limit: int | None,
+    seed: int,
+    device: str,
+    storage: str | None,
+    study: str,
+    resume: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Search how to prune the float CHECKPOINT so that it meets a target at the best accuracy.
+
+    Time is measured on --backend, candidate and CHECKPOINT in turns; with --board it is that
+    board's roofline, which is computed and a floor. The folder gets best.safetensors, recipe.toml,
+    tried.json, tried.txt and pareto.png. Exit code 3 where the best loses more than --max-drop, 4
+    where no trial met the target.
+    """
+    from edgeseg.cli.tune_job import TuneJob
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.host.augment import Augment
+    from edgeseg.host.checkpoint import load_checkpoint
+    from edgeseg.host.prune import PruneOptions, absolute
+    from edgeseg.host.pruneloop import PrunePlan, check_prunable
+    from edgeseg.host.train import TrainOptions
+    from edgeseg.host.tune import STUDY, Space, digest_of, open_study, run_trials
+    from edgeseg.target.backends import BACKENDS, why_unavailable
+
+    if sum(value is not None for value in (target_ms, target_fps, target_macs)) != 1:
+        raise UsageError("give one of --target-ms, --target-fps and --target-macs")
+    if search_float and precision != "int8":
+        raise UsageError("--search-float chooses what INT8 leaves out: give --precision int8")
+    start = load_checkpoint(checkpoint)
+    check_prunable(start.steps, PrunePlan(PruneOptions(ratio=0.1)))
+    spec = start.spec
+    if target_macs is None and not board and backend is None:
+        backend = next((name for name in BACKENDS if not why_unavailable(name)), "onnxruntime")
+    folder = run_folder("tune", spec.arch, out, used_by=TRIED, again=resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    job = TuneJob(
+        start,
+        open_dataset(data, "train", size_hw=spec.size_hw, seed=seed),
+        open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit),
+        folder,
+        "MACs" if target_macs is not None else "floor ms" if board else "ms",
+        precision,
+        backend or "",
+        threads,
+        board,
+        round_to,
+        max_ratio,
+        images,
+        TrainOptions(
+            epochs=trial_epochs,
+            batch=batch,
+            lr=lr,
+            warmup_epochs=min(1.0, trial_epochs / 10),
+            augment=Augment(crop_hw=crop or (min(256, spec.size_hw[0]), min(320, spec.size_hw[1]))),
+            validate_every=trial_epochs,
+            seed=seed,
+            device=device,
+        ),
+    )
+    dense = job.cost({}, ())
+    if target_macs is not None:
+        target = float(absolute(target_macs, round(dense)))
+    else:
+        target = target_ms if target_ms is not None else 1000 / (target_fps or 1)
+    if dense <= target:
+        raise UsageError(f"the network meets the target as it is: {dense:.4g} {job.unit}")
+    about = {
+        "checkpoint": digest_of(start),
+        "target": target,
+        "unit": job.unit,
+        "backend": job.backend,
+        "board": board,
+        "precision": precision,
+        "trial_epochs": trial_epochs,
+    }
+    held = open_study(storage or str(folder / "study.log"), study or STUDY, seed, about)
+    space = Space(start, max_ratio=max_ratio, floats=search_float)
+    reference = job.reference_miou()
+    say(f"{dense:.4g} {job.unit} and mIoU {reference:.4f} as it is; target {target:.4g}")
+    atomic_write_text(folder / TRIED, "[]\n")
+    with progress_bar("tune", trials) as bar:
+
+        def told(trial: FrozenTrial) -> None:
+            bar.update(trial.number + 1, trials)
+            write_tried(job, held.get_trials(deepcopy=False), (dense, reference), target)
+
+        run_trials(
+            held, space, trials,
+            costs=job.cost, score=lambda number, tried: job.final(number, tried)[1],
+            dense=dense, target=target, told=told,
+        )  # fmt: skip
+    rows = write_tried(job, held.get_trials(deepcopy=False), (dense, reference), target)
+    _finish(job, held, rows, (dense, reference, target, max_drop), data, as_json)
+
+
+def write_tried(
+    job: TuneJob, trials: list[FrozenTrial], reference: tuple[float, float], target: float
+) -> list[dict[str, Any]]:
+    """Write what was tried as JSON, text and a plot; return the rows."""
+    from edgeseg.cli.tune_job import plot
+    from edgeseg.host.tune import candidate_of, pareto
+
+    rows = []
+    for trial in trials:
+        tried = "candidate" in trial.user_attrs
+        candidate = candidate_of(trial) if tried else None
+        rows.append(
+            {
+                "trial": trial.number,
+                "state": trial.state.name.lower(),
+                "cost": candidate.cost if candidate else None,
+                "miou": trial.value,
+                "drop": reference[1] - trial.value if trial.value is not None else None,
+                "parameters": dict(trial.params),
+                "ratios": dict(candidate.ratios) if candidate else {},
+                "keep_float": list(candidate.keep_float) if candidate else [],
+            }
+        )
+    atomic_write_text(job.folder / TRIED, json.dumps(rows, indent=1) + "\n")
+    lines = [f"trial  state     cost {job.unit:12}  mIoU    drop    parameters"]
+    for row in rows:
+        cost = "-" if row["cost"] is None else f"{row['cost']:.5g}"
+        miou, drop = ("-" if row[k] is None else f"{row[k]:.4f}" for k in ("miou", "drop"))
+        chosen = ", ".join(
+            f"{name} {value:.2f}" if isinstance(value, float) else name
+            for name, value in row["parameters"].items()
+            if value is not False
+        )
+        lines.append(f"{row['trial']:5}  {row['state']:8}  {cost:17}  {miou:6}  {drop:6}  {chosen}")
+    atomic_write_text(job.folder / "tried.txt", "\n".join(lines) + "\n")
+    points = [(row["cost"], row["miou"]) for row in rows if row["miou"] is not None]
+    if points:
+        plot(job.folder / "pareto.png", points, pareto(points), job.unit, reference, target)
+    return rows
+
+
+def _finish(
+    job: TuneJob,
+    study: Any,
+    rows: list[dict[str, Any]],
+    figures: tuple[float, float, float, float],
+    data: str,
+    as_json: bool,
+) -> None:
+    from edgeseg.cli.tune_job import CHECKPOINT, RECIPE, recipe_text
+    from edgeseg.host.checkpoint import save_checkpoint
+    from edgeseg.host.tune import best_trial, candidate_of
+
+    dense, reference, target, max_drop = figures
+    best = best_trial(study)
+    if best is None:
+        raise LatencyMissed(
+            f"none of {len(rows)} trials met {target:.4g} {job.unit}; the network has {dense:.4g}. "
+            f"Allow more with --max-ratio, or start from a smaller one"
+        )
+    candidate = candidate_of(best)
+    checkpoint, miou = job.final(best.number, candidate)
+    save_checkpoint(job.folder / CHECKPOINT, checkpoint)
+    text = recipe_text(checkpoint.steps, checkpoint.spec.arch, data)
+    atomic_write_text(job.folder / RECIPE, text)
+    document = {
+        "run": str(job.folder),
+        "checkpoint": str(job.folder / CHECKPOINT),
+        "recipe": str(job.folder / RECIPE),
+        "trials": len(rows),
+        "best": best.number,
+        "unit": job.unit,
+        "target": target,
+        "cost": candidate.cost,
+        "cost_before": dense,
+        "note": "computed floor, not a measurement" if job.board else "",
+        "scores": {"miou": miou, "drop": reference - miou, "before": reference},
+    }
+    write_record(job.folder, document)
+    if as_json:
+        print_json(document)
+    else:
+        print_table(
+            ("checkpoint", job.unit, "target", "before", "mIoU", "before "),
+            [(job.folder / CHECKPOINT, f"{candidate.cost:.4g}", f"{target:.4g}", f"{dense:.4g}",
+              ratio(miou), ratio(reference))],
+        )  # fmt: skip
+    if reference - miou > max_drop:
+        raise AccuracyMissed(
+            f"the best of {len(rows)} trials loses {reference - miou:.4f} mIoU, allowed is "
+            f"{max_drop}; give more --trials or --trial-epochs, or train it on"
+        )

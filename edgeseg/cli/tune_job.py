@@ -1,0 +1,264 @@
+"""What the options of `tune` come down to: cost and score of a candidate, and what is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeseg.cli.quantization import calibration_frames, quantize_step
+from edgeseg.core.files import atomic_write_bytes, atomic_write_text
+from edgeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeseg.core.bundle import Bundle
+    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.recipe import StepDone
+    from edgeseg.host.checkpoint import Checkpoint
+    from edgeseg.host.prune import PruneOptions
+    from edgeseg.host.pruneloop import PrunePlan
+    from edgeseg.host.train import TrainOptions
+    from edgeseg.host.tune import Candidate
+
+# Pairs of timed frames; each runs the reference, then the candidate.
+ROUNDS, WARM_UP = 15, 3
+RECIPE, CHECKPOINT = "recipe.toml", "best.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneJob:
+    """One search.
+
+    Attributes:
+        start: the float checkpoint.
+        training: trains and calibrates candidates.
+        validation: scores them.
+        folder: of the run.
+        unit: "ms" (measured), "floor ms" (a board's roofline) or "MACs".
+        precision: of the timed and scored candidate: "fp32" or "int8".
+        backend: what times a candidate.
+        threads: of one inference; 0 is the runtime's choice.
+        board: whose roofline is the cost, "" for none.
+        round_to: widths become multiples of this.
+        max_ratio: no unit loses more.
+        images: calibration images.
+        train: the short training of a candidate.
+    """
+
+    start: Checkpoint
+    training: Dataset
+    validation: Dataset
+    folder: Path
+    unit: str
+    precision: str
+    backend: str
+    threads: int
+    board: str
+    round_to: int
+    max_ratio: float
+    images: int
+    train: TrainOptions
+
+    def prune_options(self, ratios: Mapping[str, float]) -> PruneOptions:
+        """Return the prune step that gives these unit ratios."""
+        from edgeseg.host.prune import PruneOptions
+
+        return PruneOptions(
+            layer_ratios=dict(ratios), round_to=self.round_to, max_ratio=self.max_ratio
+        )
+
+    def cost(self, ratios: Mapping[str, float], keep_float: tuple[str, ...]) -> float:
+        """Return what the network costs pruned like this, before any training."""
+        from edgeseg.host.checkpoint import module_from_checkpoint
+        from edgeseg.host.cost import count_cost
+        from edgeseg.host.prune import prune
+
+        module = module_from_checkpoint(self.start)
+        size_hw = self.start.spec.size_hw
+        if ratios:
+            module, _ = prune(module, size_hw, self.prune_options(ratios))
+        if self.unit == "MACs":
+            return float(count_cost(module, size_hw).macs)
+        bundle = self._bundle(module, keep_float, "candidate")
+        if self.board:
+            import onnx
+
+            from edgeseg.core.boards import find_board
+            from edgeseg.host.roofline import model_roofline
+
+            return model_roofline(onnx.load(bundle.onnx_path), find_board(self.board)).floor_ms
+        return self._against_reference(bundle)
+
+    def _against_reference(self, bundle: Bundle) -> float:
+        """Time a candidate and the dense network in turns; the ratio is free of the machine's mood.
+
+        The reference's own milliseconds are measured once and kept with the run.
+        """
+        from edgeseg.core.bundle import read_bundle
+        from edgeseg.host.checkpoint import module_from_checkpoint
+        from edgeseg.target.backends import open_backend
+
+        place = self.folder / "timed" / "reference"
+        if not place.is_dir():
+            self._bundle(module_from_checkpoint(self.start), (), "reference")
+        options = {"threads": self.threads} if self.threads else {}
+        reference_bundle = read_bundle(place)
+        frame = reference_bundle.golden().frame
+        with (
+            open_backend(self.backend, reference_bundle, **options) as reference,
+            open_backend(self.backend, bundle, **options) as candidate,
+        ):
+            times: tuple[list[float], list[float]] = ([], [])
+            for number in range(ROUNDS + WARM_UP):
+                for backend, into in zip((reference, candidate), times, strict=True):
+                    started = time.perf_counter()
+                    backend.infer(frame)
+                    if number >= WARM_UP:
+                        into.append((time.perf_counter() - started) * 1e3)
+        kept = self.folder / "timed" / "reference.json"
+        if not kept.is_file():
+            document = {"ms": statistics.median(times[0]), "backend": self.backend}
+            atomic_write_text(kept, json.dumps(document) + "\n")
+        ratio = statistics.median(b / a for a, b in zip(*times, strict=True))
+        return float(json.loads(kept.read_text())["ms"]) * ratio
+
+    def quantized(
+        self, module: nn.Module, keep_float: tuple[str, ...]
+    ) -> tuple[nn.Module, StepDone]:
+        """Return the calibrated network and its step."""
+        from edgeseg.host.quantize import QuantizeOptions
+
+        frames = calibration_frames(self.start.spec, self.training, self.images)
+        choice = QuantizeOptions(keep_float=keep_float)
+        return quantize_step(module, self.start.spec, choice, frames, lambda done: None)
+
+    def _bundle(self, module: nn.Module, keep_float: tuple[str, ...], name: str) -> Bundle:
+        """Write a bundle to time; its labels mean nothing, so none are compared."""
+        from edgeseg.core.bundle import write_bundle
+        from edgeseg.host.export import OPSET, deployed, export_onnx
+        from edgeseg.host.golden import golden_pair
+
+        spec = self.start.spec
+        if self.precision == "int8":
+            module, _ = self.quantized(module, keep_float)
+        data = export_onnx(spec, module, self.precision)
+        golden = golden_pair(spec, deployed(spec, module, self.precision))
+        return write_bundle(
+            self.folder / "timed" / name, data, golden,
+            name=name, spec=spec, precision=self.precision, opset=OPSET,
+        )  # fmt: skip
+
+    def plan(self, candidate: Candidate) -> PrunePlan:
+        """Return what makes a candidate."""
+        from edgeseg.host.pruneloop import PrunePlan
+
+        return PrunePlan(self.prune_options(candidate.ratios), train=self.train)
+
+    def made(self, number: int, candidate: Candidate) -> Checkpoint:
+        """Return a trial's trained float checkpoint, made again where it is not in the folder."""
+        from edgeseg.host.checkpoint import load_checkpoint
+        from edgeseg.host.pruneloop import prune_in_rounds
+        from edgeseg.host.train import BEST
+
+        place = self.folder / "trials" / str(number)
+        if (place / "done").is_file():
+            return load_checkpoint(place / BEST)
+        result = prune_in_rounds(
+            self.start, self.plan(candidate), place, self.training,
+            validation=self.validation, resume=True,
+        )  # fmt: skip
+        atomic_write_text(place / "done", "")
+        return result.checkpoint
+
+    def final(self, number: int, candidate: Candidate) -> tuple[Checkpoint, float]:
+        """Return a trial's checkpoint, quantized where asked, and its validation mIoU."""
+        from edgeseg.host.checkpoint import module_from_checkpoint
+        from edgeseg.host.score import score_module
+
+        checkpoint = self.made(number, candidate)
+        module = module_from_checkpoint(checkpoint)
+        if self.precision == "int8":
+            module, step = self.quantized(module, candidate.keep_float)
+            checkpoint = dataclasses.replace(
+                checkpoint, steps=(*checkpoint.steps, step), weights=module.state_dict()
+            )
+        scores = score_module(checkpoint.spec, module, self.validation).to_json()
+        checkpoint = dataclasses.replace(checkpoint, scores={"validation": scores})
+        return checkpoint, float(scores["miou"])
+
+    def reference_miou(self) -> float:
+        """Return the validation mIoU of the network as it is, in float."""
+        from edgeseg.host.checkpoint import module_from_checkpoint
+        from edgeseg.host.score import score_module
+
+        module = module_from_checkpoint(self.start)
+        return float(score_module(self.start.spec, module, self.validation).to_json()["miou"])
+
+
+def recipe_text(steps: Sequence[StepDone], arch: str, data: str) -> str:
+    """Return the TOML recipe of a checkpoint's steps, with the keys a recipe knows.
+
+    Raises:
+        UsageError: a value has no TOML form.
+    """
+    from edgeseg.core.recipe import KEYS
+
+    lines = [f"arch = {_toml(arch)}"]
+    for step in steps:
+        lines += ["", "[[step]]", f'kind = "{step.kind}"']
+        options = dict(step.options)
+        if step.kind in ("finetune", "qat", "train") and isinstance(options.get("augment"), dict):
+            crop = options["augment"]["crop_hw"]
+            options["crop"] = f"{crop[0]}x{crop[1]}"
+            options["photometry"] = options["augment"]["photometry"]
+        if "class_weight_exponent" in options:
+            options["class_weights"] = options["class_weight_exponent"]
+        options.setdefault("data", data)
+        for key in KEYS[step.kind]:
+            value = options.get(key)
+            if value not in (None, {}, [], "", 0.0) or (key == "seed" and value is not None):
+                lines.append(f"{key} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    raise UsageError(f"{value!r} cannot be written in a recipe")
+
+
+def plot(path: Path, points: Sequence[tuple[float, float]], front: Sequence[int], unit: str,
+         reference: tuple[float, float], target: float) -> None:  # fmt: skip
+    """Draw cost against score with the Pareto front, where matplotlib is installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    import io
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel=f"cost, {unit}", ylabel="validation mIoU")
+    axes.plot(*zip(*points, strict=True), "o", color="tab:gray", label="tried")
+    line = sorted(points[index] for index in front)
+    axes.plot(*zip(*line, strict=True), "o-", color="tab:orange", label="not beaten on both")
+    axes.plot(*reference, "s", color="tab:blue", label="unpruned")
+    axes.axvline(target, color="tab:red", linestyle="--", label="target")
+    axes.legend()
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    atomic_write_bytes(path, buffer.getvalue())

@@ -1,0 +1,109 @@
+"""The search itself, against costs and scores that are arithmetic."""
+
+import pytest
+import torch
+from small_models import small
+
+from edgeseg.core.recipe import StepDone
+from edgeseg.errors import UsageError
+from edgeseg.host.checkpoint import Checkpoint
+from edgeseg.host.models import build_model
+from edgeseg.host.tune import (
+    ASKED,
+    Space,
+    best_trial,
+    candidate_of,
+    digest_of,
+    finished,
+    open_study,
+    pareto,
+    region_of,
+    run_trials,
+    solve,
+)
+
+
+@pytest.fixture(scope="module")
+def start() -> Checkpoint:
+    torch.manual_seed(0)
+    spec = small("segnet-basic")
+    return Checkpoint(spec, (StepDone("train"),), build_model(spec).state_dict())
+
+
+def test_an_amount_is_found_under_a_target_whatever_the_curve():
+    for bend in (0.6, 1.0, 2.0, 3.0):
+        for target in (20.0, 50.0, 90.0):
+            asked = []
+
+            def cost(amount, bend=bend, asked=asked):
+                asked.append(amount)
+                return 100 * (1 - amount) ** bend
+
+            found = solve(cost, 100.0, target, 0.95)
+            assert found is not None
+            assert 0.9 * target <= found[1] <= target, (bend, target, found)
+            assert len(asked) <= ASKED
+
+
+def test_what_cannot_be_reached_is_none_and_steps_stay_below():
+    assert solve(lambda amount: 100 - 10 * amount, 100.0, 50.0, 0.9) is None
+    found = solve(lambda amount: 100 - 25 * round(amount * 4), 100.0, 60.0, 0.9)
+    assert found is not None
+    assert found[1] == 50
+
+
+def test_regions_are_pruned_in_proportion_and_float_by_name(start):
+    space = Space(start, max_ratio=0.8, floats=True)
+    assert "encoder.0" in space.regions
+    raw = {region: 0.5 for region in space.regions} | {"encoder.3": 0.25}
+    shape = space.shape(raw, ("encoder.3",))
+    ratios = space.ratios(shape, 0.6)
+    assert ratios["encoder.0.0"] == 0.6
+    assert ratios["encoder.3.0"] == 0.3
+    assert space.keep_float(shape) == ("encoder.3.0",)
+    assert region_of("backbone.high_level.0.1.body.0.0") == "backbone.high_level"
+
+
+def arithmetic(space: Space):
+    def costs(ratios, floats):
+        return 100 * (1 - sum(ratios.values()) / len(ratios)) + len(floats)
+
+    def score(number, candidate):
+        return 1 - candidate.ratios["encoder.0.0"]  # the first level is the one that matters
+
+    return {"costs": costs, "score": score, "dense": 100.0, "target": 60.0}
+
+
+def test_a_killed_search_goes_on_and_a_second_process_joins(start, tmp_path):
+    space = Space(start, max_ratio=0.8, floats=False)
+    about = {"checkpoint": digest_of(start), "target": 60.0}
+    storage = str(tmp_path / "study.log")
+    figures = arithmetic(space)
+    count = 0
+
+    def killed(number, candidate):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        return figures["score"](number, candidate)
+
+    study = open_study(storage, "s", 0, about)
+    with pytest.raises(KeyboardInterrupt):
+        run_trials(study, space, 6, **{**figures, "score": killed})
+    assert len(finished(study)) == 2
+    other = open_study(storage, "s", 1, about)
+    run_trials(other, space, 8, **figures)
+    assert len(finished(study)) == 8
+    first = candidate_of(study.trials[0])
+    assert len(set(first.ratios.values())) == 1
+    best = best_trial(study)
+    assert best is not None
+    assert best.value > study.trials[0].value
+    assert candidate_of(best).cost <= 60
+    with pytest.raises(UsageError, match="another target"):
+        open_study(storage, "s", 0, {**about, "target": 50.0})
+
+
+def test_only_what_is_beaten_on_both_leaves_the_front():
+    assert pareto([(1, 0.5), (2, 0.6), (2, 0.4), (3, 0.6)]) == [0, 1]
