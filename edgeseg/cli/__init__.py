@@ -38,6 +38,7 @@ VERBS = {
     "stream": "edgeseg.cli.stream",
     "bench": "edgeseg.cli.bench",
     "gate": "edgeseg.cli.gate",
+    "compare": "edgeseg.cli.compare",
     "doctor": "edgeseg.cli.doctor",
 }
 INTERRUPTED = 128 + signal.SIGINT

@@ -171,6 +171,7 @@ def command(
     and env.json; with --epochs also best.safetensors, last.safetensors and the curves, for each of
     --rounds in a folder of its own. Go on with `edgeseg train --init` or `edgeseg qat`.
     """
+    from edgeseg.cli.run_page import write_run_page
     from edgeseg.core.dataset import open_dataset
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
@@ -234,6 +235,8 @@ def command(
         say("scoring the pruned network, which nothing has trained yet")
         module = module_from_checkpoint(result.checkpoint)
         scores = score_module(spec, module, validation).to_json()
+    rows = [row for one in result.trained for row in one.rows]
+    say(f"page: {write_run_page(folder, rows, scores, result.checkpoint, validation)}")
     _finish(result, folder, scores or None, as_json)
 
 

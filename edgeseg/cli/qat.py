@@ -203,4 +203,4 @@ def command(
         job = dataclasses.replace(
             job, choice=dataclasses.replace(choice, keep_float=kept), validation=whole
         )
-    finish(job.run(folder, resume=resume), folder, as_json)
+    finish(job.run(folder, resume=resume), folder, as_json, validation)

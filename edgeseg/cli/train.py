@@ -187,4 +187,4 @@ def command(
             else None,
         )
     if ranks.first:
-        finish(result, folder, as_json)
+        finish(result, folder, as_json, validation)

@@ -164,8 +164,18 @@ class BarListener:
                 say(f"epoch {row.epoch}/{self._epochs}  loss {row.loss:.3f}{self._miou}")
 
 
-def finish(result: TrainResult, folder: Path, as_json: bool) -> None:
-    """Write the run's record and print what came out of it."""
+def finish(
+    result: TrainResult, folder: Path, as_json: bool, validation: Dataset | None = None
+) -> None:
+    """Write the run's record and page, and print what came out of it.
+
+    Args:
+        result: of the training.
+        folder: of the run.
+        as_json: print the record as JSON.
+        validation: where the page's pictures come from; None gives none.
+    """
+    from edgeseg.cli.run_page import write_run_page
     from edgeseg.host.train import BEST, LAST
 
     scored = [row for row in result.rows if row.scores]
@@ -180,10 +190,11 @@ def finish(result: TrainResult, folder: Path, as_json: bool) -> None:
         "scores": dict(best.scores) if best and best.scores else None,
     }
     write_record(folder, document)
+    scores = best.scores if best and best.scores else {}
+    say(f"page: {write_run_page(folder, result.rows, scores, result.best, validation)}")
     if as_json:
         print_json(document)
         return
-    scores = best.scores if best and best.scores else {}
     print_table(
         ("checkpoint", "best epoch", "G", "C", "mIoU"),
         [

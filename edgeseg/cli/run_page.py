@@ -1,0 +1,100 @@
+"""The page of a training run: curves, scores, and what the network sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import edgeseg
+from edgeseg.cli.benchcharts import grouped_bars
+from edgeseg.cli.charts import line_chart
+from edgeseg.cli.output import ratio
+from edgeseg.cli.page import markup, write_page
+from edgeseg.cli.strip import strip
+
+if TYPE_CHECKING:
+    from edgeseg.core.dataset import Dataset
+    from edgeseg.host.checkpoint import Checkpoint
+    from edgeseg.host.curves import EpochRow
+
+PAGE = "index.html"
+PICTURES = 3
+
+
+def write_run_page(
+    folder: Path,
+    rows: Sequence[EpochRow],
+    scores: Mapping[str, Any],
+    checkpoint: Checkpoint,
+    validation: Dataset | None,
+) -> Path:
+    """Write index.html into a run's folder and return its path.
+
+    Args:
+        folder: of the run; its last two parts are the page's title.
+        rows: one an epoch; none where nothing was trained.
+        scores: of the validation, as Scores.to_json gives them; may be empty.
+        checkpoint: whose labels are drawn.
+        validation: where the pictures come from; None gives none.
+    """
+    spec = checkpoint.spec
+    miou = [(float(row.epoch), row.miou) for row in rows if row.scores]
+    loss = [(float(row.epoch), row.loss) for row in rows]
+    ious = scores.get("per_class_iou")
+    write_page(
+        folder / PAGE,
+        "run.html",
+        version=edgeseg.__version__,
+        title=" / ".join(folder.parts[-2:]),
+        facts=[
+            ("architecture", spec.arch),
+            ("size", "{}x{}".format(*spec.size_hw)),
+            ("steps", ", ".join(step.kind for step in checkpoint.steps)),
+            ("epochs", len(rows)),
+            ("seconds", f"{sum(row.seconds for row in rows):.0f}"),
+            *(
+                (name, ratio(scores.get(key)))
+                for name, key in (
+                    ("mIoU", "miou"),
+                    ("G", "global_accuracy"),
+                    ("C", "class_accuracy"),
+                )
+            ),
+        ],
+        loss=markup(line_chart([("training loss", loss)], "epoch", "")) if loss else "",
+        miou=markup(line_chart([("validation mIoU", miou)], "epoch", "")) if miou else "",
+        classes_chart=markup(
+            grouped_bars(spec.class_names, [("", ious)], "intersection over union")
+        )
+        if ious
+        else "",
+        strips=_strips(checkpoint, validation) if validation is not None else [],
+        palette=list(zip(spec.class_names, spec.palette, strict=True)),
+    )
+    return folder / PAGE
+
+
+def _strips(checkpoint: Checkpoint, validation: Dataset) -> list[list[tuple[str, str]]]:
+    import torch
+
+    from edgeseg.host.checkpoint import module_from_checkpoint
+    from edgeseg.host.pipeline import LabelNet
+
+    spec = checkpoint.spec
+    net = LabelNet(spec, module_from_checkpoint(checkpoint)).eval()
+    n = len(validation)
+    rows = []
+    for index in sorted({(2 * k + 1) * n // (2 * PICTURES) for k in range(PICTURES)}):
+        sample = validation[index]
+        if sample.labels is None:
+            continue
+        with torch.inference_mode():
+            labels = net(torch.from_numpy(np.ascontiguousarray(sample.rgb))[None])[0].numpy()
+        found = {"network": labels}
+        rows.append(
+            strip(sample.rgb, sample.labels, found, spec.palette, spec.ignore_index, sample.name)
+        )
+    return rows
