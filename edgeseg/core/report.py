@@ -307,7 +307,8 @@ class StageTimes:
     def __init__(self, window: int = WINDOW) -> None:
         """Start empty."""
         self._window = window
-        self._values = array("q")
+        # All of it now: memory that grows for the first nine minutes looks like a leak.
+        self._values = array("q", bytes(8 * window))
         self._count = 0
 
     def __len__(self) -> int:
@@ -316,15 +317,12 @@ class StageTimes:
 
     def add(self, duration_ns: int) -> None:
         """Add one duration."""
-        if len(self._values) < self._window:
-            self._values.append(duration_ns)
-        else:
-            self._values[self._count % self._window] = duration_ns
+        self._values[self._count % self._window] = duration_ns
         self._count += 1
 
     def percentiles(self) -> Percentiles | None:
         """Return the percentiles in ms, or None when nothing was added."""
-        return percentiles_ms(self._values)
+        return percentiles_ms(self._values[: min(self._count, self._window)])
 
 
 def percentiles_ms(durations_ns: Iterable[int]) -> Percentiles | None:
