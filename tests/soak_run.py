@@ -1,7 +1,8 @@
 """Frames of the synthetic drive through a tiny bundle: `soak_run.py FOLDER FRAMES file|camera`.
 
 A process of its own, without the tests' type checks, which would be most of its time. Prints one
-JSON list: PSS, threads and open files every thousand frames.
+JSON list: PSS, threads and open files every thousand frames. PSS is that of anonymous memory: the
+share of a library's pages changes with every other process that maps it.
 """
 
 import gc
@@ -17,7 +18,8 @@ from edgeseg.target.flicker import Flicker
 from edgeseg.target.loop import Loop, LoopOptions
 from edgeseg.target.shadow import Shadow, ShadowOptions
 from edgeseg.target.source import open_source
-from edgeseg.target.telemetry import Telemetry, pss_bytes
+from edgeseg.target.telemetry import Telemetry
+from edgeseg.target.telemetry.readings import read_kib
 
 # Caches of the allocator, the runtime and numpy fill up first.
 SETTLED = 2_000
@@ -34,7 +36,8 @@ def main() -> None:
         if done >= SETTLED and done % EVERY == 0:
             gc.collect()
             files = sum(1 for _ in Path("/proc/self/fd").iterdir())
-            readings.append((pss_bytes(), threading.active_count(), files))
+            memory = read_kib(Path("/proc/self/smaps_rollup"), "Pss_Anon")
+            readings.append((memory, threading.active_count(), files))
             print(done, readings[-1], file=sys.stderr, flush=True)
 
     def reference():
