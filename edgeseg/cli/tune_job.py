@@ -136,7 +136,10 @@ class TuneJob:
 
         frames = calibration_frames(self.start.spec, self.training, self.images)
         choice = QuantizeOptions(keep_float=keep_float)
-        return quantize_step(module, self.start.spec, choice, frames, lambda done: None)
+        network, step = quantize_step(module, self.start.spec, choice, frames, lambda done: None)
+        # What a recipe needs beside the choice to calibrate the same ranges again.
+        options = {**step.options, "images": self.images}
+        return network, dataclasses.replace(step, options=options)
 
     def _bundle(self, module: nn.Module, keep_float: tuple[str, ...], name: str) -> Bundle:
         """Write a bundle to time; its labels mean nothing, so none are compared."""

@@ -1,0 +1,148 @@
+import copy
+
+import pytest
+import torch
+from blobs import SPEC, Blobs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import small
+from torch import nn
+
+from edgeseg.core.recipe import StepDone
+from edgeseg.errors import RecipeError, UsageError
+from edgeseg.host.checkpoint import Checkpoint
+from edgeseg.host.cost import count_cost
+from edgeseg.host.models import build_model
+from edgeseg.host.prune import PruneOptions, prune
+from edgeseg.host.prunecut import widths_of
+from edgeseg.host.prunegraph import find_units
+from edgeseg.host.pruneloop import PrunePlan, check_prunable, prune_in_rounds
+from edgeseg.host.prunescore import IMPORTANCES, score_units
+from edgeseg.host.quantize import QuantizeOptions, quantize
+
+SIZE_HW = (48, 64)
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(SPEC).eval()
+
+
+@pytest.mark.parametrize("importance", sorted(set(IMPORTANCES) - {"random", "fpgm"}))
+def test_a_channel_that_says_nothing_matters_least(net, importance):
+    module = copy.deepcopy(net)
+    with torch.no_grad():
+        for name in ("encoder.0", "decoder.2"):
+            layer = module.get_submodule(name)
+            layer[0].weight[5] = 0
+            layer[1].weight[5] = 0
+        for name in ("encoder.1.0", "decoder.3.0"):
+            module.get_submodule(name).weight[:, 5] = 0
+    units = find_units(module)
+    frames = [(torch.randn(2, 3, *SIZE_HW), torch.randint(0, 2, (2, *SIZE_HW)))]
+    scores = score_units(module, units, importance, frames)
+    assert units[0].producers == ("encoder.0.0", "decoder.2.0")
+    assert int(scores[0].argmin()) == 5
+    assert float(scores[0][5]) == pytest.approx(0, abs=1e-6)
+
+
+def test_fpgm_lets_go_of_what_lies_between_the_others(net):
+    module = copy.deepcopy(net)
+    conv = module.encoder[3][0]
+    with torch.no_grad():
+        conv.weight[7] = conv.weight.mean(0)
+    units = find_units(module)
+    (position,) = [i for i, unit in enumerate(units) if unit.name == "encoder.3.0"]
+    assert int(score_units(module, units, "fpgm")[position].argmin()) == 7
+
+
+def test_random_repeats_with_its_seed_and_leaves_the_global_one(net):
+    units = find_units(copy.deepcopy(net))
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first, again, other = (score_units(net, units, "random", seed=s)[0] for s in (1, 1, 2))
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@settings(max_examples=20)
+@given(
+    ratio=st.floats(0, 0.85),
+    step=st.sampled_from([1, 2, 4, 8]),
+    scope=st.sampled_from(["uniform", "global"]),
+)
+def test_widths_are_round_and_costs_never_rise(net, ratio, step, scope):
+    options = PruneOptions(ratio=ratio, round_to=step, scope=scope, max_ratio=0.85)
+    pruned, metadata = prune(net, SIZE_HW, options)
+    dense = widths_of(net)
+    for name, (takes, gives) in widths_of(pruned).items():
+        if name not in ("encoder.0.0", "classifier"):
+            assert takes % step == 0, name
+        if name != "classifier":
+            assert gives % step == 0, name
+        assert 1 <= gives <= dense[name][1]
+    assert metadata["after"]["macs"] <= metadata["before"]["macs"]
+    assert count_cost(net, SIZE_HW).macs == metadata["before"]["macs"]
+
+
+def test_both_parts_of_a_concatenation_are_round():
+    module = build_model(small("deeplabv3plus-mobilenetv2", low_channels=24))
+    pruned, _ = prune(module, (64, 96), PruneOptions(ratio=0.4, round_to=8))
+    low, high = pruned.reduce[0].out_channels, pruned.aspp.project[0].out_channels
+    assert low % 8 == high % 8 == 0
+    depthwise = pruned.refine[0][0][0]
+    assert depthwise.groups == depthwise.in_channels == low + high
+
+
+def test_a_global_threshold_takes_different_shares(net):
+    module = copy.deepcopy(net)
+    with torch.no_grad():
+        module.encoder[3][0].weight[4:] *= 1e-3
+    options = PruneOptions(ratio=0.3, round_to=1, scope="global")
+    pruned, _ = prune(module, SIZE_HW, options)
+    shares = {
+        unit.name: pruned.get_submodule(unit.name).out_channels / unit.width
+        for unit in find_units(copy.deepcopy(module))
+    }
+    assert shares["encoder.3.0"] == min(shares.values())
+    assert len(set(shares.values())) > 1
+
+
+def test_two_targets_hold_at_once_and_rounds_end_at_the_goal(net, tmp_path):
+    start = Checkpoint(SPEC, (StepDone("train"),), net.state_dict())
+    options = PruneOptions(target_macs=0.5, target_params=0.4, round_to=1)
+    result = prune_in_rounds(start, PrunePlan(options, rounds=3), tmp_path)
+    assert result.after.params <= 0.4 * result.before.params
+    assert result.after.macs <= 0.5 * result.before.macs
+    costs = [step.metadata["after"]["params"] for step in result.checkpoint.steps[1:]]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] > 0.7 * result.before.params
+    assert result.after.params > 0.3 * result.before.params
+
+
+def test_taylor_looks_at_the_data_it_is_given(net, tmp_path):
+    start = Checkpoint(SPEC, (StepDone("train"),), net.state_dict())
+    plan = PrunePlan(PruneOptions(ratio=0.5, importance="taylor"), images=2)
+    seen = []
+    prune_in_rounds(start, plan, tmp_path, Blobs(3), progress=seen.append)
+    assert seen == [1, 2]
+
+
+def test_a_quantized_network_is_refused_with_the_reason(net):
+    quantized, _ = quantize(net, QuantizeOptions(), [torch.randn(1, 3, *SIZE_HW)])
+    with pytest.raises(UsageError, match="Prune the float checkpoint"):
+        prune(quantized, SIZE_HW, PruneOptions(ratio=0.5))
+    for kinds in (["train", "quantize"], ["train", "quantize", "qat"]):
+        steps = [StepDone(kind) for kind in kinds]
+        with pytest.raises(RecipeError, match="pruning goes before quantization"):
+            check_prunable(steps, PrunePlan(PruneOptions(ratio=0.5)))
+
+
+def test_a_layer_that_evaluation_does_not_use_is_refused():
+    module = build_model(SPEC)
+    module.auxiliary = nn.Conv2d(16, 2, 1)
+    with pytest.raises(UsageError, match="does not use auxiliary"):
+        prune(module, SIZE_HW, PruneOptions(ratio=0.5))
