@@ -26,9 +26,9 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
     """Measure every row that `folder` does not hold yet, and print the table.
 
     Rows: float; PTQ with each observer; then, with the best of these, cross-layer equalisation,
-    bias correction and AdaRound added one after the other, QAT without a teacher and QAT with
-    distillation, both trained as the other options say. Each row is written as it is done, and a
-    training that was cut off goes on, so that the command may be given again.
+    bias correction, both, AdaRound, AdaRound and bias correction; QAT without a teacher and QAT
+    with distillation, both trained as the other options say. Each row is written as it is done,
+    and a training that was cut off goes on, so that the command may be given again.
     """
     path = folder / TABLE
     key = {
@@ -66,19 +66,17 @@ def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, s
     for observer in OBSERVERS:
         yield f"PTQ {observer}", "ptq", dataclasses.replace(plain, observer=observer)
     best = max(OBSERVERS, key=lambda observer: rows[f"PTQ {observer}"]["miou"])
-    choice = dataclasses.replace(plain, observer=best, equalize=True)
-    yield f"PTQ {best} + CLE", "ptq", choice
-    choice = dataclasses.replace(choice, bias_correct=True)
-    yield f"PTQ {best} + CLE + bias correction", "ptq", choice
+    plain = dataclasses.replace(plain, observer=best)
     steps = job.choice.adaround or ADAROUND_STEPS
-    for name, equalized in ((f"PTQ {best} + AdaRound", False), (f"PTQ {best} + all", True)):
-        yield (
-            name,
-            "ptq",
-            dataclasses.replace(
-                plain, observer=best, equalize=equalized, bias_correct=equalized, adaround=steps
-            ),
-        )
+    refined: dict[str, dict[str, Any]] = {
+        "CLE": {"equalize": True},
+        "bias correction": {"bias_correct": True},
+        "CLE + bias correction": {"equalize": True, "bias_correct": True},
+        "AdaRound": {"adaround": steps},
+        "AdaRound + bias correction": {"adaround": steps, "bias_correct": True},
+    }
+    for name, more in refined.items():
+        yield f"PTQ {best} + {name}", "ptq", dataclasses.replace(plain, **more)
     start = dataclasses.replace(job.choice, observer=best)
     alone = dataclasses.replace(job.options, distill=0.0, distill_features=0.0)
     yield "QAT", "qat", ("qat", dataclasses.replace(job, choice=start, options=alone))

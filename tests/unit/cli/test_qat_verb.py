@@ -168,8 +168,8 @@ def test_the_comparison_table_goes_on_where_it_stopped(
     names = [row["name"] for row in rows]
     assert names[:5] == ["float", "PTQ max", "PTQ percentile", "PTQ entropy", "PTQ mse"]
     assert names[-2:] == ["QAT", "QAT + distillation"]
-    assert len(calls) == len(rows) + 1 == 12
+    assert len(calls) == len(rows) + 1 == 13
     assert rows[0]["drop"] == 0
     assert all(row["drop"] == pytest.approx(rows[0]["miou"] - row["miou"]) for row in rows)
     assert run(arguments) == 0
-    assert len(calls) == 12
+    assert len(calls) == 13
