@@ -260,7 +260,7 @@ function tiles(camera, machine) {
     tile("Network, p50", infer ? brief(infer.p50) : null, "ms", infer && `p99 ${long(infer.p99)}`),
     camera.live ? tile("Frame age, p50", age ? brief(age.p50) : null, "ms", age && `p99 ${long(age.p99)}`)
       : tile("Frames", String(camera.frames), camera.length ? `of ${camera.length}` : "", "a file: none is dropped"),
-    camera.live ? tile("Dropped", String(camera.dropped), "", taken ? `${fixed(100 * camera.dropped / taken, 1)} % of ${taken}, reconnected ${camera.reconnects}×` : "")
+    camera.live ? tile("Dropped", String(camera.dropped), "", taken ? `${fixed(100 * camera.dropped / taken, 1)} % of ${taken}${camera.reconnects ? `, found again ${camera.reconnects}×` : ""}` : "")
       : tile("Memory", machine && machine.memory_bytes != null ? fixed(machine.memory_bytes / MB, 0) : null, "MiB", machine && machine.memory_method),
     tile("Power", machine ? brief(machine.power_w) : null, "W", machine && machine.power_method),
     shadow ? tile("Agreement", shadow.agreement == null ? null : fixed(100 * shadow.agreement, 2), "%", shadow.threshold == null ? "no alarm set" : `alarm below ${fixed(100 * shadow.threshold, 0)} %`)
