@@ -115,9 +115,9 @@ def stacked_bars(
 
 
 def _name(text: str, y: float) -> str:
-    # Several lines where one would run out of the drawing; long names break at their hyphens.
+    # Several lines where one would run out of the drawing; long names break at - . and /.
     lines = [""]
-    for part in re.findall(r"[^\s-]+-?\s*|-", text):
+    for part in re.findall(r"[^\s./-]*[\s./-]+|[^\s./-]+", text):
         if lines[-1] and len(lines[-1] + part.rstrip()) * LETTER > LABEL - 14:
             lines.append("")
         lines[-1] += part

@@ -145,7 +145,9 @@ class _Frame:
     def __init__(self, points: Sequence[tuple[float, float]], *, y_from_zero: bool) -> None:
         xs, ys = zip(*points, strict=True)
         self._xs = ticks(0.0, max(xs))
-        self._ys = ticks(0.0 if y_from_zero else min(ys), max(ys))
+        # One height for all would be a line at the edge: show a little around it.
+        room = 0.0 if max(ys) > min(ys) else 0.05 * abs(max(ys))
+        self._ys = ticks(0.0 if y_from_zero else min(ys) - room, max(ys) + room)
 
     def x(self, value: float) -> float:
         low, high = self._xs[0], self._xs[-1]

@@ -39,6 +39,11 @@ def test_a_long_name_is_folded_inside_the_drawing():
     assert len(texts) > 1
     assert "".join(texts).replace(" ", "") == name.replace(" ", "")
     assert max(map(len, texts)) * 6.6 < 210
+    layer = "backbone.low_level.1.0.body.1.0/Conv"
+    svg = stacked_bars([(layer, {"infer": 3.0})], ("infer",), "ms")
+    texts = [text.text for text in elements(svg, "text") if text.get("class") == "name"]
+    assert "".join(texts) == layer
+    assert max(map(len, texts)) * 6.6 < 210
 
 
 def test_nothing_gives_nothing():
