@@ -29,6 +29,32 @@ from edgeseg.host.pipeline import resize_logits
 from edgeseg.host.prunegraph import Unit
 from edgeseg.host.trainset import Batch
 
+
+@torch.no_grad()
+def _filter_distances(group: Any) -> torch.Tensor | None:
+    """Return each filter's summed distance to the others, mean 1; He et al. 2019, equation 4.
+
+    Torch-Pruning's own takes distances between squared weights, which makes a filter and its
+    negative the same.
+    """
+    total: torch.Tensor | None = None
+    for item in group.items:
+        layer = item.dep.target.module
+        makes = item.dep.handler in (
+            torch_pruning.prune_conv_out_channels,
+            torch_pruning.prune_linear_out_channels,
+        )
+        if not makes:
+            continue
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        weight = layer.weight.transpose(0, 1) if transposed else layer.weight
+        filters = weight[item.idxs].flatten(1).float()
+        distances = torch.zeros(len(group[0].idxs), device=filters.device)
+        distances[item.root_idxs] = torch.cdist(filters, filters).sum(1)
+        total = distances if total is None else total + distances
+    return None if total is None else total / total.mean()
+
+
 IMPORTANCES: dict[str, Callable[[], Any]] = {
     "magnitude": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=2),
     "bn": torch_pruning.importance.BNScaleImportance,
@@ -89,31 +115,6 @@ def score_units(
     if count == 0:
         raise UsageError(f"importance {importance} looks at the loss: give --data")
     return [total / count for total in totals]
-
-
-@torch.no_grad()
-def _filter_distances(group: Any) -> torch.Tensor | None:
-    """Return each filter's summed distance to the others, mean 1; He et al. 2019, equation 4.
-
-    Torch-Pruning's own takes distances between squared weights, which makes a filter and its
-    negative the same.
-    """
-    total: torch.Tensor | None = None
-    for item in group.items:
-        layer = item.dep.target.module
-        makes = item.dep.handler in (
-            torch_pruning.prune_conv_out_channels,
-            torch_pruning.prune_linear_out_channels,
-        )
-        if not makes:
-            continue
-        transposed = isinstance(layer, nn.ConvTranspose2d)
-        weight = layer.weight.transpose(0, 1) if transposed else layer.weight
-        filters = weight[item.idxs].flatten(1).float()
-        distances = torch.zeros(len(group[0].idxs), device=filters.device)
-        distances[item.root_idxs] = torch.cdist(filters, filters).sum(1)
-        total = distances if total is None else total + distances
-    return None if total is None else total / total.mean()
 
 
 def _scores(scorer: Any, unit: Unit, importance: str) -> torch.Tensor:
