@@ -131,28 +131,29 @@ def command(
         )
     columns = cost_columns(table, specs, times)
     reference = next(row for row in TABLES[table] if row.arch == REFERENCE[table])
+    side_by_side: list[Row] = [
+        {
+            "name": row.title,
+            "arch": row.arch,
+            "ours": {**columns[row.arch], **scores[row.arch]},
+            "paper": {**row.to_json(), "infer_ratio": _over(row.infer_ms, reference.infer_ms)},
+        }
+        for row in rows
+    ]
     document = {
         "table": table,
         "data": training.name,
         "size_hw": list(size),
         "epochs": epochs if jobs else None,
-        "rows": [
-            {
-                "name": row.title,
-                "arch": row.arch,
-                "ours": {**columns[row.arch], **scores[row.arch]},
-                "paper": {**row.to_json(), "infer_ratio": _over(row.infer_ms, reference.infer_ms)},
-            }
-            for row in rows
-        ],
+        "rows": side_by_side,
     }
     if as_json:
         print_json(document)
         return
-    _print_cost(document["rows"], table)
+    _print_cost(side_by_side, table)
     for weighting in ("balanced", "natural"):
-        if any(weighting in row["ours"] for row in document["rows"]):
-            _print_scores(document["rows"], weighting)
+        if any(weighting in row["ours"] for row in side_by_side):
+            _print_scores(side_by_side, weighting)
 
 
 def _chosen(rows: tuple[Any, ...], archs: tuple[str, ...]) -> list[Any]:

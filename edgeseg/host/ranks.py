@@ -90,7 +90,7 @@ class _SumOverRanks(torch.autograd.Function):
         return summed
 
     @staticmethod
-    def backward(ctx: object, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(ctx: object, gradient: torch.Tensor) -> torch.Tensor:
         summed = gradient.contiguous().clone()
         dist.all_reduce(summed)
         return summed
