@@ -117,6 +117,7 @@ def test_a_run_that_ended_is_said_so(tmp_path, browser):
         until(browser, "document.getElementById('stamp')?.textContent.startsWith('frame')")
     # open_page held that it closed in time although the browser was watching.
     until(browser, "!banner.hidden && banner.textContent.includes('does not answer')")
+    assert browser.value("state.textContent") == "not connected"
 
 
 def test_the_token_is_asked_once(tmp_path, browser):
