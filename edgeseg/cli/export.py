@@ -61,6 +61,13 @@ if TYPE_CHECKING:
     help="TensorRT release that the cache is for, 7 to 10.",
 )
 @click.option("--raw-logits", is_flag=True, help="Give the logits as a second output.")
+@click.option(
+    "--unpool",
+    type=click.Choice(["lower", "plugin"]),
+    default="lower",
+    show_default=True,
+    help="SegNet's un-pooling: standard operators, or those of the TensorRT plugin.",
+)
 @click.option("--simplify", is_flag=True, help="Run onnxsim over the graph and check its result.")
 @click.option(
     "-o", "--out", type=PATH, help="The bundle's folder.  [default: runs/export/MODEL-PRECISION]"
@@ -83,6 +90,7 @@ def command(
     calibration_cache: Path | None,
     tensorrt: str,
     raw_logits: bool,
+    unpool: str,
     simplify: bool,
     out: Path | None,
     as_json: bool,
@@ -134,7 +142,9 @@ def command(
             loaded,
             precision,
             folder,
-            options=ExportOptions(raw_logits=raw_logits, simplify=simplify, name=name),
+            options=ExportOptions(
+                raw_logits=raw_logits, simplify=simplify, plugin=unpool == "plugin", name=name
+            ),
             reference={**loaded.scores, "params": cost.params, "macs": cost.macs},
         )
         if tables:

@@ -32,6 +32,7 @@ from edgeseg.host.placement import trace
 from edgeseg.host.quantize import QuantizeOptions, is_quantized, quantize, set_quantizing
 from edgeseg.host.simplify import simplify
 from edgeseg.host.unpool import lower_unpooling
+from edgeseg.host.unpoolplugin import plugin_form
 
 # TensorRT 8.6 reads opsets to 17 in full and most of 18; 18 is also the exporter's native one.
 OPSET = 18
@@ -44,12 +45,14 @@ class ExportOptions:
     Attributes:
         raw_logits: give the full-size logits as a second output, for parity work.
         simplify: run onnxsim and check its result.
+        plugin: write un-pooling as operators of deploy/plugin, which TensorRT alone can run.
         quantize: observer and exceptions for a post-training calibration.
         name: the bundle's name; empty takes the folder's.
     """
 
     raw_logits: bool = False
     simplify: bool = False
+    plugin: bool = False
     quantize: QuantizeOptions = dataclasses.field(default_factory=QuantizeOptions)
     name: str = ""
 
@@ -215,6 +218,10 @@ def bundle_from_checkpoint(
     islands = _islands(data) if precision == "int8" else None
     if islands is not None:
         check_graph(islands, golden, net, precision, rounding=HALF_ROUNDING)
+    if options.plugin:
+        # After the checks, which no CPU runtime could make on the plugin's operators.
+        data = plugin_form(data)
+        islands = None if islands is None else plugin_form(islands)
     return write_bundle(
         out_dir,
         data,
