@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import av
-from av.error import FFmpegError
-
 from edgeseg.errors import SourceError
 from edgeseg.target.source import public_uri
 from edgeseg.target.sources.device import Device, Picture
@@ -38,6 +35,11 @@ class AvDevice(Device):
     """
 
     def __init__(self, uri: str, *, open_s: float, read_s: float, clock: Callable[[], int]) -> None:
+        # An extra: the module must be importable without it.
+        import av
+        from av.error import FFmpegError
+
+        self._ffmpeg_error: type[Exception] = FFmpegError
         self._name = public_uri(uri)
         self._clock = clock
         try:
@@ -63,7 +65,7 @@ class AvDevice(Device):
             packet = next(self._packets)
         except StopIteration:
             raise SourceError(f"{self._name} ended the stream") from None
-        except (FFmpegError, OSError) as error:
+        except (self._ffmpeg_error, OSError) as error:
             raise SourceError(f"{self._name} stopped giving frames ({_reason(error)})") from None
         arrived_ns = self._clock()
         if packet.size == 0:
@@ -71,7 +73,7 @@ class AvDevice(Device):
             raise SourceError(f"{self._name} ended the stream")
         try:
             frames = packet.decode()
-        except FFmpegError:
+        except self._ffmpeg_error:
             return None
         if not frames or frames[-1].is_corrupt:
             return None
