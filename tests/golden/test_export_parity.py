@@ -1,5 +1,6 @@
 """The exported graph against torch, and the audit of its Q/DQ nodes."""
 
+import copy
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,11 +11,15 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from onnx_in_torch import run_in_torch
 from torch import nn
 from trained_nets import calibrated, dyadic, frames, spec_of, trained
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.export import deployed, export_onnx
+from edgeseg.host.fold import fold_batch_norms
+from edgeseg.host.pipeline import LabelNet
+from edgeseg.host.placement import trace
 from edgeseg.host.simplify import run_unoptimized
 from edgeseg.target.backends.uint8_activations import rewrite_activations
 
@@ -275,3 +280,26 @@ def test_unpooling_stands_either_side_of_its_comparison_in_fp16(arch: str, side:
     graph.node.extend(nodes)
     (labels,) = run_unoptimized(rounded, rgb.numpy())
     assert np.array_equal(labels, expected)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("size_hw", [ODD, pytest.param((360, 480), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("arch", ["segnet-basic", pytest.param("segnet", marks=pytest.mark.slow)])
+def test_the_float_graph_in_float64_gives_every_label_of_max_unpooling(
+    arch: str, size_hw: tuple[int, int]
+) -> None:
+    """Other runtimes round convolutions differently, and where two cells of a window are equal to
+    rounding they un-pool to another one. The graph itself is max_unpool2d's.
+    """
+    spec, net, _ = net_of(arch, size_hw)
+    native = trace(copy.deepcopy(net))
+    fold_batch_norms(native)
+    rgb, _ = frames(size_hw, 1, seed=9)
+    with torch.no_grad():
+        found = run_in_torch(exported(arch, size_hw, "fp32"), rgb)
+        logits = native.double().eval()(found["normalize/Div"])
+        exact = LabelNet(spec, native).normalize(rgb)
+    torch.testing.assert_close(found["normalize/Div"], exact.double(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found["classifier/Conv"], logits, rtol=0, atol=1e-9)
+    assert len(logits.argmax(1).unique()) >= 3
+    assert torch.equal(found["labels"], logits.argmax(1).to(torch.uint8))
