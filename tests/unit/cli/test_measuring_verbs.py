@@ -236,3 +236,16 @@ def test_doctor_names_each_check_and_its_cure(capsys):
     out, err = capsys.readouterr()
     assert "python" in out
     assert all(check["cure"] in err for check in result["checks"] if check["cure"])
+
+
+@pytest.mark.slow
+def test_plain_references_of_the_shipped_model_run_beside_it(capsys):
+    pytest.importorskip("torch")
+    command = ("bench", "--data", "synthetic:1", "--rounds", 1, "--reference", "all")
+    result = document(capsys, *command, "--backend", "onnxruntime", "--threads", 1)
+    fp32, bare, eager, int8 = result["rows"]
+    assert eager["backend"]["runtime"].startswith("torch")
+    scores = [row["accuracy"]["miou"] for row in (fp32, bare, eager)]
+    assert scores == pytest.approx([scores[0]] * 3, abs=0.01)
+    assert int8["accuracy"]["miou"] == pytest.approx(scores[0], abs=0.05)
+    assert int8["cost"]["onnx_bytes"] < fp32["cost"]["onnx_bytes"] / 2
