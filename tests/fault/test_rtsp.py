@@ -17,9 +17,9 @@ from tinybundle import spec, tiny_bundle
 from edgeseg.errors import SourceError
 from edgeseg.target.source import Frame, State, open_source
 
-# Encoding, the way, decoding and one frame of waiting are below 0.15 s here; a busy machine may
-# double that. A left-over frame of a freeze is 1.5 s old or more.
-FRESH_MS = 700.0
+# Encoding, the way, decoding and one frame of waiting take 0.07 s on an idle machine and ten times
+# that on one with five programs to a core. A left-over frame of a freeze is 1.5 s old or more.
+FRESH_MS = 1200.0
 # Longest pause of a reconnect, and the time to open.
 BACK_S = 7.0
 
