@@ -7,18 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import numpy as np
 
 from edgeseg.cli.output import progress_bar
-from edgeseg.core.dataset import Dataset
-from edgeseg.core.image import fit_rgb
-from edgeseg.core.imagelist import image_list, spread_indices
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
+    from edgeseg.core.dataset import Dataset
     from edgeseg.host.checkpoint import Checkpoint
     from edgeseg.host.quantize import QuantizeOptions
 
@@ -68,12 +66,17 @@ def quantize_options(function: Function) -> Function:
 
 def calibration_frames(spec: ModelSpec, dataset: Dataset, images: int) -> Iterator[np.ndarray]:
     """Yield at most `images` frames uint8 h,w,3 at the model's size, spread over the data set."""
+    from edgeseg.core.image import fit_rgb
+    from edgeseg.core.imagelist import spread_indices
+
     for index in spread_indices(len(dataset), images):
         yield fit_rgb(dataset[index].rgb, spec.size_hw, spec.preprocess.resize)[0]
 
 
 def calibration_list(dataset: Dataset, images: int) -> str:
     """Return the names and hashes of what calibration_frames yields."""
+    from edgeseg.core.imagelist import image_list, spread_indices
+
     return image_list(dataset, spread_indices(len(dataset), images))
 
 
@@ -86,6 +89,7 @@ def quantize_step(
     refining: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Any, StepDone]:
     """Return the calibrated fake-quantized network and the step that a checkpoint records."""
+    import numpy as np
     import torch
 
     from edgeseg.host.pipeline import Normalize
