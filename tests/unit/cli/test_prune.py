@@ -58,7 +58,7 @@ def test_a_target_is_met_and_recorded(dense, tmp_path, capsys):
     assert f"32 -> {module.encoder[0][0].out_channels}" in table
     assert table.splitlines() == checkpoint.steps[1].metadata["table"]
     assert {path.name for path in tmp_path.iterdir()} == {
-        "pruned.safetensors", "widths.txt", "scores.json", "env.json",
+        "pruned.safetensors", "widths.txt", "scores.json", "env.json", "index.html",
     }  # fmt: skip
     assert run(arguments) == 2
     assert "holds a run already" in capsys.readouterr().err
