@@ -82,7 +82,11 @@ def test_training_learns_and_leaves_what_it_promises(tmp_path):
     }  # fmt: skip
     again = module_from_checkpoint(load_checkpoint(tmp_path / LAST))
     x = torch.randn(2, 3, 32, 48)
-    assert torch.equal(again(x), result.module(x))
+    weights, trained = again.state_dict(), result.module.state_dict()
+    assert weights.keys() == trained.keys()
+    assert all(torch.equal(weights[key], trained[key]) for key in weights)
+    # Not bit for bit: the trained module is channels_last, whose convolutions sum in another order.
+    torch.testing.assert_close(again(x), result.module(x), atol=1e-4, rtol=1e-4)
 
 
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
