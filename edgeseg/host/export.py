@@ -48,6 +48,7 @@ class ExportOptions:
         plugin: write un-pooling as operators of deploy/plugin, which TensorRT alone can run.
         quantize: observer and exceptions for a post-training calibration.
         name: the bundle's name; empty takes the folder's.
+        islands: let an INT8 bundle carry its form with FP16 islands too, at twice the size.
     """
 
     raw_logits: bool = False
@@ -55,6 +56,7 @@ class ExportOptions:
     plugin: bool = False
     quantize: QuantizeOptions = dataclasses.field(default_factory=QuantizeOptions)
     name: str = ""
+    islands: bool = True
 
 
 class GlobalMean(nn.Module):
@@ -215,7 +217,7 @@ def bundle_from_checkpoint(
     net = deployed(spec, module, precision)
     golden = golden_pair(spec, net)
     check_graph(data, golden, net, precision)
-    islands = _islands(data) if precision == "int8" else None
+    islands = _islands(data) if precision == "int8" and options.islands else None
     if islands is not None:
         check_graph(islands, golden, net, precision, rounding=HALF_ROUNDING)
     if options.plugin:

@@ -89,6 +89,10 @@ def test_a_quantised_checkpoint_needs_no_frames_and_its_fp32_twin_has_no_quantis
         assert kinds.count("QuantizeLinear") == expected
         assert (bundle.islands_path is not None) == (precision == "int8")
         assert [step["kind"] for step in bundle.steps] == ["train", "quantize"]
+    small = ExportOptions(islands=False)
+    assert (
+        bundle_from_checkpoint(done, "int8", tmp_path / "small", options=small).islands_path is None
+    )
 
 
 def test_precision_and_network_must_fit(checkpoint: Checkpoint) -> None:
