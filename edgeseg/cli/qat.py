@@ -10,7 +10,7 @@ import click
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.quantization import quantize_options
 from edgeseg.cli.run_folder import run_folder
-from edgeseg.cli.training import finish, mix_options, mixed_in, training_options
+from edgeseg.cli.training import finish, mix_options, mixed_in, result_options, training_options
 
 # Each layer costs two runs of about half the network on every image.
 RANKING_IMAGES = 20
@@ -91,6 +91,7 @@ RANKING_IMAGES = 20
     help="Weight of the float network's features as a further target; 0 is none.",
 )
 @training_options(epochs=10, lr=5e-5, validate_every=1)
+@result_options
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/qat/ARCH]")
 @json_option
 @needs("torch", "safetensors", "cv2")
@@ -125,6 +126,8 @@ def command(
     device: str,
     validate_every: int,
     val_limit: int | None,
+    result: str,
+    stop_after: int | None,
     resume: bool,
     out: Path | None,
     as_json: bool,
@@ -203,4 +206,5 @@ def command(
         job = dataclasses.replace(
             job, choice=dataclasses.replace(choice, keep_float=kept), validation=whole
         )
-    finish(job.run(folder, resume=resume), folder, as_json, validation)
+    trained = job.run(folder, resume=resume, stop_after=stop_after)
+    finish(trained, folder, as_json, validation, take=result)

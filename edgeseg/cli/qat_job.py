@@ -48,7 +48,7 @@ class QatJob:
     images: int
     options: TrainOptions
 
-    def run(self, folder: Path, *, resume: bool) -> TrainResult:
+    def run(self, folder: Path, *, resume: bool, stop_after: int | None = None) -> TrainResult:
         """Calibrate, train, and leave checkpoints, curves and the image list in `folder`.
 
         Raises:
@@ -79,6 +79,7 @@ class QatJob:
                 validation=self.validation,
                 teacher=module_from_checkpoint(self.checkpoint) if taught else None,
                 resume=resume,
+                stop_after=stop_after,
                 listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),
             )
 

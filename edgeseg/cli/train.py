@@ -18,6 +18,7 @@ from edgeseg.cli.training import (
     mix_options,
     mixed_in,
     parse_settings,
+    result_options,
     starting_point,
     training_options,
 )
@@ -67,6 +68,7 @@ from edgeseg.cli.training import (
     help="Fixed mean and deviation, or those of each frame.",
 )
 @training_options(epochs=60, lr=2e-3, validate_every=5)
+@result_options
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/train/ARCH]")
 @json_option
 @needs("torch", "safetensors", "cv2")
@@ -91,6 +93,8 @@ def command(
     device: str,
     validate_every: int,
     val_limit: int | None,
+    result: str,
+    stop_after: int | None,
     resume: bool,
     out: Path | None,
     as_json: bool,
@@ -170,7 +174,7 @@ def command(
                 say(f"{encoder_weights}: {loaded.summary()}")
             images = f"{len(training)} images, {epochs} epochs"
             say(f"training {arch} on {training.name}: {images} -> {folder}")
-        result = train(
+        trained = train(
             spec,
             module,
             training,
@@ -181,10 +185,11 @@ def command(
             extra=extra,
             validation=validation,
             resume=resume,
+            stop_after=stop_after,
             ranks=ranks,
             listener=BarListener(bar, epochs, lines=not sys.stderr.isatty())
             if ranks.first
             else None,
         )
     if ranks.first:
-        finish(result, folder, as_json, validation)
+        finish(trained, folder, as_json, validation, take=result)

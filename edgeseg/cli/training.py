@@ -71,6 +71,22 @@ def training_options(
     return decorate
 
 
+def result_options(function: Function) -> Function:
+    """Add --result and --stop-after."""
+    stop = click.option(
+        "--stop-after",
+        type=click.IntRange(min=1),
+        help="End after this epoch; the schedule remains that of --epochs.",
+    )
+    return click.option(
+        "--result",
+        type=click.Choice(["best", "last"]),
+        default="best",
+        show_default=True,
+        help="Which checkpoint is the result: picked on validation, that data then flatters it.",
+    )(stop(function))
+
+
 def mix_options(function: Function) -> Function:
     """Add --mix and --mix-share."""
     share = click.option(
@@ -165,7 +181,12 @@ class BarListener:
 
 
 def finish(
-    result: TrainResult, folder: Path, as_json: bool, validation: Dataset | None = None
+    result: TrainResult,
+    folder: Path,
+    as_json: bool,
+    validation: Dataset | None = None,
+    *,
+    take: str = "best",
 ) -> None:
     """Write the run's record and page, and print what came out of it.
 
@@ -174,33 +195,38 @@ def finish(
         folder: of the run.
         as_json: print the record as JSON.
         validation: where the page's pictures come from; None gives none.
+        take: "best" or "last", the checkpoint that is the run's result.
     """
     from edgeseg.cli.run_page import write_run_page
     from edgeseg.host.train import BEST, LAST
 
     scored = [row for row in result.rows if row.scores]
     best = max(scored, key=lambda row: row.miou, default=None)
-    checkpoint = folder / (BEST if best else LAST)
+    newest = result.rows[-1] if result.rows else None
+    row = best if take == "best" else newest
+    checkpoint = folder / (BEST if best and take == "best" else LAST)
     document = {
         "run": str(folder),
         "checkpoint": str(checkpoint),
         "epochs": len(result.rows),
         "seconds": sum(row.seconds for row in result.rows),
         "best_epoch": best.epoch if best else None,
-        "scores": dict(best.scores) if best and best.scores else None,
+        "epoch": row.epoch if row else None,
+        "scores": dict(row.scores) if row and row.scores else None,
     }
     write_record(folder, document)
-    scores = best.scores if best and best.scores else {}
-    say(f"page: {write_run_page(folder, result.rows, scores, result.best, validation)}")
+    scores = row.scores if row and row.scores else {}
+    taken = result.best if take == "best" else result.last
+    say(f"page: {write_run_page(folder, result.rows, scores, taken, validation)}")
     if as_json:
         print_json(document)
         return
     print_table(
-        ("checkpoint", "best epoch", "G", "C", "mIoU"),
+        ("checkpoint", "epoch", "G", "C", "mIoU"),
         [
             (
                 checkpoint,
-                best.epoch if best else None,
+                row.epoch if row else None,
                 *(ratio(scores.get(key)) for key in ("global_accuracy", "class_accuracy", "miou")),
             )
         ],

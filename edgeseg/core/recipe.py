@@ -28,7 +28,7 @@ REASONS = {
 KINDS = ("train", "prune", "finetune", "quantize", "qat")
 TRAINING = (
     "data", "mix", "mix_share", "crop", "epochs", "batch", "lr", "seed", "photometry",
-    "class_weights",
+    "class_weights", "result", "stop_after",
 )  # fmt: skip
 PRUNING = (
     "ratio", "target_macs", "target_params", "importance", "scope", "layer_ratios", "max_ratio",
@@ -41,7 +41,7 @@ QUANTIZING = (
 QAT = ("distill", "distill_features", "scales", "freeze_after", "weights_first")
 # Options by kind, named as the command line names them.
 KEYS: dict[str, tuple[str, ...]] = {
-    "train": (*TRAINING, "size", "set", "normalize", "hold_out"),
+    "train": (*TRAINING, "size", "set", "normalize", "hold_out", "init"),
     "prune": PRUNING,
     "finetune": (*TRAINING, "hold_out"),
     "quantize": QUANTIZING,

@@ -79,16 +79,22 @@ kind = "finetune"
 data = "camvid"
 mix = "synthetic"
 lr = 1e-3
+result = "last"
+stop_after = 3
 """
     assert commands(TRAIN + middle + QAT) == [
         ["train", "segnet-basic", "--data", "/d", "--size", "48x64", "--crop", "32x48",
          "--set", "channels=8", "--set", "kernel=3", "--epochs", "1", "--batch", "2"],
         ["prune", "{input}", "--target-macs", "0.5", "--layer-ratio", "aspp.*=0.6"],
         ["train", "segnet-basic", "--init", "{input}", "--data", "/d", "--mix", "synthetic",
-         "--lr", "0.001"],
+         "--lr", "0.001", "--result", "last", "--stop-after", "3"],
         ["qat", "{input}", "--data", "/d", "--images", "2", "--observer", "max", "--bias-correct",
          "--crop", "32x48", "--epochs", "1", "--batch", "2", "--scales", "learned"],
     ]  # fmt: skip
+    begun = TRAIN.replace("epochs", 'init = "grown"\nepochs')
+    parsed = Recipe.from_document(tomllib.loads(begun))
+    [stage] = stages(parsed, {"camvid": "/d", "grown": "/g.safetensors"})
+    assert stage.arguments[-6:-4] == ("--init", "/g.safetensors")
     alone = '[[step]]\nkind = "quantize"\ndata = "camvid"\nequalize = true\n'
     assert commands(TRAIN + alone)[-1] == [
         "export", "{input}", "--int8", "--calibrate", "/d", "--equalize",

@@ -68,6 +68,19 @@ def test_init_goes_on_from_a_checkpoint_as_a_finetune_step(drives, trained, tmp_
     np.testing.assert_allclose(after.weights[key], before.weights[key], atol=1e-5)
 
 
+def test_the_last_epoch_can_be_the_result_and_the_run_can_stop_early(drives, tmp_path, capsys):
+    arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY]
+    more = ["--epochs", "3", "--stop-after", "2", "--validate-every", "1", "--result", "last"]
+    assert run([*arguments, *more, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["checkpoint"] == str(tmp_path / "last.safetensors")
+    assert document["epochs"] == document["epoch"] == 2
+    rows = (tmp_path / "curves.csv").read_text().splitlines()
+    assert len(rows) == 3
+    assert float(rows[2].split(",")[-1]) == pytest.approx(document["scores"]["miou"], abs=1e-5)
+    assert float(rows[2].split(",")[2]) > 1e-4  # the rate of three epochs has not come to 0
+
+
 def test_init_refuses_another_architecture(drives, trained, tmp_path, capsys):
     arguments = ["train", "segnet", "--data", str(drives), "-o", str(tmp_path)]
     assert run([*arguments, "--init", str(trained)]) == 2
