@@ -14,6 +14,8 @@ import numpy as np
 
 CHUNK_M = 24.0
 SEE_M = 105.0
+# Things that move, remembered; some fifty are in sight at a time.
+MOST_MOVERS = 256
 # A side street's mouth, from the start of its chunk.
 MOUTH_M = (6.0, 18.0)
 LOOKS = 1 << 20
@@ -151,7 +153,7 @@ class Street:
     def _mover(self, number: int, k: int) -> tuple[Item, float] | None:
         """Return thing `k` of a lane as it is at time 0, with its steps per second."""
         if (number, k) not in self._movers:
-            if len(self._movers) > 4096:
+            if len(self._movers) > MOST_MOVERS:
                 self._movers.clear()
             lane, rng = self._lanes[number], self._rng(4, k, number)
             heading, look = (1 if lane.speed > 0 else -1), int(rng.integers(LOOKS))
