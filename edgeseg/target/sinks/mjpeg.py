@@ -81,10 +81,11 @@ class MjpegSink(Sink):
         return Answer(PAGE, "text/html; charset=utf-8", policy=POLICY)
 
     def _stream(self, query: Mapping[str, str]) -> Answer:
-        if self._newest.clients >= MAX_CLIENTS:
+        pieces = self._newest.pieces()
+        # Takes its place now, before the answer is sent: another viewer must not get it too.
+        if next(pieces, None) is None:
             return Answer(b"enough viewers are watching already\n", status=503)
-        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-        return Answer(kind=kind, pieces=self._newest.pieces())
+        return Answer(kind=f"multipart/x-mixed-replace; boundary={BOUNDARY}", pieces=pieces)
 
 
 class _Newest:
@@ -108,10 +109,16 @@ class _Newest:
             self._changed.notify_all()
 
     def pieces(self) -> Generator[bytes, None, None]:
-        """Give each picture as one part, skipping those that came while the last was sent."""
+        """Give each picture as one part, skipping those that came while the last was sent.
+
+        The first piece is empty and says that there is room; without room there is none.
+        """
         with self._changed:
+            if self.clients >= MAX_CLIENTS:
+                return
             self.clients += 1
         try:
+            yield b""
             number = 0
             while not self._closing.is_set():
                 with self._changed:
