@@ -114,7 +114,8 @@ def command(
 
     SOURCE is synthetic://, a folder or glob of images, a video file, v4l2:///dev/video0, csi://0,
     rtsp://… or gst://PIPELINE. Files are never dropped; of a camera the newest frame wins. SINKS
-    are any of window, a video file, a folder for masks (ends in /), mjpeg://HOST:PORT, null.
+    are any of window, a video file, a folder for masks (ends in /), a file of JSON lines (.jsonl),
+    mjpeg://HOST:PORT, null.
 
     A camera that is lost is looked for again. Ctrl-C or SIGTERM ends the loop and still gives the
     report.

@@ -152,3 +152,9 @@ def _ratio(part: Float64[np.ndarray, " k"], whole: Float64[np.ndarray, " k"]) ->
 def _mean_of_present(values: Float64[np.ndarray, " k"]) -> float:
     present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else float("nan")
+
+
+def class_shares(labels: UInt8[np.ndarray, "h w"], n_classes: int) -> tuple[float, ...]:
+    """Return each class's share of the pixels, 0-1; labels of no class are in none."""
+    counts = np.bincount(labels.ravel(), minlength=n_classes)[:n_classes]
+    return tuple((counts / labels.size).tolist())

@@ -19,15 +19,17 @@ from edgeseg.target.source import Frame
 
 __all__ = ["SINKS", "Prediction", "Sink", "SinkRequest", "open_sink"]
 
-# scheme: "module:Class". A plain path becomes "video" or "masks" by its ending.
+# scheme: "module:Class". A plain path becomes "video", "jsonl" or "masks" by its ending.
 SINKS = {
     "null": "edgeseg.target.sinks.files:NullSink",
     "video": "edgeseg.target.sinks.files:VideoSink",
     "masks": "edgeseg.target.sinks.files:MaskSink",
+    "jsonl": "edgeseg.target.sinks.lines:LinesSink",
     "window": "edgeseg.target.sinks.window:WindowSink",
     "mjpeg": "edgeseg.target.sinks.mjpeg:MjpegSink",
 }
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
+LINES_SUFFIX = ".jsonl"
 DEFAULT_FPS = 15.0
 
 
@@ -77,6 +79,7 @@ class SinkRequest:
         rest: what follows `scheme://`; a path for files.
         palette: RGB 0-255 per class.
         class_names: names per class, for legends.
+        ignore_index: the label of truth that is not scored.
         fps: rate written into a video file.
         alpha: share of the class colour over the picture, 0-1.
         has_display: whether the session has a screen to open a window on.
@@ -87,6 +90,7 @@ class SinkRequest:
     rest: str
     palette: tuple[tuple[int, int, int], ...]
     class_names: tuple[str, ...]
+    ignore_index: int
     fps: float = DEFAULT_FPS
     alpha: float = 0.5
     has_display: bool = True
@@ -106,7 +110,7 @@ def open_sink(
 
     Args:
         uri: `null`, `window`, a video file, a folder for masks (ends in `/`, or `masks://DIR`),
-            or `mjpeg://HOST:PORT`.
+            a file of JSON lines (ends in `.jsonl`, or `jsonl://FILE`), or `mjpeg://HOST:PORT`.
         spec: names and colours of the classes.
         fps: rate of a video file, 15 when unknown.
         alpha: share of the class colour over the picture, 0-1.
@@ -126,7 +130,15 @@ def open_sink(
     sink_class = getattr(importlib.import_module(module_name), class_name)
     sink: Sink = sink_class(
         SinkRequest(
-            uri, rest, spec.palette, spec.class_names, fps or DEFAULT_FPS, alpha, has_display, token
+            uri,
+            rest,
+            spec.palette,
+            spec.class_names,
+            spec.ignore_index,
+            fps=fps or DEFAULT_FPS,
+            alpha=alpha,
+            has_display=has_display,
+            token=token,
         )
     )
     return sink
@@ -141,9 +153,11 @@ def _parse(uri: str) -> tuple[str, str]:
     path = Path(uri)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return "video", uri
+    if path.suffix.lower() == LINES_SUFFIX:
+        return "jsonl", uri
     if uri.endswith("/") or path.is_dir():
         return "masks", uri
     raise UsageError(
         f"sink {uri!r}: give null, window, mjpeg://127.0.0.1:8080, a video file "
-        f"({', '.join(VIDEO_SUFFIXES)}) or a folder ending in /"
+        f"({', '.join(VIDEO_SUFFIXES)}), a file ending in {LINES_SUFFIX} or a folder ending in /"
     )

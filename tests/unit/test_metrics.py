@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgeseg.core.metrics import ConfusionMatrix
+from edgeseg.core.metrics import ConfusionMatrix, class_shares
 from edgeseg.errors import DataError, UsageError
 
 VOID = 3
@@ -93,3 +93,9 @@ def test_views_and_full_size_masks_are_counted() -> None:
         [np.count_nonzero((truth == a) & (prediction == b)) for b in range(11)] for a in range(11)
     ]
     assert counts.counts[:, :11].tolist() == expected
+
+
+def test_shares_of_the_pixels() -> None:
+    labels = np.array([[0, 0, 2, 2], [2, 2, 255, 0]], np.uint8)
+    assert class_shares(labels, 3) == (0.375, 0.0, 0.5)
+    assert class_shares(np.zeros((2, 3), np.uint8), 3) == (1.0, 0.0, 0.0)

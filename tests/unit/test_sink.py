@@ -1,4 +1,7 @@
 import http.client
+import json
+import resource
+import signal
 import socket
 import threading
 import time
@@ -78,9 +81,59 @@ def test_masks_are_named_like_their_frames(tmp_path):
     assert np.array_equal(found["street_7.png"], expected_labels(random_frame(3)))
 
 
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_frame_is_one_line_at_once(tmp_path):
+    path = tmp_path / "frames.jsonl"
+    rgb = np.zeros((4, 8, 3), np.uint8)
+    labels = np.zeros((4, 8), np.uint8)
+    labels[0] = 1
+    truth = np.zeros((4, 8), np.uint8)
+    truth[3] = 255
+    now = time.perf_counter_ns()
+    frame = Frame(rgb, 7, now, 2_000_000, truth, dropped_before=3, name="Straße.png")
+    with open_sink(str(path), spec()) as sink:
+        sink.write(Prediction(frame, labels, 1_000_000, 5_500_000, now + 9_000_000))
+        assert len(lines(path)) == 1
+        sink.write(prediction(8))
+    first, second = lines(path)
+    assert first.pop("unix_s") == pytest.approx(time.time(), abs=5)
+    assert first == {
+        "index": 7,
+        "name": "Straße.png",
+        "dropped_before": 3,
+        "latency_ms": {"capture": 2.0, "preprocess": 1.0, "infer": 5.5, "ready": 9.0},
+        "shares": {"red": 0.75, "green": 0.25, "blue": 0.0},
+        "global_accuracy": round(16 / 24, 5),
+    }
+    assert second["index"] == 8
+    assert second["global_accuracy"] is None
+
+
+def test_a_full_disk_ends_the_lines_with_a_whole_one(tmp_path):
+    """A limit on the size of files stands for the disk; the kernel writes what still fits."""
+    path = tmp_path / "frames.jsonl"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with open_sink(str(path), spec()) as sink:
+            sink.write(prediction(0))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
+            with pytest.raises(SinkError, match="whole line"):
+                sink.write(prediction(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert [line["index"] for line in lines(path)] == [0]
+
+
 @pytest.mark.parametrize(
     ("uri", "error", "message"),
     [
+        ("jsonl://", UsageError, "needs a file"),
+        ("/nowhere/frames.jsonl", SinkError, "cannot be written"),
         ("nul", UsageError, r"give null, window, mjpeg"),
         ("mjpg://127.0.0.1:80", UsageError, "did you mean 'mjpeg'"),
         ("masks://", UsageError, "needs a folder"),
@@ -110,7 +163,8 @@ def test_without_a_screen_a_window_is_refused_with_something_else_to_use():
 
 def test_every_sink_has_one_way_in(tmp_path):
     uris = {"null": "null", "video": str(tmp_path / "v.avi"), "masks": f"{tmp_path}/m/",
-            "window": "window", "mjpeg": "mjpeg://127.0.0.1:0"}  # fmt: skip
+            "jsonl": f"{tmp_path}/f.jsonl", "window": "window",
+            "mjpeg": "mjpeg://127.0.0.1:0"}  # fmt: skip
     assert set(uris) == set(SINKS)
     for uri in uris.values():
         if uri == "window":

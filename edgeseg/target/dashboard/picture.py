@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.core.image import resize_labels, resize_rgb
+from edgeseg.core.metrics import class_shares
 from edgeseg.target.resource import Resource
 
 LONGEST = 960  # pixels of the longer side; a page shows no more and a board encodes no more
@@ -134,8 +135,7 @@ class PictureSlot(Resource):
                 if self._closed or self._raw is None:
                     return
                 (rgb, labels, index), self._raw = self._raw, None
-            counts = np.bincount(labels.ravel(), minlength=self._n_classes)
-            self._shares = tuple((counts[: self._n_classes] / labels.size).tolist())
+            self._shares = class_shares(labels, self._n_classes)
             picture = None
             if self.watched:
                 number += 1

@@ -1,0 +1,105 @@
+"""A file with one line of JSON per frame, for programs that act on what the camera shows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeseg.core.metrics import class_shares
+from edgeseg.errors import SinkError, UsageError
+from edgeseg.target.sink import Prediction, Sink, SinkRequest
+
+NS_PER_MS = 1e6
+
+
+class LinesSink(Sink):
+    """Writes each frame's number, times and class shares as it is done, so a file can be followed.
+
+    A line is written whole or, when the disk is full, is the last. A file that exists is written
+    anew; a pipe or a device is written as it is.
+
+    Keys of a line: `index`, `name` (empty for cameras), `unix_s` (when the frame arrived),
+    `dropped_before`, `latency_ms` (`capture`, `preprocess`, `infer` and `ready`, which runs from
+    arrival to labels), `shares` (of the pixels, by class name) and `global_accuracy` (share of the
+    scored pixels that are right; null without truth).
+    """
+
+    def __init__(
+        self,
+        request: SinkRequest,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Open the file.
+
+        Args:
+            request: where it goes and how the classes are called.
+            clock: the loop's own, in nanoseconds.
+            wall: seconds since 1970.
+
+        Raises:
+            UsageError: no file is named.
+            SinkError: it cannot be opened.
+        """
+        if not request.rest:
+            raise UsageError("jsonl:// needs a file, as jsonl://frames.jsonl")
+        self.uri = request.uri
+        self._path = Path(request.rest)
+        self._names = request.class_names
+        self._ignore = request.ignore_index
+        self._clock, self._wall = clock, wall
+        try:
+            # Unbuffered: a line is there as soon as its frame is done, and a full disk is noticed.
+            self._file = self._path.open("wb", buffering=0)
+        except OSError as error:
+            raise SinkError(f"{self._path} cannot be written ({error.strerror})") from error
+        self._whole = 0
+
+    def write(self, prediction: Prediction) -> None:
+        """Append one line."""
+        line = json.dumps(self._line(prediction), ensure_ascii=False).encode() + b"\n"
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise SinkError(f"{self._path} cannot be written ({error.strerror})") from error
+        if written != len(line):
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._whole)
+            raise SinkError(f"{self._path} cannot take a whole line; free some space on the disk")
+        self._whole += written
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _line(self, prediction: Prediction) -> dict[str, Any]:
+        frame, labels = prediction.frame, prediction.labels
+        took = {
+            "capture": frame.capture_took_ns,
+            "preprocess": prediction.preprocess_ns,
+            "infer": prediction.infer_ns,
+            "ready": prediction.ready_ns - frame.captured_ns,
+        }
+        shares = class_shares(labels, len(self._names))
+        return {
+            "index": frame.index,
+            "name": frame.name,
+            "unix_s": round(self._wall() - (self._clock() - frame.captured_ns) / 1e9, 3),
+            "dropped_before": frame.dropped_before,
+            "latency_ms": {name: round(ns / NS_PER_MS, 3) for name, ns in took.items()},
+            "shares": {n: round(s, 5) for n, s in zip(self._names, shares, strict=True)},
+            "global_accuracy": self._right(frame.truth, labels),
+        }
+
+    def _right(self, truth: np.ndarray | None, labels: np.ndarray) -> float | None:
+        if truth is None:
+            return None
+        scored = truth != self._ignore
+        n = int(np.count_nonzero(scored))
+        return round(int(np.count_nonzero((truth == labels) & scored)) / n, 5) if n else None
