@@ -18,8 +18,11 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.host.models import build_model
 from edgeseg.host.models.basic import IndexBasic, UpsamplingBasic
 from edgeseg.host.models.blocks import IndexedMaxPool2d
+from edgeseg.host.models.fcn import FCN
 
 BITS_OF_INDEX = 2
+CELLS_OF_WINDOW = 4
+BITS_OF_VALUE = 32
 TRAINING_BATCH = 4
 
 
@@ -78,6 +81,21 @@ class Memory:
     model: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """What the encoder keeps for the decoder: pooling indices, or maps as float32.
+
+    Attributes:
+        bytes: of all levels.
+        first_bits: of the largest of them alone, in bits a cell. Table 1's storage multiplier
+            compares this figure: it is "of the first layer" (section 3.3), two bits for 2x2 cells
+            of a map against 32 for each, as if the FCN variants kept maps before pooling too.
+    """
+
+    bytes: int
+    first_bits: float
+
+
 def count_memory(spec: ModelSpec) -> Memory:
     """Count a network's memory at spec.size_hw without computing anything."""
     with torch.device("meta"):
@@ -94,36 +112,38 @@ def count_memory(spec: ModelSpec) -> Memory:
     return Memory(state + inference.peak, state + training.peak + weights, weights)
 
 
-def decoder_storage(spec: ModelSpec) -> int:
-    """Return the bytes that one frame's encoder keeps for its decoder.
-
-    Pooling indices count as the two bits a 2x2 window that they carry, feature maps as float32.
-    """
+def decoder_storage(spec: ModelSpec) -> Storage:
+    """Count what one frame's encoder keeps for its decoder, without computing anything."""
     with torch.device("meta"):
         model = build_model(spec).eval()
         frame = torch.zeros(1, 3, *spec.size_hw)
-    bits = 0
+    kept: list[tuple[int, int]] = []  # bits and the cells that they are for
 
     def indices(layer: nn.Module, inputs: Any, output: Any) -> None:
-        nonlocal bits
-        bits += output[0].numel() * BITS_OF_INDEX
+        cells = output[0][0, 0].numel() * CELLS_OF_WINDOW
+        kept.append((output[0].numel() * BITS_OF_INDEX, cells))
 
     def maps(layer: nn.Module, inputs: Any, output: Any) -> None:
-        nonlocal bits
-        bits += output.numel() * 32
+        kept.append((output.numel() * BITS_OF_VALUE, output[0, 0].numel()))
 
     for layer in model.modules():
         if isinstance(layer, IndexedMaxPool2d):
             layer.register_forward_hook(indices)
-    if isinstance(model, IndexBasic) and model.add_encoder:
-        kept = list(model.encoder)
-    else:
-        kept = list(model.reduce[1:]) if isinstance(model, UpsamplingBasic) else []
-    for layer in kept:
+    for layer in _kept_maps(model):
         layer.register_forward_hook(maps)
     with torch.no_grad():
         model(frame)
-    return bits // 8
+    largest, cells = max(kept, default=(0, 1))
+    return Storage(sum(bits for bits, _ in kept) // 8, largest / cells)
+
+
+def _kept_maps(model: nn.Module) -> list[nn.Module]:
+    """Return the layers whose outputs wait for the decoder as maps."""
+    if isinstance(model, IndexBasic):
+        return list(model.encoder) if model.add_encoder else []
+    if isinstance(model, UpsamplingBasic):
+        return list(model.reduce[1:])
+    return list(model.skip_scores) if isinstance(model, FCN) else []
 
 
 def time_passes(

@@ -151,20 +151,19 @@ def cost_columns(
         times: what time_passes gave for them, the reference included.
     """
     storage = {arch: decoder_storage(spec) for arch, spec in specs.items()}
-    # The paper's unit is SegNet-Basic's indices at the same size, whichever networks are asked for.
+    # The paper's unit is SegNet-Basic's indices, whichever networks are asked for.
     any_spec = next(iter(specs.values()))
     unit = decoder_storage(
-        dataclasses.replace(any_spec, arch="segnet-basic", output_stride=16, options={})
+        specs.get("segnet-basic")
+        or dataclasses.replace(any_spec, arch="segnet-basic", output_stride=16, options={})
     )
-    if "segnet-basic" in storage:
-        unit = storage["segnet-basic"]
     columns = {}
     for arch, spec in specs.items():
         memory = count_memory(spec)
         columns[arch] = {
             "params": spec_cost(spec).params,
-            "storage_bytes": storage[arch],
-            "storage": storage[arch] / unit,
+            "storage_bytes": storage[arch].bytes,
+            "storage": storage[arch].first_bits / unit.first_bits,
             **times[arch],
             "infer_ratio": times[arch]["forward_ms"] / times[REFERENCE[table]]["forward_ms"],
             "training_bytes": memory.training,

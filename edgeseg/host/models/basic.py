@@ -1,12 +1,12 @@
 """SegNet-Basic and its seven siblings: one encoder, one decoder with options.
 
-Source: SegNet, arXiv 1511.00561, section 3.2 and table 1. The published parameter counts move in
-steps of 0.025 M: they are Caffe model files in tenths of a megabyte, divided by four bytes
+Source: SegNet, arXiv 1511.00561, section 3.1, figure 3 and table 1. The published parameter counts
+move in steps of 0.025 M: they are Caffe model files in tenths of a megabyte, divided by four bytes
 (SegNet-Basic: 5.67 MB, printed as 5.7, gives 1.425). A count that gives the same tenth agrees.
 
-Deviations of all eight: no bias before BN; the input is normalised by mean and standard deviation
-in place of local response normalisation; the FCN variants end in a 1x1 classifier like the others
-(132 parameters at 11 classes), where the paper feeds its K maps to the softmax as they are.
+Deviations of all eight: the input is normalised by mean and standard deviation in place of local
+contrast normalisation; the FCN variants end in a 1x1 classifier like the others (132 parameters at
+11 classes), where the paper says of no layer between its K maps and the softmax.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgeseg.host.models.blocks import (
 )
 
 LEVELS = 4
-# "We set the kernel size to 8x8" (section 3.2).
+# Of the FCN variants (section 3.1).
 UPSAMPLING_KERNEL = 8
 
 
@@ -38,7 +38,8 @@ class IndexBasic(Segmenter):
 
     Attributes:
         depthwise: each decoder filter sees only its own channel.
-        add_encoder: the encoder's maps before pooling are added to the decoder's.
+        add_encoder: the encoder's maps before pooling, which have the size of the decoder's, are
+            added to them.
     """
 
     stride = 16
@@ -82,7 +83,7 @@ class IndexBasic(Segmenter):
 class SegNetBasic(IndexBasic):
     """Four encoders and four decoders of 64 channels with 7x7 kernels; decoders without ReLU."""
 
-    source = "SegNet-Basic (arXiv 1511.00561, section 4.1)"
+    source = "SegNet-Basic (arXiv 1511.00561, section 3.1)"
 
 
 class SegNetBasicEncoderAddition(IndexBasic):
@@ -104,9 +105,10 @@ class UpsamplingBasic(Segmenter):
 
     Attributes:
         reduced: the encoder's 64 maps are reduced to one a class before they are decoded.
-        add_encoder: the encoder's maps before pooling, reduced or not, are added after each
-            upsampling: at full resolution too, as the storage of 11 full-size maps that table 1
-            gives for FCN-Basic says.
+        add_encoder: the encoder's maps after pooling, reduced or not, are added to the upsampled
+            maps of their size (figure 3): those of the first three encoders, since the last one's
+            are what is upsampled. So the largest maps kept are half the image's size, the 180x240
+            of the paper's example.
     """
 
     stride = 16
@@ -126,10 +128,10 @@ class UpsamplingBasic(Segmenter):
         self.pool = nn.MaxPool2d(2, 2, ceil_mode=True)
         self.encoder = _encoder(channels, kernel)
         width = n_classes if self.reduced else channels
-        reductions = LEVELS if self.add_encoder else 0
+        reductions = LEVELS if self.add_encoder else 1
         self.reduce = nn.ModuleList(
             nn.Conv2d(channels, width, 1) if self.reduced else nn.Identity()
-            for _ in range(1 + reductions)
+            for _ in range(reductions)
         )
         self.decoder = nn.ModuleList(
             learnt_upsampling(width, 2, UPSAMPLING_KERNEL) for _ in range(LEVELS)
@@ -140,17 +142,15 @@ class UpsamplingBasic(Segmenter):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,H,W."""
-        encoded = []
+        levels = [x]
         for encode in self.encoder:
-            encoded.append(encode(x))
-            x = self.pool(encoded[-1])
-        x = self.reduce[0](x)
-        for level, (upsample, before) in enumerate(
-            zip(self.decoder, reversed(encoded), strict=True), start=1
-        ):
-            x = crop_like(upsample(x), before)
-            if self.add_encoder:
-                x = x + self.reduce[level](before)
+            levels.append(self.pool(encode(levels[-1])))
+        x = self.reduce[0](levels.pop())
+        for level, upsample in enumerate(self.decoder, start=1):
+            above = levels.pop()
+            x = crop_like(upsample(x), above)
+            if self.add_encoder and levels:
+                x = x + self.reduce[level](above)
         return self.classifier(x)
 
 
@@ -171,7 +171,8 @@ class FCNBasicNoDimReduction(UpsamplingBasic):
     """FCN-Basic on all 64 maps.
 
     Parameters: 0.612 M of encoder, 4 * 64 * 64 * 8 * 8 = 1.049 M of upsampling, 715 of classifier:
-    1.661 M, 2.2 % above table 1's 1.625, which is SegNet-Basic's rounded encoder (0.625) plus 1.0.
+    1.661 M. Table 1 prints 1.625, 2.2 % less, for both variants on all maps: its rounded encoder
+    (0.625) plus 1.0, so that the upsampling seems to be rounded to tenths as well.
     """
 
     source = "FCN-Basic-NoDimReduction (arXiv 1511.00561, table 1)"
@@ -193,7 +194,8 @@ class BilinearInterpolation(Segmenter):
     """SegNet-Basic's encoder, a 1x1 classifier, and fixed bilinear upsampling by 16.
 
     The upsampling has no parameters and ends every network here, so the logits leave at 1/16: the
-    caller's resize to the frame is this architecture's decoder.
+    caller's resize to the frame is this architecture's decoder. It is one step, where four by two
+    would be FCN-Basic-NoAddition's.
 
     Parameters: 0.612 M of encoder and 715 of classifier, 0.613 M. Table 1's 0.625 is 2 % more by
     its rounding alone: 2.45 MB, printed as 2.5, over four.
