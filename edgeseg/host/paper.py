@@ -24,7 +24,7 @@ from edgeseg.host.published import REFERENCE, SCORES, PublishedRow
 from edgeseg.host.score import score_module
 from edgeseg.host.train import TrainListener, TrainOptions, train
 
-RESULT = "scores.json"
+RESULT, PLAN = "scores.json", "plan.json"
 # Exponent of the median frequency balancing: the paper's, and none.
 WEIGHTINGS = {"balanced": 1.0, "natural": 0.0}
 
@@ -97,8 +97,12 @@ def run_job(
         Scores by name, with the epochs trained and the data they were measured on.
 
     Raises:
-        CheckpointError: the checkpoint is of another architecture or other classes.
+        CheckpointError: the checkpoint is of another architecture or other classes, or the folder
+            holds a run with other options.
     """
+    if not checkpoint:
+        options = dataclasses.replace(options, class_weight_exponent=WEIGHTINGS[job.weighting])
+        _check_plan(folder, spec, data, options)
     told = {
         "epochs": options.epochs,
         "images": len(data),
@@ -120,7 +124,6 @@ def run_job(
         spec, module = given.spec, module_from_checkpoint(given)
     else:
         torch.manual_seed(options.seed)
-        options = dataclasses.replace(options, class_weight_exponent=WEIGHTINGS[job.weighting])
         module = train(
             spec, build_model(spec), data, options, folder, resume=True, listener=listener
         ).module
@@ -136,6 +139,33 @@ def run_job(
     }
     atomic_write_text(result, json.dumps(document, indent=1) + "\n")
     return document
+
+
+def _check_plan(folder: Path, spec: ModelSpec, data: Dataset, options: TrainOptions) -> None:
+    """Note how a folder's network is trained, or hold that it is the same as before."""
+    plan: dict[str, Any] = {
+        **spec.to_json(),
+        **dataclasses.asdict(options),
+        **dataclasses.asdict(options.augment),
+        "data": data.name,
+        "images": len(data),
+    }
+    for key in ("augment", "device"):
+        del plan[key]
+    text = json.dumps(plan, indent=1) + "\n"
+    if not (folder / PLAN).is_file():
+        atomic_write_text(folder / PLAN, text)
+        return
+    before = json.loads((folder / PLAN).read_text())
+    now = json.loads(text)
+    changed = [
+        f"{key} {before.get(key)}, now {now[key]}" for key in now if before.get(key) != now[key]
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{folder} holds a run with {'; '.join(changed)}; give the same options again to go on "
+            "with it, or another -o"
+        )
 
 
 def cost_columns(

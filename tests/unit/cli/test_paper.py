@@ -48,6 +48,10 @@ def test_table_1_beside_the_printed_row_resumed_and_from_checkpoints(capsys, tmp
     assert ours["balanced"]["miou"] == ours["natural"]["miou"]
     assert run(["paper", *arguments, "--checkpoint", "segnet=x"]) == 2
 
+    # Other options are another run, which does not go on with this one.
+    assert run(["paper", *arguments, "--lr", "0.5"]) == 1
+    assert "lr 0.002, now 0.5" in capsys.readouterr().err
+
     # Finished jobs are read, not trained again.
     weights.unlink()
     again = paper(capsys, *arguments)
