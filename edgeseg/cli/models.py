@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -16,7 +17,10 @@ from edgeseg.cli.output import megabytes, print_json, print_table, ratio, say
 )
 @json_option
 def command(size: tuple[int, int], as_json: bool) -> None:
-    """List the architectures with their cost, and the bundles of the zoo."""
+    """List the architectures with their cost, and the bundles of the zoo.
+
+    The source is the architecture's paper; --json names those of its backbone as well.
+    """
     architectures = _architectures(size)
     zoo = _zoo()
     if as_json:
@@ -25,23 +29,23 @@ def command(size: tuple[int, int], as_json: bool) -> None:
     if architectures:
         height, width = size
         print_table(
-            ("architecture", "parameters", f"MACs at {height}x{width}", "source"),
+            ("architecture", "params", "MACs", "source"),
             [
                 (
                     row["name"],
                     f"{row['params'] / 1e6:.2f} M",
                     f"{row['macs'] / 1e9:.2f} G",
-                    row["source"],
+                    _paper(row["source"]),
                 )
                 for row in architectures
             ],
-            title="Architectures",
+            title=f"Architectures, one frame of {height}x{width}",
         )
     if not zoo:
         say("this install ships no bundle")
         return
     print_table(
-        ("bundle", "precision", "size", "bytes", "mIoU of its reference"),
+        ("bundle", "precision", "size", "bytes", "mIoU"),
         [
             (
                 row["name"],
@@ -52,8 +56,14 @@ def command(size: tuple[int, int], as_json: bool) -> None:
             )
             for row in zoo
         ],
-        title="Zoo",
+        title="Zoo, mIoU as its card says",
     )
+
+
+def _paper(source: str) -> str:
+    # The whole source would fold every row at 80 columns.
+    found = re.search(r"arXiv [\d.]+", source)
+    return found.group() if found else source
 
 
 def _architectures(size: tuple[int, int]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import pytest
 import edgeseg.cli
 from edgeseg.cli import VERBS, edgeseg_command, run
 from edgeseg.errors import AccuracyMissed, BackendUnavailable, DataError, LatencyMissed
+from edgeseg.host.models import MODELS
 
 
 def raising(error: BaseException) -> click.Command:
@@ -78,6 +79,17 @@ def test_models_prints_one_document(capsys):
     assert {"deeplabv3plus-mobilenetv2", "segnet", "fcn-8s", "unet"} < set(rows)
     assert all(row["size_hw"] == [64, 96] and row["macs"] > row["params"] for row in rows.values())
     assert set(document) == {"architectures", "zoo"}
+
+
+def test_the_table_of_models_keeps_a_line_for_each_at_80_columns(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # 80 columns, and no colours to count
+    assert run(["models", "--size", "64x96"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in MODELS:
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert "arXiv" in line
 
 
 def test_a_reader_that_leaves_early_is_no_error():
