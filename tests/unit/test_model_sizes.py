@@ -7,10 +7,11 @@ from edgeseg.host.cost import spec_cost
 from edgeseg.host.models import MODELS
 
 
-def params(arch: str) -> int:
+def params(arch: str, **options: object) -> int:
+    stride = MODELS[arch].stride
     return spec_cost(
-        ModelSpec(arch, size_hw=(64, 96), output_stride=MODELS[arch].stride)
-    ).params  # fmt: skip
+        ModelSpec(arch, size_hw=(64, 96), output_stride=stride, options=options)
+    ).params
 
 
 # arXiv 1511.00561: table 1 in millions; table 6 gives the model's megabytes, 4 bytes a parameter.
@@ -45,9 +46,14 @@ def test_parameters_differ_as_the_docstring_derives(arch: str) -> None:
     assert f"{params(arch) / 1e6:.3f} M" in text or f"{params(arch) / 1e6:.1f} M" in text
 
 
+def test_deconvnet_with_the_segnet_papers_1024_channels_has_the_size_its_docstring_says() -> None:
+    assert f"{params('deconvnet', fc_channels=1024) / 1e6:.1f} M" == "81.9 M"
+    assert "81.9 M, 328 MB" in str(MODELS["deconvnet"].__doc__)
+
+
 @pytest.mark.parametrize("arch", [*TABLE_1, "bilinear-interpolation"])
 def test_table_1_is_a_file_size_in_tenths_of_a_megabyte(arch: str) -> None:
-    # The encoder's and decoders' convolutions have biases there, 64 each.
+    # The convolutions of the public prototxts have biases, 64 each, though the paper says none.
     biases = 64 * (8 if arch.startswith("segnet") else 4)
     published = TABLE_1.get(arch, 0.625)
     assert round((params(arch) + biases) * 4 / 1e6, 1) / 4 == pytest.approx(published, abs=1e-9)

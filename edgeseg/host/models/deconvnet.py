@@ -14,8 +14,10 @@ class DeconvNet(IndexUnpooling):
 
     Parameters, from table 2 of the paper: 14.7 M in the 13 convolutions, 102.8 M in fc6
     (7x7x512x4096), 16.8 M in fc7, 102.8 M in deconv-fc6, 14.7 M in the mirror image: 251.8 M,
-    1007 MB as FP32. Table 6 of the SegNet paper prints 877 MB, 13 % less, without saying what it
-    leaves out, and no layer of 32.5 M parameters exists; the count here is the DeconvNet paper's.
+    1007 MB as FP32. The SegNet paper prints 877 MB in table 6, 13 % less, and says in section 4
+    that it restricted the fully connected layers to 1024: that leaves 81.9 M, 328 MB. Its figure
+    is neither, and no layer has the 32.5 M parameters that it lacks; the count here is the
+    DeconvNet paper's. `fc_channels=1024` is the network that the SegNet paper says it trained.
 
     Deviations: all of the transposed convolutions have stride 1, where they compute what a
     convolution with the flipped kernel computes, and are built as such: INT8 then has one weight
