@@ -67,7 +67,11 @@ def boundary_f1(
 
 
 class BoundaryF1:
-    """Boundary F1 over a set: mean over the classes of each image, then over the images."""
+    """Boundary F1 over a set: mean over the classes of each image, then over the images.
+
+    The SegNet paper takes the classes of the truth. Here one that only the prediction has counts
+    as well, with 0, so that inventing a class costs something.
+    """
 
     def __init__(self, n_classes: int, ignore_index: int, tolerance: float = TOLERANCE) -> None:
         """Start with no image."""
