@@ -15,7 +15,7 @@ def median_frequency_weights(
     """Return one float weight per class, median frequency balancing to the power `exponent`.
 
     freq(c) = pixels of c / pixels of the images in which c occurs; weight(c) = median(freq) /
-    freq(c) (Eigen and Fergus 2015, used by SegNet, arXiv 1511.00561, section 3.1). Exponent 0
+    freq(c) (Eigen and Fergus 2015, used by SegNet, arXiv 1511.00561, section 3.2). Exponent 0
     gives ones, 0.5 a milder balance. A class that never occurs gets the weight 1. The weights are
     divided by their mean over all labelled pixels, so that the loss keeps its scale.
 
