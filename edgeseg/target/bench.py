@@ -237,7 +237,8 @@ def _open(
         backend = stack.enter_context(open_backend(entry.backend, entry.bundle, **entry.options))
     backend.infer(entry.bundle.golden().frame)
     after = pss_bytes(options.root)
-    grown = None if before is None or after is None else Memory(MEMORY, after - before)
+    known = dict(backend.memory)
+    grown = None if before is None or after is None else Memory(MEMORY, after - before, known)
     scorer = Scorer(entry.bundle.spec.n_classes, dataset.ignore_index, boundary=options.boundary)
     return _Row(entry, backend, grown, stack.enter_context(scorer))
 

@@ -72,6 +72,13 @@ class Engine:
     facts: Mapping[str, Any]
     reason: str = ""
 
+    @property
+    def memory(self) -> dict[str, int]:
+        """Return the plan's size and, where TensorRT says it, its scratch memory on the device."""
+        found = {"engine_file_bytes": self.path.stat().st_size}
+        scratch = self.facts.get("device_memory_bytes")
+        return found if scratch is None else {**found, "engine_device_bytes": int(scratch)}
+
 
 def engine_from_bundle(
     bundle: Bundle,

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.image import Placement, fit_rgb
-from edgeseg.core.report import Accuracy, BundleId, Report, frames_per_second
+from edgeseg.core.report import Accuracy, BundleId, Memory, Report, frames_per_second
 from edgeseg.errors import BackendError, EdgesegError, SourceError
 from edgeseg.target.backends.base import Backend
 from edgeseg.target.finish import Finish
@@ -310,7 +310,7 @@ class Loop:
             reconnects=source.reconnects,
             fps=frames_per_second(finish.n, finish.first_ns, finish.last_ns),
             latency_ms={name: found for name, found in series.items() if found is not None},
-            memory=measured.memory,
+            memory=_with(measured.memory, self._backend.memory),
             frame_age_ms=finish.age.percentiles(),
             power_w=measured.power_w,
             temperature_c=measured.temperature_c,
@@ -341,6 +341,13 @@ class Loop:
                 "observer_errors": dict(finish.observer_errors),
             },
         )
+
+
+def _with(memory: Memory | None, known: Mapping[str, int]) -> Memory | None:
+    """Add what the runtime knows of its own memory to what was measured from outside."""
+    if memory is None:
+        return None
+    return dataclasses.replace(memory, details={**memory.details, **known})
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ class Lane(Backend):
         self._number = number
         io = shared.io
         self.io = dataclasses.replace(io, frame_shape=(1, *io.frame_shape[1:]))
+        self.memory = shared.memory
         self._labels = np.empty(self.io.frame_shape[:3], np.uint8)
         self.waited_ns = 0
 
@@ -68,6 +69,7 @@ class SharedBackend(Resource):
         self._backend = backend
         self._clock = clock
         self.io = backend.io
+        self.memory = backend.memory
         self._batch = self.io.frame_shape[0]
         self._frames = np.zeros(self.io.frame_shape, np.uint8)
         self._open = set(range(lanes))

@@ -11,6 +11,15 @@ from edgeseg.target.streamfacts import stream_facts
 
 PIPE_WIDTH = 120
 MIB = 1 << 20
+# Further readings of a report's memory and how they are called.
+MEMORY = {
+    "mem_available_drop_bytes": "MemAvailable fell",
+    "pss_bytes": "PSS",
+    "nvmap_rise_bytes": "NvMap rose",
+    "nvmap_process_bytes": "NvMap of the process",
+    "engine_device_bytes": "engine's scratch",
+    "engine_file_bytes": "engine's file",
+}
 
 
 def print_report(report: Report) -> None:
@@ -72,6 +81,10 @@ def _facts(report: Report) -> list[tuple[str, str]]:
             else f"{memory.peak_bytes / MIB:.1f} MiB ({memory.method})",
         )
     )
+    details = {} if memory is None else memory.details
+    found = [f"{words} {details[k] / MIB:.1f} MiB" for k, words in MEMORY.items() if k in details]
+    if found:
+        rows.append(("further", ", ".join(found)))
     for name, readings, unit in (
         ("power", report.power_w, "W"),
         ("temperature", report.temperature_c, "°C"),

@@ -22,6 +22,8 @@ with open_backend("tensorrt", bundle, cache=cache) as backend:
     piped = [bool(np.array_equal(a, b)) for a, b in zip(labels, wanted, strict=True)]
     held = {kind: len(values) for kind, values in runtime.HELD.items()}
     io, note = backend.io.to_json(), backend.graph_note
+    memory = dict(backend.memory)
+    plan_bytes = backend.engine.path.stat().st_size
     launches = len(runtime.LOG)
 backend.close()
 try:
@@ -39,6 +41,8 @@ print(
             "held": held,
             "left": {kind: len(values) for kind, values in runtime.HELD.items()},
             "io": io,
+            "memory": memory,
+            "plan_bytes": plan_bytes,
             "graph_note": note,
             "launches": launches,
             "closed": closed,

@@ -6,9 +6,10 @@ import pytest
 from stand_ins import ArgmaxBackend, ListSink, ListSource, TickingCamera
 from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 
-from edgeseg.core.report import Report
+from edgeseg.core.report import Memory, Report
 from edgeseg.target.loop import Loop, LoopOptions
 from edgeseg.target.sources.paced import PacedSource
+from edgeseg.target.telemetry import Measurement
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,19 @@ def test_frames_of_another_size_are_fitted_and_scored_at_their_own(bundle):
     assert result.report.accuracy.n == 3
     # Halving a picture of noise mixes its colours: right only by luck.
     assert 0.2 < result.report.accuracy.miou < 0.9
+
+
+def test_memory_the_runtime_knows_of_joins_what_was_measured(bundle):
+    backend = ArgmaxBackend()
+    backend.memory = {"engine_device_bytes": 4096}
+    measured = Measurement({}, Memory("PSS", 10, {"pss_bytes": 9}), None, None)
+    report = Loop(backend, bundle, ListSource(2)).run(measure=lambda: measured).report
+    assert report.to_json()["memory"] == {
+        "method": "PSS", "peak_bytes": 10, "pss_bytes": 9, "engine_device_bytes": 4096,
+    }  # fmt: skip
+    # Unmeasured memory stays unavailable: an engine's size is not what a run took.
+    unmeasured = Loop(backend, bundle, ListSource(2)).run().report
+    assert unmeasured.memory is None
 
 
 def test_the_warm_up_is_no_frame_and_is_said(bundle):

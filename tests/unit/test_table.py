@@ -4,7 +4,8 @@ from edgeseg.target.table import print_report
 FULL = Report(
     BundleId("road", "abcdef0123456789", "int8"), {}, "val", 101, 3, 0, 29.973,
     {"infer": Percentiles(10.0, 11.5, 19.25), "end_to_end": Percentiles(12.0, 13.0, 20.0)},
-    Memory("VmHWM, peak resident set of the process", 157_286_400),
+    Memory("VmHWM, peak resident set of the process", 157_286_400,
+           {"pss_bytes": 94_371_840, "engine_file_bytes": 6_291_456}),
     frame_age_ms=Percentiles(20.0, 21.0, 40.0),
     power_w={"VDD_IN": 6.5},
     temperature_c={"tj": 51.0},
@@ -25,6 +26,7 @@ def test_every_figure_is_there_with_its_unit_and_method(capsys):
         "101, dropped 3, warm-up 3 runs before and not counted",
         "29.97",
         "150.0 MiB (VmHWM",
+        "PSS 90.0 MiB, engine's file 6.0 MiB",
         "VDD_IN 6.5 W",
         "tj 51.0 °C",
         "mIoU 0.6234",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,9 +48,14 @@ class Backend(Resource):
     """A runtime with a loaded graph; a context manager that frees it.
 
     One call at a time: `infer` is not safe from two threads at once.
+
+    Attributes:
+        io: what it takes and runs on.
+        memory: bytes the runtime itself knows of, by name; empty where it does not say.
     """
 
     io: BackendIo
+    memory: Mapping[str, int] = MappingProxyType({})
 
     @abc.abstractmethod
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:

@@ -166,6 +166,7 @@ class TensorRtBackend(Backend):
                 threads=None,
                 frame_shape=shape,
             )
+            self.memory = self.engine.memory
             for slot in self._slots:
                 # The first run also makes TensorRT settle what a recording must not contain.
                 slot.frame[...] = 0

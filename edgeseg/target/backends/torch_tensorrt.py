@@ -97,6 +97,7 @@ class TorchTensorRtBackend(Backend):
             threads=None,
             frame_shape=(1, height, width, 3),
         )
+        self.memory = engine.memory
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
         """Return one label per pixel; see Backend.infer for who owns the array."""

@@ -96,6 +96,9 @@ def test_inference_pipelines_records_and_frees(line: str, tmp_path: Path):
     assert found["launches"] == 10
     assert found["graph_note"] == ""
     assert found["io"]["frame_shape"] == [1, *SIZE_HW, 3]
+    # What the doubles' engine says of its scratch memory.
+    assert found["memory"] == {"engine_file_bytes": found["plan_bytes"],
+                               "engine_device_bytes": 4096}  # fmt: skip
     assert "closed" in found["closed"]
     assert found["second_reason"] == ""
 
