@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgeseg.errors import BackendError, BackendUnavailable
 from edgeseg.target.cuda import find_gpu
@@ -29,6 +29,7 @@ OTHER_VERSION = re.compile(
 )
 NO_PLAN = re.compile(r"magic ?tag|corrupt|checksum|deserialization failed|header", re.IGNORECASE)
 KEPT_MESSAGES = 50
+Made = TypeVar("Made")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +243,7 @@ def device_memory_bytes(engine: Any) -> int | None:
     return None
 
 
-def _made(factory: Any, log: Any, version: str) -> Any:
+def _made(factory: Callable[[Any], Made], log: Any, version: str) -> Made:
     try:
         return factory(log)
     except TypeError as error:
