@@ -1,0 +1,1 @@
+"""Stands for Torch-TensorRT, whose own import wants TensorRT's libraries."""
