@@ -41,10 +41,10 @@ def vgg16(*, batch_norm: bool) -> dict[str, torch.Tensor]:
     return state
 
 
-def resnet50() -> dict[str, torch.Tensor]:
+def resnet(*blocks: int) -> dict[str, torch.Tensor]:
     state = conv("conv1", 64, 3, 7, 7) | norm("bn1", 64)
     channels = 64
-    for stage, count in enumerate((3, 4, 6, 3), start=1):
+    for stage, count in enumerate(blocks, start=1):
         width = 64 * 2 ** (stage - 1)
         for block in range(count):
             name = f"layer{stage}.{block}"
@@ -84,10 +84,10 @@ def fresh(arch: str, **options: object) -> nn.Module:
 @pytest.mark.parametrize(
     ("arch", "state", "tensors", "unused"),
     [
-        ("segnet", vgg16(batch_norm=True), 13 * 5, 13),  # the biases before BN
+        ("segnet", vgg16(batch_norm=True), 13 * 5, 0),
         ("segnet", vgg16(batch_norm=False), 13 * 2, 0),
         ("deeplab-largefov", vgg16(batch_norm=False), 13 * 2, 0),
-        ("deeplabv3-resnet50", resnet50(), 53 * 5, 2),
+        ("deeplabv3-resnet50", resnet(3, 4, 6, 3), 53 * 5, 2),
         ("deeplabv3plus-mobilenetv2", mobilenet_v2(), 51 * 5, 6),
     ],
 )
@@ -106,22 +106,52 @@ def test_every_encoder_tensor_is_found_under_its_published_name(
     assert f"{tensors} tensors from the file" in report.summary()
 
 
-def test_a_plain_vgg_computes_the_same_inside_a_network_with_batch_norm(tmp_path):
-    state = vgg16(batch_norm=False)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_vgg_computes_the_same_without_biases_of_its_own(batch_norm, tmp_path):
+    state = vgg16(batch_norm=batch_norm)
     torch.save(state, tmp_path / "vgg16.pth")
     module = fresh("segnet").eval()
     load_encoder_weights(module, tmp_path / "vgg16.pth")
     x = torch.randn(1, 3, 16, 24)
     expected = x
-    for index in (0, 2):
+    for index in (0, 3) if batch_norm else (0, 2):
         weight, bias = state[f"features.{index}.weight"], state[f"features.{index}.bias"]
-        expected = torch.relu(nn.functional.conv2d(expected, weight, bias, padding=1))
+        expected = nn.functional.conv2d(expected, weight, bias, padding=1)
+        if batch_norm:
+            name = f"features.{index + 1}"
+            expected = nn.functional.batch_norm(
+                expected,
+                *(state[f"{name}.{key}"] for key in ("running_mean", "running_var")),
+                *(state[f"{name}.{key}"] for key in ("weight", "bias")),
+            )
+        expected = torch.relu(expected)
     with torch.no_grad():
         assert torch.allclose(module.encoder[0](x), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_fully_connected_layers_are_taken_at_full_width_only(tmp_path):
+    spec = small("fcn-32s", width=1.0, fc_channels=32)
+    dense = {
+        "classifier.0.weight": torch.randn(32, 512 * 49),
+        "classifier.0.bias": torch.randn(32),
+        "classifier.3.weight": torch.randn(32, 32),
+        "classifier.3.bias": torch.randn(32),
+    }
+    torch.save(vgg16(batch_norm=False) | dense, tmp_path / "vgg16.pth")
+    module = build_model(spec)
+    report = load_encoder_weights(module, tmp_path / "vgg16.pth")
+    assert len(report.matched) == 13 * 2 + 4
+    found = module.fc6[0].weight.flatten(1)
+    assert torch.equal(found, dense["classifier.0.weight"])
+    assert torch.equal(module.fc6[1].running_mean, -dense["classifier.0.bias"])
+    narrow = build_model(small("fcn-32s", width=1.0))
+    report = load_encoder_weights(narrow, tmp_path / "vgg16.pth")
+    assert len(report.matched) == 13 * 2
+    assert set(report.unused) == set(dense)
+
+
 def test_resnet_tensors_land_in_their_own_layers(tmp_path):
-    state = resnet50()
+    state = resnet(3, 4, 6, 3)
     safetensors.torch.save_file(state, tmp_path / "r.safetensors")
     module = fresh("deeplabv3-resnet50", aspp_channels=16)
     load_encoder_weights(module, tmp_path / "r.safetensors")
@@ -148,11 +178,23 @@ def test_files_that_do_not_fit_say_why(tmp_path):
         load_encoder_weights(build_model(small("segnet")), tmp_path / "vgg.pth")
     with pytest.raises(UsageError, match="UNet has no encoder that torchvision names"):
         load_encoder_weights(build_model(small("unet")), tmp_path / "vgg.pth")
+    torch.save({"model": vgg16(batch_norm=False), "epoch": 3}, tmp_path / "nested.pth")
+    with pytest.raises(CheckpointError, match="holds model, epoch; save the mapping"):
+        load_encoder_weights(build_model(small("segnet")), tmp_path / "nested.pth")
+    torch.save({f"module.{k}": v for k, v in mobilenet_v2().items()}, tmp_path / "ddp.pth")
+    with pytest.raises(CheckpointError, match=r"begins with module\.features\.0"):
+        load_encoder_weights(fresh("deeplabv3-mobilenetv2"), tmp_path / "ddp.pth")
     (tmp_path / "junk.pth").write_bytes(b"junk")
     with pytest.raises(CheckpointError, match="no state dict"):
         load_encoder_weights(build_model(small("segnet")), tmp_path / "junk.pth")
     with pytest.raises(CheckpointError, match="nothing is downloaded"):
         load_encoder_weights(build_model(small("segnet")), tmp_path / "none.pth")
+
+
+def test_a_deeper_network_of_the_same_names_is_refused(tmp_path):
+    torch.save(resnet(3, 4, 7, 3), tmp_path / "deeper.pth")
+    with pytest.raises(CheckpointError, match=r"deeper network: the encoder has no layer3\.6\."):
+        load_encoder_weights(fresh("deeplabv3-resnet50"), tmp_path / "deeper.pth")
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path):

@@ -23,6 +23,7 @@ from edgeseg.host.models.vgg import VGG16
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 VGG_NETWORKS = (SegNet, DeconvNet, FCN, DeepLabLargeFOV)
+COUNTERS = "num_batches_tracked"
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -52,9 +53,10 @@ class Loaded:
 def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
     """Copy torchvision's VGG16 (with or without BN), MobileNetV2 or ResNet into `module`.
 
-    A VGG16 without BN fits as well: the bias of a convolution becomes minus the running mean of
-    the BN after it, which then computes the same. Every tensor of the encoder must be in the file;
-    fully connected layers are taken where the network has them at full width.
+    A VGG16's convolutions have biases, ours have none: each is subtracted from the running mean of
+    the BN after it (0 where the file has no BN), which then computes the same. Every tensor of the
+    encoder must be in the file, and no deeper layer of it; fully connected layers are taken where
+    the network has them at full width.
 
     Args:
         module: a network of MODELS, freshly built; changed in place.
@@ -66,35 +68,60 @@ def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
     """
     given = _read(path)
     names = encoder_names(module, batch_norm="features.1.running_mean" in given)
+    _check_same_network(path, given, names)
     state = module.state_dict()
-    missing = [theirs for theirs in names.values() if theirs not in given]
+    dense = {ours: theirs for ours, theirs in _dense_names(module).items() if theirs in given}
+    new: dict[str, torch.Tensor] = {}
+    used = set()
+    for ours, theirs in (names | dense).items():
+        value = given[theirs].float()
+        if ours in dense:
+            if value.numel() != state[ours].numel():
+                continue
+            value = value.reshape(state[ours].shape)
+        if value.shape != state[ours].shape:
+            raise CheckpointError(
+                f"{path}: {theirs} is {tuple(value.shape)}, the network's {ours} is "
+                f"{tuple(state[ours].shape)}; build the network at width 1, or give its own file"
+            )
+        new[ours] = value
+        used.add(theirs)
+    for ours, theirs in (names | dense).items():
+        bias = theirs.removesuffix("weight") + "bias"
+        if ours in new and ours.endswith(".0.weight") and bias in given:
+            mean = ours.removesuffix("0.weight") + "1.running_mean"
+            new[mean] = new.get(mean, torch.zeros_like(state[mean])) - given[bias].float()
+            used.add(bias)
+    module.load_state_dict({**state, **new})
+    return Loaded(
+        tuple(new),
+        tuple(key for key in state if key not in new and not key.endswith(COUNTERS)),
+        tuple(key for key in given if key not in used and not key.endswith(COUNTERS)),
+    )
+
+
+def _check_same_network(
+    path: Path, given: Mapping[str, torch.Tensor], names: Mapping[str, str]
+) -> None:
+    theirs = set(names.values())
+    missing = [name for name in names.values() if name not in given]
     if missing:
         raise CheckpointError(
             f"{path} lacks {len(missing)} of the encoder's {len(names)} tensors, first "
-            f"{missing[0]}; give the state dict of the same network as torchvision names it"
+            f"{missing[0]} (it begins with {next(iter(given), 'nothing')}); give the state dict of "
+            "the same network as torchvision names it"
         )
-    names |= {ours: theirs for ours, theirs in _dense_names(module).items() if theirs in given}
-    new: dict[str, torch.Tensor] = {}
-    for ours, theirs in names.items():
-        value = given[theirs].float()
-        if ours.endswith("running_mean") and theirs.endswith(".bias"):
-            value = -value
-        if value.numel() != state[ours].numel():
-            if theirs.startswith("classifier."):
-                continue
-            raise CheckpointError(
-                f"{path}: {theirs} is {tuple(value.shape)}, the network's {ours} is "
-                f"{tuple(state[ours].shape)}; build the network at width 1"
-            )
-        new[ours] = value.reshape(state[ours].shape)
-    module.load_state_dict({**state, **new})
-    used = {names[ours] for ours in new}
-    counters = "num_batches_tracked"
-    return Loaded(
-        tuple(new),
-        tuple(key for key in state if key not in new and not key.endswith(counters)),
-        tuple(key for key in given if key not in used and not key.endswith(counters)),
-    )
+    # A ResNet-101 has every name of a ResNet-50.
+    deeper = [
+        key
+        for key in given
+        if key.startswith("layer") and key not in theirs and not key.endswith(COUNTERS)
+    ]
+    if deeper:
+        raise CheckpointError(
+            f"{path} is of a deeper network: the encoder has no {deeper[0]}; give the state dict "
+            "of the same network"
+        )
 
 
 def encoder_names(module: nn.Module, *, batch_norm: bool) -> dict[str, str]:
@@ -113,7 +140,7 @@ def encoder_names(module: nn.Module, *, batch_norm: bool) -> dict[str, str]:
     if isinstance(backbone, MobileNetV2):
         return dict(_mobilenet_names())
     if isinstance(backbone, ResNet):
-        keys = (k for k in backbone.state_dict() if not k.endswith("num_batches_tracked"))
+        keys = (k for k in backbone.state_dict() if not k.endswith(COUNTERS))
         return {f"backbone.{key}": key for key in keys}
     raise UsageError(
         f"{type(module).__name__} has no encoder that torchvision names; --encoder-weights fits "
@@ -129,10 +156,7 @@ def _vgg_names(batch_norm: bool) -> Iterator[tuple[str, str]]:
             yield f"{ours}.0.weight", f"features.{index}.weight"
             if batch_norm:
                 for tensor in NORM_TENSORS:
-                    source = f"features.{index + 1}.{tensor}"
-                    yield f"{ours}.1.{tensor}", source
-            else:
-                yield f"{ours}.1.running_mean", f"features.{index}.bias"
+                    yield f"{ours}.1.{tensor}", f"features.{index + 1}.{tensor}"
             index += 3 if batch_norm else 2
         index += 1
 
@@ -146,7 +170,6 @@ def _dense_names(module: nn.Module) -> dict[str, str]:
     names = {}
     for layer, theirs in zip(layers, ("classifier.0", "classifier.3"), strict=False):
         names[f"{layer}.0.weight"] = f"{theirs}.weight"
-        names[f"{layer}.1.running_mean"] = f"{theirs}.bias"
     return names
 
 
@@ -186,5 +209,8 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
             "give .safetensors, or .pth as torch.save writes a state dict"
         ) from error
     if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
-        raise CheckpointError(f"{path} is no state dict: a mapping of names to tensors is expected")
+        held = ", ".join(map(str, list(state)[:3])) if isinstance(state, Mapping) else type(state)
+        raise CheckpointError(
+            f"{path} is no state dict but holds {held}; save the mapping of names to tensors alone"
+        )
     return state
