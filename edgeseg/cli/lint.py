@@ -78,15 +78,25 @@ def command(
 
 
 def _read(text: str) -> tuple[str, onnx.ModelProto, onnx.ModelProto | None]:
+    from edgeseg.core.fp16islands import with_fp16_islands
+    from edgeseg.core.graphview import load_model
     from edgeseg.core.zoo import find_bundle
-    from edgeseg.host.graphview import load_model
 
     path = Path(text)
     if path.suffix == ".onnx" or path.is_file():
         return path.name, load_model(path), None
     bundle = find_bundle(text)
-    islands = None if bundle.islands_path is None else load_model(bundle.islands_path)
-    return bundle.name, load_model(bundle.onnx_path), islands
+    model = load_model(bundle.onnx_path)
+    if bundle.islands_path is not None:
+        return bundle.name, model, load_model(bundle.islands_path)
+    if bundle.precision != "int8":
+        return bundle.name, model, None
+    try:
+        # As `build` does on the board for a bundle that leaves this form out.
+        return bundle.name, model, with_fp16_islands(model)
+    except ExportError:
+        # Its float parts then run in FP32, which a rule says.
+        return bundle.name, model, None
 
 
 def _moved(plan: Sequence[Layer]) -> str | None:

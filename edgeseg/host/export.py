@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from edgeseg.core.bundle import PRECISIONS, Bundle, write_bundle
+from edgeseg.core.fp16islands import with_fp16_islands
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import ExportError, UsageError
@@ -25,7 +26,6 @@ from edgeseg.host import onnxgraph
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.fakequant import ResidualObserver, freeze_scales
 from edgeseg.host.fold import fold_batch_norms
-from edgeseg.host.fp16islands import with_fp16_islands
 from edgeseg.host.golden import HALF_ROUNDING, check_graph, golden_frame, golden_pair
 from edgeseg.host.pipeline import LabelNet, Normalize
 from edgeseg.host.placement import trace

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import onnx
 
-from edgeseg.host.graphview import GraphView, node_name
+from edgeseg.core.graphview import GraphView, node_name
 from edgeseg.host.tensorrtlines import Line
 
 SEVERITIES = ("error", "warning", "info")

@@ -9,11 +9,11 @@ from typing import Any
 
 import onnx
 
+from edgeseg.core.graphview import GraphView, attributes, node_name
 from edgeseg.core.nearest import unknown
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host.engineplan import Layer, plan_engine
 from edgeseg.host.finding import SEVERITIES, Finding
-from edgeseg.host.graphview import GraphView, attributes, node_name
 from edgeseg.host.lintoperators import OPERATOR_RULES
 from edgeseg.host.lintquantizers import QUANTIZER_RULES, is_head
 from edgeseg.host.tensorrtlines import LINES, Line

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import onnx
 
+from edgeseg.core.graphview import FLOATS, GraphView, attributes
 from edgeseg.host.finding import Finding, Rule, found
-from edgeseg.host.graphview import FLOATS, GraphView, attributes
 from edgeseg.host.tensorrtlines import (
     AXES_AS_INPUT_SINCE_18,
     LINES,

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
+from edgeseg.core.graphview import GraphView, attributes, node_name
 from edgeseg.host.finding import Finding, Rule, found
-from edgeseg.host.graphview import GraphView, attributes, node_name
 from edgeseg.host.tensorrtlines import Line
 
 QDQ = ("QuantizeLinear", "DequantizeLinear")
@@ -306,7 +306,7 @@ def fp32_islands(view: GraphView, line: Line) -> Iterator[Finding]:
             "fp32-islands", "warning", None,
             f"{len(islands)} nodes behind the first quantiser are typed FP32, {islands[0]} first; "
             f"{line.name} has no FP16 flag and runs them as they are typed",
-            "give the bundle, which carries model.fp16islands.onnx, or export it again",
+            "give the bundle: its form with FP16 islands is what `edgeseg build` builds there",
         )  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import onnx
 
 from edgeseg.core.boards import Board
+from edgeseg.core.graphview import GraphView
 from edgeseg.host.engineplan import Layer, plan_engine
-from edgeseg.host.graphview import GraphView
 
 NOTE = "computed from the board's peak figures; a floor, never a measurement"
 OPERATIONS_PER_MAC = 2

@@ -30,7 +30,9 @@ FORMAT = 1
 DEFAULT_CACHE = Path(".cache") / "edgeseg" / "engines"
 WORKSPACE_BYTES = 1 << 30
 # Raised when unquantized.py changes what it writes: baselines built before are stale then.
-UNQUANTIZED_REVISION = 1
+UNQUANTIZED_REVISION = 2
+# The same for core/fp16islands.py, where the bundle leaves that form to the board.
+HALVED_REVISION = 1
 LOG = logging.getLogger("edgeseg.engine")
 
 
@@ -130,6 +132,7 @@ def engine_from_bundle(
         digest=graph.digest,
         precision=graph.precision,
         unquantized=graph.unquantized,
+        halved=graph.halved,
         workspace_bytes=options.workspace_bytes,
         level=options.level,
         timing=timing,
@@ -142,7 +145,8 @@ def engine_from_bundle(
         else build(request, progress=progress)
     )
     digest = hashlib.sha256(built.plan).hexdigest()
-    facts = {**built.facts, "note": graph.note, "bytes": len(built.plan)}
+    note = _note(graph, bundle.name, built.facts.get("not_halved", ""))
+    facts = {**built.facts, "note": note, "bytes": len(built.plan)}
     try:
         if built.timing:
             atomic_write_bytes(timing, built.timing)
@@ -178,21 +182,22 @@ class Graph:
         digest: its SHA-256.
         precision: of the engine.
         unquantized: take the Q/DQ nodes out first.
-        note: what a reader of figures must know, empty for nothing.
+        halved: type its float parts FP16 first.
     """
 
     path: Path
     digest: str
     precision: str
     unquantized: bool
-    note: str = ""
+    halved: bool = False
 
 
 def graph_of(bundle: Bundle, precision: str, *, strongly_typed: bool) -> Graph:
     """Choose the bundle's file for a precision.
 
     Weakly typed builders take model.onnx and choose FP16 themselves. Strongly typed ones compute
-    in the graph's own types, so INT8 and FP16 take the file with FP16 islands.
+    in the graph's own types, so INT8 and FP16 take the form with FP16 islands: the bundle's own,
+    which the exporter has run, or one made from model.onnx here.
 
     Raises:
         UsageError: unknown precision, or one that the bundle cannot give.
@@ -214,13 +219,18 @@ def graph_of(bundle: Bundle, precision: str, *, strongly_typed: bool) -> Graph:
         return model
     if bundle.islands_path is not None and bundle.islands_digest is not None:
         return dataclasses.replace(model, path=bundle.islands_path, digest=bundle.islands_digest)
-    if precision == "int8":
-        return dataclasses.replace(
-            model, note="float layers run in FP32: the bundle has no graph with FP16 islands"
-        )
-    raise UsageError(
-        f"this TensorRT takes types from the graph and {bundle.name} has no FP16 one; export it "
-        "again with this edgeseg, or give --fp32"
+    return dataclasses.replace(model, halved=True)
+
+
+def _note(graph: Graph, name: str, not_halved: str) -> str:
+    """Say what a reader of an engine's figures must know of its graph, empty for nothing."""
+    if not graph.halved:
+        return ""
+    if not_halved:
+        return f"float layers run in FP32: {not_halved}"
+    return (
+        "the FP16 form was made here from model.onnx; `edgeseg export "
+        f"{name} --{graph.precision}` makes a bundle that carries one, run on the golden frame"
     )
 
 
@@ -236,6 +246,7 @@ def engine_key(
         "onnx_sha256": graph.digest,
         "precision": graph.precision,
         "unquantized": UNQUANTIZED_REVISION if graph.unquantized else 0,
+        "halved": HALVED_REVISION if graph.halved else 0,
         "workspace_bytes": options.workspace_bytes,
         "level": options.level,
         "plugin_sha256": None if options.plugin is None else _plugin_digest(options.plugin),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgeseg.errors import BackendError, BackendUnavailable
+from edgeseg.errors import BackendError, BackendUnavailable, ExportError
 from edgeseg.target.cuda import find_gpu
 from edgeseg.target.layers import LayerReport, layers_from_inspector
 
@@ -41,6 +41,8 @@ class BuildRequest:
         digest: the SHA-256 the file must have.
         precision: "int8", "fp16" or "fp32".
         unquantized: take the Q/DQ nodes out first.
+        halved: type the float parts FP16 first: a strongly typed TensorRT, and a bundle that does
+            not carry that form.
         workspace_bytes: most scratch memory of a kernel.
         level: optimisation level 0-5, -1 for TensorRT's own.
         timing: file of an earlier build's kernel times; need not exist.
@@ -51,6 +53,7 @@ class BuildRequest:
     digest: str
     precision: str
     unquantized: bool
+    halved: bool
     workspace_bytes: int
     level: int
     timing: Path
@@ -65,7 +68,8 @@ class Built:
         plan: the serialised engine.
         timing: the timing cache after the build, empty where it cannot be had.
         layers: the engine inspector's account.
-        facts: seconds, device memory in bytes, typing, warnings, layers a DLA could take.
+        facts: seconds, device memory in bytes, typing, warnings, layers a DLA could take;
+            `not_halved` is why the float parts stayed FP32, empty where they did not.
     """
 
     plan: bytes
@@ -156,7 +160,7 @@ def build_plan(
     """
     trt = load_tensorrt()
     log = make_log(trt)
-    data = _graph(request)
+    data, not_halved = _graph(request)
     load_plugins(trt, log, request.plugin)
     version = str(trt.__version__)
     builder = _made(trt.Builder, log, version)
@@ -193,6 +197,7 @@ def build_plan(
             "strongly_typed": is_strongly_typed(trt),
             "warnings": len(log.warnings),
             "dla": dla,
+            "not_halved": not_halved,
         },
     )
 
@@ -254,7 +259,8 @@ def _made(factory: Callable[[Any], Made], log: Any, version: str) -> Made:
         ) from error
 
 
-def _graph(request: BuildRequest) -> bytes:
+def _graph(request: BuildRequest) -> tuple[bytes, str]:
+    """Return the graph to build, and why its float parts are not FP16 although they should be."""
     import hashlib
 
     try:
@@ -265,16 +271,29 @@ def _graph(request: BuildRequest) -> bytes:
         raise BackendError(
             f"{request.onnx} has changed since the bundle was opened; copy the bundle again"
         )
-    if not request.unquantized:
-        return data
+    if not request.halved and not request.unquantized:
+        return data, ""
     try:
+        import onnx
+
+        from edgeseg.core.fp16islands import with_fp16_islands
         from edgeseg.target.unquantized import without_quantization
     except ImportError as error:
         raise BackendUnavailable(
-            "the float baseline of an INT8 bundle needs the package onnx; "
+            f"the {request.precision} engine of this bundle needs the package onnx; "
             "pip install 'edgeseg[tensorrt]'"
         ) from error
-    return without_quantization(data)
+    not_halved = ""
+    if request.halved:
+        try:
+            data = with_fp16_islands(onnx.load_from_string(data)).SerializeToString()
+        except ExportError as error:
+            if request.precision == "fp16":
+                raise BackendError(f"{request.onnx} gives no FP16 graph: {error}") from error
+            not_halved = str(error)
+    if request.unquantized:
+        data = without_quantization(data)
+    return data, not_halved
 
 
 def _network_flags(trt: Any) -> int:

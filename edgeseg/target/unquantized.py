@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from edgeseg.errors import BackendError
 
@@ -13,7 +13,8 @@ def without_quantization(data: bytes) -> bytes:
     """Take every QuantizeLinear and DequantizeLinear out of an ONNX file.
 
     A quantised weight becomes the float it stands for, in its scale's type; an activation is
-    passed on as it is. So a graph with FP16 islands gives an FP16 graph.
+    passed on as it is, cast where the pair also changed its type. So a graph with FP16 islands
+    gives an FP16 graph.
 
     Raises:
         BackendError: the file is no graph, or has a Q without its DQ.
@@ -25,16 +26,23 @@ def without_quantization(data: bytes) -> bytes:
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     source: dict[str, str] = {}
+    # A scale has the type of the float it belongs to.
+    types: dict[str, int] = {}
     added: dict[str, onnx.TensorProto] = {}
     kept = []
     for node in graph.node:
         if node.op_type == "QuantizeLinear":
             source[node.output[0]] = source.get(node.input[0], node.input[0])
+            types[node.output[0]] = constants[node.input[1]].data_type
         elif node.op_type == "DequantizeLinear":
             if node.input[0] in constants:
                 added[node.output[0]] = _weight(node, constants)
             elif node.input[0] in source:
-                source[node.output[0]] = source[node.input[0]]
+                wanted = constants[node.input[1]].data_type
+                if wanted == types[node.input[0]]:
+                    source[node.output[0]] = source[node.input[0]]
+                else:
+                    kept.append(_cast(source[node.input[0]], node.output[0], wanted))
             else:
                 raise BackendError(
                     f"{node.name} dequantises {node.input[0]}, which no QuantizeLinear gave; "
@@ -51,6 +59,10 @@ def without_quantization(data: bytes) -> bytes:
     graph.node.extend(kept)
     graph.initializer.extend(initializers)
     return bytes(model.SerializeToString())
+
+
+def _cast(source: str, target: str, kind: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [source], [target], name=f"{target}/cast", to=kind)
 
 
 def _weight(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> onnx.TensorProto:

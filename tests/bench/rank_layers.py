@@ -18,8 +18,8 @@ import numpy as np
 
 from edgeseg.core.boards import Board
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.graphview import load_model
 from edgeseg.core.zoo import find_bundle, zoo_names
-from edgeseg.host.graphview import load_model
 from edgeseg.host.roofline import model_roofline
 
 # One core with VNNI: peaks of the right order, of which only the ratio to the bandwidth matters.

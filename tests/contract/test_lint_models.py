@@ -6,10 +6,10 @@ import torch
 from small_models import small
 from trained_nets import frames
 
+from edgeseg.core.fp16islands import with_fp16_islands
+from edgeseg.core.graphview import load_model
 from edgeseg.core.zoo import find_bundle, zoo_names
 from edgeseg.host.export import export_onnx
-from edgeseg.host.fp16islands import with_fp16_islands
-from edgeseg.host.graphview import load_model
 from edgeseg.host.lint import LintResult, lint
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.pipeline import Normalize

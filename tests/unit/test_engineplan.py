@@ -4,9 +4,9 @@ import pytest
 from draft_graph import H, W, clean
 from onnx import helper
 
+from edgeseg.core.fp16islands import with_fp16_islands
+from edgeseg.core.graphview import GraphView
 from edgeseg.host.engineplan import Layer, plan_engine
-from edgeseg.host.fp16islands import with_fp16_islands
-from edgeseg.host.graphview import GraphView
 
 
 def plan(model: onnx.ModelProto, **options: bool) -> dict[str, Layer]:

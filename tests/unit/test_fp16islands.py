@@ -5,10 +5,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from trained_nets import calibrated, frames, spec_of, trained
 
+from edgeseg.core.fp16islands import half_scale, with_fp16_islands
+from edgeseg.core.graphview import GraphView
 from edgeseg.errors import ExportError
 from edgeseg.host.export import deployed, export_onnx
-from edgeseg.host.fp16islands import half_scale, with_fp16_islands
-from edgeseg.host.graphview import GraphView
 from edgeseg.host.simplify import run_unoptimized
 
 SIZE = (75, 101)

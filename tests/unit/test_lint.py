@@ -8,8 +8,8 @@ import pytest
 from draft_graph import Draft, H, W, clean
 from onnx import TensorProto, helper
 
+from edgeseg.core.fp16islands import with_fp16_islands
 from edgeseg.errors import UsageError
-from edgeseg.host.fp16islands import with_fp16_islands
 from edgeseg.host.lint import RULES, LintResult, lines_of, lint
 from edgeseg.host.tensorrtlines import LINES
 

@@ -8,9 +8,9 @@ from onnx.reference.op_run import OpRun
 from tinybundle import graph
 from trained_nets import spec_of, trained
 
+from edgeseg.core.fp16islands import with_fp16_islands
 from edgeseg.errors import ExportError
 from edgeseg.host.export import export_onnx
-from edgeseg.host.fp16islands import with_fp16_islands
 from edgeseg.host.golden import golden_frame
 from edgeseg.host.quantize import QuantizeOptions, quantize
 from edgeseg.host.unpoolplugin import DOMAIN, plugin_form

@@ -1,14 +1,19 @@
 """Every line of TensorRT: build and inference on the real bindings' names and signatures."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import numpy_helper
 from tinybundle import SIZE_HW, expected_labels, graph, random_frame, spec, tiny_bundle
 from trt_lines import LINES, TESTS, run
 
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
+from edgeseg.core.fp16islands import with_fp16_islands
+from edgeseg.target.unquantized import without_quantization
 
 FLOW = TESTS / "bindings" / "flow.py"
 
@@ -77,6 +82,44 @@ def test_build_drives_the_whole_flow(line: str, tmp_path: Path):
     # 8 wants explicit batch; 11 has strong types in its place, and always.
     assert plan_of(int8)["network_flags"] == 1
     assert document["fp16_over_int8"] > 0
+
+
+def test_a_bundle_without_fp16_islands_gets_them_where_types_are_strong(tmp_path: Path):
+    bundle = tiny_bundle(tmp_path / "b", precision="int8")
+    done = build("11.4.0", bundle.path, tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    halved = with_fp16_islands(graph(int8=True)).SerializeToString()
+    int8, fp16 = document["engines"]
+    assert plan_of(int8)["onnx"] == hashlib.sha256(halved).hexdigest()
+    assert plan_of(fp16)["onnx"] == hashlib.sha256(without_quantization(halved)).hexdigest()
+    for row in (int8, fp16):
+        assert "edgeseg export tiny-int8 --" in row["note"]
+    assert any("edgeseg export tiny-int8 --int8" in line for line in document["warnings"])
+    # Weakly typed builders take the file as it is and say nothing.
+    done = build("10.3.0", bundle.path, tmp_path / "cache", "--int8")
+    row = json.loads(done.stdout)["engines"][0]
+    assert plan_of(row)["onnx"] == bundle.digest
+    assert row["note"] == ""
+
+
+def test_floats_beyond_fp16_stay_fp32_and_the_note_says_so(tmp_path: Path):
+    model = graph(int8=True)
+    for tensor in model.graph.initializer:
+        if tensor.name == "bias":
+            tensor.CopyFrom(numpy_helper.from_array(np.full(3, 1e6, np.float32), "bias"))
+    frame = random_frame(99)[None]
+    write_bundle(
+        tmp_path / "b", model.SerializeToString(), Golden(frame, expected_labels(frame)),
+        name="large", spec=spec(SIZE_HW), precision="int8", opset=18,
+    )  # fmt: skip
+    done = build("11.4.0", tmp_path / "b", tmp_path / "cache", "--int8")
+    assert done.returncode == 0, done.stderr
+    note = json.loads(done.stdout)["engines"][0]["note"]
+    assert note.startswith("float layers run in FP32: constant 'bias' reaches 1e+06")
+    done = build("11.4.0", tmp_path / "b", tmp_path / "cache", "--fp16")
+    assert done.returncode == 1
+    assert "gives no FP16 graph: constant 'bias'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -193,8 +236,6 @@ def test_a_plan_that_no_longer_fits_is_built_again_with_the_reason(tmp_path: Pat
     plan.with_suffix(".json").write_text("{")
     assert "missing or damaged" in row("10.3.0")["reason"]
     # A plan of another TensorRT under this one's key, vouched for by its sidecar.
-    import hashlib
-
     other = data.replace(b'"tensorrt": "10.3.0"', b'"tensorrt": "10.2.0"')
     assert other != data
     plan.write_bytes(other)

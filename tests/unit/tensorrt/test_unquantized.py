@@ -5,6 +5,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tinybundle import expected_labels, graph, random_frame
 
+from edgeseg.core.fp16islands import with_fp16_islands
+from edgeseg.core.graphview import GraphView
 from edgeseg.core.zoo import default_bundle
 from edgeseg.errors import BackendError
 from edgeseg.target.unquantized import without_quantization
@@ -23,6 +25,16 @@ def test_the_float_graph_gives_the_labels_and_has_no_quantiser_left():
     assert not any(t.data_type == TensorProto.INT8 for t in model.graph.initializer)
     frame = random_frame(3)[None]
     assert np.array_equal(labels(data, frame), expected_labels(frame))
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_fp16_islands_give_a_graph_whose_types_fit(shipped):
+    model = onnx.load(default_bundle().onnx_path) if shipped else graph(int8=True)
+    data = without_quantization(with_fp16_islands(model).SerializeToString())
+    view = GraphView(onnx.load_from_string(data))
+    onnx.checker.check_model(view.model, full_check=True)
+    convs = [node for node in view.nodes if node.op_type == "Conv"]
+    assert {view.type_of(name) for node in convs for name in node.input} == {"FP16"}
 
 
 def test_weights_are_what_their_levels_stand_for_in_the_scales_type():

@@ -2,7 +2,7 @@
 
 TensorRT up to 10 is told with a flag that float layers may run in FP16. TensorRT 11 has no such
 flag: what the graph calls FP32 runs in FP32, at twice the bytes. So the bundle carries a second
-form of the same network:
+form of the same network, or the board makes it from the first:
 
     normalisation            FP32, up to the first quantiser
     scales                   rounded to FP16; each DequantizeLinear then gives FP16
@@ -23,8 +23,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeseg.core.graphview import GraphView, attributes
 from edgeseg.errors import ExportError
-from edgeseg.host.graphview import GraphView, attributes
 
 OPSET = 20
 HALF_MAX = float(np.finfo(np.float16).max)
