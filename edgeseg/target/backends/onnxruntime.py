@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import onnxruntime as ort
 from jaxtyping import UInt8
@@ -18,6 +19,7 @@ from edgeseg.target.backends.base import (
 )
 
 ERRORS_ONLY = 3
+RGB, WIDTH = 3, 4
 RAN = {"int8": "int8+f32", "fp16": "f32", "fp32": "f32"}
 
 
@@ -25,8 +27,8 @@ class OnnxRuntimeBackend(Backend):
     """A bundle in an ONNX Runtime session.
 
     INT8 bundles are rewritten while they are loaded, for the sake of its CPU kernels: uint8
-    activations (uint8_activations.py) and four input channels (four_channels.py). The file itself
-    stays as TensorRT wants it.
+    activations (uint8_activations.py), and frames of four channels that are normalised in rows
+    (four_channels.py). The file itself stays as TensorRT wants it.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class OnnxRuntimeBackend(Backend):
             levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         )
         try:
+            graph, widened = _graph(bundle, rewrite=optimize)
             self._session: ort.InferenceSession | None = ort.InferenceSession(
-                _graph(bundle, rewrite=optimize), options, providers=["CPUExecutionProvider"]
+                graph, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             # The runtime's error classes share no base of their own.
@@ -67,7 +70,10 @@ class OnnxRuntimeBackend(Backend):
             # Without fusion every quantised value is turned back to float before it is used.
             precision=RAN[bundle.precision] if optimize else "f32",
             threads=threads,
-            frame_shape=_frame_shape(self._session, bundle),
+            frame_shape=_frame_shape(self._session, bundle, WIDTH if widened else RGB),
+        )
+        self._wide: UInt8[np.ndarray, "n h w 4"] | None = (
+            np.zeros((*self.io.frame_shape[:3], WIDTH), np.uint8) if widened else None
         )
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
@@ -75,6 +81,10 @@ class OnnxRuntimeBackend(Backend):
         if self._session is None:
             raise BackendError("this onnxruntime backend is closed; open it again")
         check_frames(frames, self.io)
+        if self._wide is not None:
+            for wide, frame in zip(self._wide, frames, strict=True):
+                cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=wide)
+            frames = self._wide
         try:
             labels: UInt8[np.ndarray, "n h w"] = self._session.run([OUTPUT], {INPUT: frames})[0]
         except Exception as error:
@@ -86,22 +96,26 @@ class OnnxRuntimeBackend(Backend):
         self._session = None
 
 
-def _graph(bundle: Bundle, *, rewrite: bool) -> str | bytes:
+def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, bool]:
+    """Return the file, or what it is rewritten to, and whether that takes four channels."""
     if not (rewrite and bundle.precision == "int8"):
-        return str(bundle.onnx_path)
+        return str(bundle.onnx_path), False
     # Imported here: an FP32 bundle does not pay for the onnx package's memory.
     import onnx
 
-    from edgeseg.target.backends.four_channels import widen_rgb
+    from edgeseg.target.backends.four_channels import normalize_in_rows, widen_frame
     from edgeseg.target.backends.uint8_activations import rewrite_activations
 
     model = onnx.load(bundle.onnx_path)
     rewrite_activations(model)
-    widen_rgb(model)
-    return bytes(model.SerializeToString())
+    widened = widen_frame(model, INPUT)
+    normalize_in_rows(model, INPUT)
+    return bytes(model.SerializeToString()), widened
 
 
-def _frame_shape(session: ort.InferenceSession, bundle: Bundle) -> tuple[int, int, int, int]:
+def _frame_shape(
+    session: ort.InferenceSession, bundle: Bundle, channels: int
+) -> tuple[int, int, int, int]:
     inputs = {value.name: value for value in session.get_inputs()}
     outputs = {value.name: value for value in session.get_outputs()}
     frame, labels = inputs.get(INPUT), outputs.get(OUTPUT)
@@ -112,7 +126,7 @@ def _frame_shape(session: ort.InferenceSession, bundle: Bundle) -> tuple[int, in
         )
     height, width = bundle.spec.size_hw
     shape = (1, height, width, 3)
-    if tuple(frame.shape) != shape:
+    if tuple(frame.shape) != (*shape[:3], channels):
         raise BackendError(
             f"{bundle.onnx_path} takes frames {frame.shape}, its manifest says {list(shape)}; "
             "export it again"
