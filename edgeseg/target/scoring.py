@@ -118,16 +118,24 @@ class StreamingScorer(Resource):
         self._error: EdgesegError | None = None
         self.n = 0
         self._thread: threading.Thread | None = None
+        self._closed = False
+        self._lock = threading.Lock()
 
     def arrived(self, frame: Frame) -> None:
-        """Pair a frame's truth with the newest labels; called by one thread, when it arrives."""
+        """Pair a frame's truth with the newest labels; called by one thread, when it arrives.
+
+        A camera runs until it is closed, which is after the scores: what comes then is not counted.
+        """
         newest = self._newest
         if frame.truth is None or newest is None:
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="edgeseg-streaming-score")
-            self._thread.start()
-        self._queue.put((frame.truth, newest))
+        with self._lock:
+            if self._closed:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="edgeseg-streaming-score")
+                self._thread.start()
+            self._queue.put((frame.truth, newest))
 
     def ready(self, labels: UInt8[np.ndarray, "h w"]) -> None:
         """Make `labels`, which nobody changes any more, the newest."""
@@ -146,6 +154,8 @@ class StreamingScorer(Resource):
 
     def close(self) -> None:
         """Count what is waiting and join the thread."""
+        with self._lock:
+            self._closed = True
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(JOIN_S)

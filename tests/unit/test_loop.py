@@ -8,6 +8,8 @@ from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 
 from edgeseg.core.report import Memory, Report
 from edgeseg.target.loop import Loop, LoopOptions
+from edgeseg.target.scoring import StreamingScorer
+from edgeseg.target.source import Frame
 from edgeseg.target.sources.paced import PacedSource
 from edgeseg.target.telemetry import Measurement
 
@@ -174,6 +176,18 @@ class ChangingOnce(ListSource):
             rgb = random_frame(found.index // 12)
             return type(found)(rgb, found.index, found.captured_ns, 0, expected_labels(rgb))
         return found
+
+
+def test_a_camera_that_goes_on_after_the_scores_starts_no_thread():
+    rgb = random_frame()
+    frame = Frame(rgb, 0, 0, truth=expected_labels(rgb))
+    scorer = StreamingScorer(3, 255)
+    scorer.ready(expected_labels(rgb))
+    scorer.arrived(frame)
+    assert scorer.miou() == 1.0
+    # Such a thread would never end, and neither would the program; see no_thread_left.
+    scorer.arrived(frame)
+    assert scorer.n == 1
 
 
 def test_streaming_miou_falls_with_delay(bundle):
