@@ -12,6 +12,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -41,6 +42,8 @@ VERBS = {
     "compare": "edgeseg.cli.compare",
     "doctor": "edgeseg.cli.doctor",
 }
+# A reference network that could not be waited for (target/shadow.py).
+LEFT_BEHIND = "edgeseg-shadow"
 INTERRUPTED = 128 + signal.SIGINT
 NO_SPACE = {
     errno.ENOSPC: "the disk is full",
@@ -114,7 +117,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the `edgeseg` script."""
-    sys.exit(run())
+    code = run()
+    if any(thread.daemon and thread.name == LEFT_BEHIND for thread in threading.enumerate()):
+        # It is inside a runtime's library. Python's way out would abort when it comes back.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _fail(message: str, code: int) -> int:

@@ -98,7 +98,8 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
         sources = [stack.enter_context(source) for source in _open_sources(wishes, loaded.spec)]
         options = backend_options(name, wishes.threads)
         running = stack.enter_context(open_backend(name, loaded, **options))
-        shadows = _open_shadows(stack, wishes, loaded, name, len(sources))
+        stop = threading.Event()
+        shadows = _open_shadows(stack, wishes, loaded, name, len(sources), stop)
         pages = open_dashboard(
             stack,
             wishes.dashboard,
@@ -117,7 +118,8 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
             # Of several cameras the first one: systemd has one watchdog for a service.
             sinks[0].append(stack.enter_context(WatchdogSink(os.environ["NOTIFY_SOCKET"])))
         loops = _loops(stack, wishes, loaded, running, sources, sinks, shadows)
-        stop = stack.enter_context(_stop_on_signal())
+        # Only now: while a network loads, ctrl-C interrupts as usual.
+        stack.enter_context(_stop_on_signal(stop))
         with _announced(sources):
             results = _run_all(loops, sources, stop, telemetry, wishes.frames)
         yield results
@@ -161,7 +163,12 @@ def _open_sinks(
 
 
 def _open_shadows(
-    stack: contextlib.ExitStack, wishes: Wishes, bundle: Bundle, backend: str, n: int
+    stack: contextlib.ExitStack,
+    wishes: Wishes,
+    bundle: Bundle,
+    backend: str,
+    n: int,
+    stop: threading.Event,
 ) -> list[Shadow | None]:
     if wishes.shadow is None:
         return [None] * n
@@ -183,7 +190,7 @@ def _open_shadows(
             lambda: open_backend(backend, reference, **options),
             reference,
             bundle.spec,
-            ShadowOptions(wishes.every, wishes.alarm, lambda line: say(f"alarm: {line}")),
+            ShadowOptions(wishes.every, wishes.alarm, lambda line: say(f"alarm: {line}"), stop),
             harvest,
         )
         shadows.append(stack.enter_context(shadow))
@@ -300,9 +307,8 @@ def _announced(sources: Sequence[Source]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """Yield an event that ctrl-C or SIGTERM sets; a second ctrl-C interrupts as usual."""
-    stop = threading.Event()
+def _stop_on_signal(stop: threading.Event) -> Iterator[None]:
+    """Set `stop` on ctrl-C or SIGTERM; a second ctrl-C interrupts as usual."""
 
     def ask(number: int, frame: object) -> None:
         stop.set()
@@ -311,7 +317,7 @@ def _stop_on_signal() -> Iterator[threading.Event]:
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,9 @@ LOWEST_PRIORITY = 19
 RECENT = 10  # compared frames whose mean raises the alarm: one odd frame must not
 SERIES = 512
 JOIN_S = 30.0
+HURRY_S = 1.0
+POLL_S = 0.05
+THREAD = "edgeseg-shadow"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +41,13 @@ class ShadowOptions:
         every: compare one frame of so many.
         alarm: mean agreement of the last RECENT compared frames below which the alarm is on.
         alert: called with one line when the alarm goes on, from the worker thread.
+        hurry: once it is set, the end waits HURRY_S for the worker and no longer.
     """
 
     every: int = 30
     alarm: float | None = None
     alert: Callable[[str], None] = lambda line: None
+    hurry: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
 class Shadow(Observer):
@@ -99,8 +105,10 @@ class Shadow(Observer):
         self._precision = ""
         self._error: str | None = None
         self._slot: Handoff[Prediction] = Handoff(newest=True)
+        # A daemon: a reference inside a runtime's library cannot be broken off, and the program
+        # must be able to end without it.
         self._thread: threading.Thread | None = threading.Thread(
-            target=self._run, name="edgeseg-shadow"
+            target=self._run, name=THREAD, daemon=True
         )
         self._thread.start()
 
@@ -153,11 +161,20 @@ class Shadow(Observer):
         }
 
     def close(self) -> None:
-        """Let the worker finish its frame and join it."""
-        self._slot.close()
-        if self._thread is not None:
-            self._thread.join(JOIN_S)
-            self._thread = None
+        """Let the worker finish its frame and join it; leave it behind when that takes too long."""
+        self._slot.close(discard=self._options.hurry.is_set())
+        if self._thread is None:
+            return
+        begin = hurried = time.monotonic()
+        while self._thread.is_alive() and time.monotonic() - begin < JOIN_S:
+            self._thread.join(POLL_S)
+            if not self._options.hurry.is_set():
+                hurried = time.monotonic()
+            elif time.monotonic() - hurried > HURRY_S:
+                break
+        if self._thread.is_alive():
+            self._error = "the reference was still busy when the run ended"
+        self._thread = None
 
     def _run(self) -> None:
         # A thread's own priority on Linux; a whole process elsewhere, so leave it there.

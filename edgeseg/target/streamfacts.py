@@ -43,7 +43,9 @@ def _shadow(report: Report) -> list[tuple[str, str]]:
     found = report.shadow or {}
     reference = found["reference"]["name"]
     if found["agreement"] is None:
-        return [("shadow", f"nothing compared with {reference}: {found['error'] or 'too short'}")]
+        why = found["error"] or "too short"
+        text = f"nothing compared with {reference}, {found['skipped']} frames were due: {why}"
+        return [("shadow", text)]
     text = f"agreement {found['agreement']:.4f}, mIoU {found['miou']:.4f} against {reference}"
     text += f" over {found['n']} frames, {found['skipped']} skipped"
     if found["trend_per_1000_frames"] is not None:

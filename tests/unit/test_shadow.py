@@ -7,6 +7,7 @@ import pytest
 from stand_ins import ArgmaxBackend, ListSource
 from tinybundle import SIZE_HW, expected_labels, random_frame, spec, tiny_bundle
 
+from edgeseg.cli import LEFT_BEHIND
 from edgeseg.core.dataset import open_dataset
 from edgeseg.core.image import read_labels, read_rgb
 from edgeseg.core.spec import ModelSpec
@@ -100,7 +101,7 @@ def test_a_slow_reference_is_skipped_and_the_camera_does_not_wait(bundle):
 
 def test_a_reference_that_fails_does_not_stop_the_loop(bundle):
     with Shadow(
-        lambda: ArgmaxBackend(fail_at=2), bundle, spec(), ShadowOptions(every=1)
+        lambda: ArgmaxBackend(fail_at=0), bundle, spec(), ShadowOptions(every=1)
     ) as shadow:  # fmt: skip
         result = Loop(
             ArgmaxBackend(), bundle, ListSource(20, sleep_s=0.005), observers=[shadow]
@@ -108,7 +109,7 @@ def test_a_reference_that_fails_does_not_stop_the_loop(bundle):
     assert result.error is None
     assert result.report.frames == 20
     assert "kernel launch failed" in result.report.shadow["error"]
-    assert result.report.shadow["n"] == 2
+    assert result.report.shadow["n"] == 0
 
 
 def test_a_reference_of_other_classes_is_refused(bundle):
@@ -163,3 +164,43 @@ def test_a_harvest_goes_on_in_its_folder_but_not_in_another_ones(tmp_path):
     (tmp_path / "mine/a.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds other files"):
         Harvest(tmp_path / "mine", spec())
+
+
+class Stuck(ArgmaxBackend):
+    """A reference inside a library's call that ends when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.free = threading.Event(), threading.Event()
+
+    def infer(self, frames):
+        self.entered.set()
+        self.free.wait(20)
+        return super().infer(frames)
+
+
+def test_a_run_that_is_told_to_end_does_not_wait_for_a_stuck_reference(bundle):
+    stuck, hurry = Stuck(), threading.Event()
+    shadow = Shadow(lambda: stuck, bundle, spec(), ShadowOptions(every=1, hurry=hurry))
+    thread = shadow._thread
+    shadow.add(wrong_by(0.1))
+    assert stuck.entered.wait(20)
+    hurry.set()
+    start = time.monotonic()
+    found = shadow.result()
+    assert time.monotonic() - start < 2.0
+    assert found["n"] == 0
+    assert "still busy" in found["error"]
+    # What the command line looks for, so as not to wait for it either.
+    assert (thread.name, thread.daemon) == (LEFT_BEHIND, True)
+    stuck.free.set()
+    thread.join(5)
+
+
+def test_a_run_that_ends_by_itself_waits_for_the_frame_in_work(bundle):
+    stuck = Stuck()
+    shadow = Shadow(lambda: stuck, bundle, spec(), ShadowOptions(every=1))
+    shadow.add(wrong_by(0.1))
+    threading.Timer(1.3, stuck.free.set).start()
+    found = shadow.result()
+    assert (found["n"], found["error"]) == (1, None)

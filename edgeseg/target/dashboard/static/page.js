@@ -152,7 +152,7 @@ const CHARTS = [
   { title: "Frame age", from: "camera", lines: ["age", "age_p99"], names: ["p50", "p99"], unit: "ms", absent: "Frames of files have no age; only cameras and paced replays do." },
   { title: "Memory", from: "system", lines: ["memory"], unit: "MiB", scale: 1 / MB, absent: "unavailable: the kernel does not say" },
   { title: "Power", from: "system", lines: ["power"], unit: "W", absent: "unavailable: this machine has no readable power sensor" },
-  { title: "Agreement with the reference", from: "camera", lines: ["agreement"], unit: "%", scale: 100, top: 100, absent: "unavailable: no frame was compared with a reference (start with --shadow)" },
+  { title: "Agreement with the reference", from: "camera", lines: ["agreement"], unit: "%", scale: 100, top: 100, absent: "unavailable: no frame was compared with a reference yet (--shadow names one)" },
 ];
 const W = 400, H = 132, L = 38, R = 6, T = 8, B = 18;
 function nice(value) {
