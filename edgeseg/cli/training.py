@@ -34,10 +34,11 @@ def training_options(
         click.option("--lr", type=float, default=lr, show_default=True, help="Peak learning rate."),
         click.option(
             "--photometry",
-            type=click.Choice(["none", "mild", "strong"]),
+            type=click.Choice(["none", "mild", "mixed", "strong"]),
             default="strong",
             show_default=True,
-            help="How far light, colour and noise of the training crops vary.",
+            help="How far light, colour and noise of the training crops vary; mixed draws mild or strong "
+            "for each crop.",
         ),
         click.option(
             "--class-weights",

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeseg.errors import UsageError
 
-STRENGTHS = ("none", "mild", "strong")
+STRENGTHS = ("none", "mild", "mixed", "strong")
 # The side of the thumbnail from which per-image statistics are taken: the mean and spread of a
 # street scene are the same to a per cent, at a fiftieth of the cost.
 THUMBNAIL_HW = (90, 120)
@@ -26,7 +26,8 @@ class Augment:
         rotate: largest rotation in degrees.
         flip: mirror left-right half of the time.
         photometry: "none", "mild" (brightness, contrast) or "strong" (gamma, white balance,
-            contrast, saturation, shadow or vignette, blur, noise, JPEG).
+            contrast, saturation, shadow or vignette, blur, noise, JPEG); "mixed" draws one of the
+            last two for each crop.
         rare_crops: probability that a crop is centred on a pixel of a class drawn uniformly from
             those present, instead of anywhere.
         blackout: probability that a small rectangle is painted grey.
@@ -84,8 +85,11 @@ def training_crop(
     Statistics are those of the whole frame after the photometric change, since per-image
     normalisation sees whole frames on the device.
     """
-    table = _tone_table(augment.photometry, rng)
-    saturation = rng.uniform(0.4, 1.5) if augment.photometry == "strong" else 1.0
+    photometry = augment.photometry
+    if photometry == "mixed":
+        photometry = "strong" if rng.random() < 0.5 else "mild"
+    table = _tone_table(photometry, rng)
+    saturation = rng.uniform(0.4, 1.5) if photometry == "strong" else 1.0
     thumbnail = cv2.resize(rgb, THUMBNAIL_HW[::-1], interpolation=cv2.INTER_AREA)
     thumbnail = _tone(thumbnail, table, saturation).reshape(-1, 3).astype(np.float32) / 255
     matrix = _crop_matrix(rgb, labels, augment, rng, ignore_index)
@@ -95,7 +99,7 @@ def training_crop(
         labels, matrix, size_wh, flags=cv2.INTER_NEAREST, borderValue=ignore_index
     )
     rgb = _tone(rgb, table, saturation)
-    if augment.photometry == "strong":
+    if photometry == "strong":
         rgb = _degrade(rgb, rng)
     if rng.random() < augment.blackout:
         rgb, labels = _blackout(rgb, labels, rng, ignore_index)

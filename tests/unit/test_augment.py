@@ -49,6 +49,20 @@ def test_photometry_changes_colours_but_never_labels(street):
     assert np.std(brightness) > 2 * np.std([crop.rgb.mean() for crop in crops(street, plain)])
 
 
+def test_mixed_photometry_is_mild_for_some_crops_and_strong_for_others(street):
+    grey = np.repeat(street[0][..., :1], 3, -1)
+
+    def coloured(photometry):
+        """Share of crops that are not grey any more: only strong changes the white balance."""
+        augment = Augment(crop_hw=(64, 96), photometry=photometry, blackout=0)
+        found = [np.ptp(crop.rgb, axis=-1).mean() > 2 for crop in crops((grey, street[1]), augment)]
+        return np.mean(found)
+
+    assert coloured("mild") == 0
+    assert coloured("strong") > 0.6
+    assert 0.2 < coloured("mixed") < 0.6
+
+
 def test_rare_crops_show_a_rare_class_more_often():
     labels = np.zeros((360, 480), np.uint8)
     labels[300:312, 400:412] = 6
