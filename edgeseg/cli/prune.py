@@ -118,7 +118,12 @@ def layer_ratios(texts: tuple[str, ...]) -> dict[str, float]:
     type=click.IntRange(min=1),
     default=64,
     show_default=True,
-    help="Images of --data that --importance taylor looks at.",
+    help="Images of --data that --importance taylor and --repair look at.",
+)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Refit the weights that read removed channels to --images of --data (least squares).",
 )
 @data_option()
 @mix_options
@@ -147,6 +152,7 @@ def command(
     sparsity: str | None,
     rounds: int,
     images: int,
+    repair: bool,
     data: str | None,
     mix: str | None,
     mix_share: float,
@@ -190,6 +196,7 @@ def command(
         max_ratio=max_ratio,
         round_to=round_to,
         seed=seed,
+        repair=repair,
     )
     start = load_checkpoint(checkpoint)
     spec = start.spec

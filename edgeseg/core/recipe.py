@@ -32,7 +32,7 @@ TRAINING = (
 )  # fmt: skip
 PRUNING = (
     "ratio", "target_macs", "target_params", "importance", "scope", "layer_ratios", "max_ratio",
-    "round_to", "seed", "data", "images", "sparsity",
+    "round_to", "seed", "data", "images", "sparsity", "repair",
 )  # fmt: skip
 QUANTIZING = (
     "data", "observer", "percentile", "images", "keep_float", "max_drop", "equalize",

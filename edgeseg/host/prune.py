@@ -18,6 +18,7 @@ from edgeseg.host.cost import Cost, count_cost
 from edgeseg.host.prunecost import WidthCost
 from edgeseg.host.prunecut import Removed, cut, widths_of, widths_table
 from edgeseg.host.prunegraph import Unit, find_units
+from edgeseg.host.prunerepair import refit_weights, write_refit
 from edgeseg.host.prunescore import IMPORTANCES, score_units
 from edgeseg.host.quantize import is_quantized
 from edgeseg.host.trainset import Batch
@@ -39,10 +40,11 @@ class PruneOptions:
         importance: a key of IMPORTANCES.
         scope: "uniform" takes the ratio from every unit, "global" lays one threshold over all.
         layer_ratios: ratio of the units whose convolutions match a name or pattern (*, ?); they
-            stay out of the search for a target.
+            stay out of the search for a target. At 0 a unit stays as it is, whatever round_to.
         max_ratio: no unit loses more than this share.
         round_to: widths become multiples of this; narrower layers are left.
         seed: of the "random" importance.
+        repair: refit the weights that read removed channels, on images.
     """
 
     ratio: float = 0.0
@@ -54,6 +56,7 @@ class PruneOptions:
     max_ratio: float = 0.9
     round_to: int = 8
     seed: int = 0
+    repair: bool = False
 
     def __post_init__(self) -> None:
         """Check every value and report all problems at once."""
@@ -101,7 +104,8 @@ def prune(
         module: the network; it is not changed.
         size_hw: input size that MACs are counted at.
         options: what to prune.
-        batches: labelled images for an importance that needs them (see NEED_DATA).
+        batches: labelled images for an importance that needs them (see NEED_DATA) and for the
+            repair; gone through once for each.
         ignore_index: label that counts for nothing.
         progress: told the number of batches seen.
 
@@ -133,7 +137,11 @@ def prune(
     removed = _Search(WidthCost(work, units, size_hw), scores, options).removed()
     before = widths_of(work)
     cost_before = count_cost(work, size_hw)
+    refit = (
+        refit_weights(work, units, removed, batches, progress=progress) if options.repair else {}
+    )
     cut(work, units, removed)
+    write_refit(work, refit)
     work.zero_grad(set_to_none=True)
     return work.eval(), prune_metadata(work, before, cost_before, size_hw)
 
@@ -217,9 +225,13 @@ class _Search:
         """Return the channels that go at one ratio."""
         lowest = self.ranked[: int(ratio * len(self.ranked))]
         taken = Counter(name for _, name, _ in lowest)
-        removed = {}
+        removed: dict[str, frozenset[int]] = {}
         for unit in self.units:
             share = self.fixed.get(unit.name, ratio)
+            if unit.name in self.fixed and share == 0:
+                # Asked to stay as it is, round or not.
+                removed[unit.name] = frozenset()
+                continue
             if self.options.scope == "global" and unit.name not in self.fixed:
                 share = taken[unit.name] / unit.width
             gone: set[int] = set()

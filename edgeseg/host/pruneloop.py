@@ -34,7 +34,7 @@ class PrunePlan:
         options: what to prune in all.
         rounds: into how many steps to divide it.
         sparsity: "2:4" zeroes weights after the last of them, "" does not.
-        images: labelled crops for an importance that looks at the loss.
+        images: labelled frames for an importance that looks at the loss, and for the repair.
         train: how to train after each round; None leaves the weights as they are.
         distill: whether the network before any pruning teaches.
     """
@@ -139,11 +139,11 @@ def prune_in_rounds(
         steps = list(current.steps)
         record = {**options.to_step(), **({"data": data.name} if data else {})}
         if options.asks_for_anything:
-            batches = (
-                _frames(data, spec, plan.images) if options.importance in NEED_DATA else iter(())
-            )
+            if looks_at_images(options):
+                record["images"] = plan.images
+            frames = _Frames(data, spec, plan.images if looks_at_images(options) else 0)
             module, metadata = prune(
-                module, spec.size_hw, options, batches,
+                module, spec.size_hw, options, frames,
                 ignore_index=spec.ignore_index, progress=progress,
             )  # fmt: skip
             steps.append(StepDone("prune", record, metadata))
@@ -201,15 +201,29 @@ def _on_the_way(target: float, dense: int, part: float) -> float:
     return round(dense * (absolute(target, dense) / dense) ** part)
 
 
-def _frames(data: Dataset | None, spec: ModelSpec, images: int) -> Iterator[Batch]:
-    """Yield at most `images` labelled frames, spread over the data, one a batch."""
-    if data is None:
-        return
-    normalize = Normalize(spec.preprocess)
-    count = min(images, len(data))
-    for number in range(count):
-        sample = data[number * len(data) // count]
-        if sample.labels is None:
-            raise DataError(f"{data.name}: {sample.name} has no labels; the importance needs them")
-        frame = torch.from_numpy(np.ascontiguousarray(sample.rgb))[None]
-        yield normalize(frame), torch.from_numpy(sample.labels.astype(np.int64))[None]
+def looks_at_images(options: PruneOptions) -> bool:
+    """Tell whether pruning like this needs images."""
+    return options.importance in NEED_DATA or options.repair
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frames:
+    """At most `images` labelled frames, spread over the data, one a batch; as often as asked."""
+
+    data: Dataset | None
+    spec: ModelSpec
+    images: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Read, normalise and yield them."""
+        data = self.data
+        if data is None:
+            return
+        normalize = Normalize(self.spec.preprocess)
+        count = min(self.images, len(data))
+        for number in range(count):
+            sample = data[number * len(data) // count]
+            if sample.labels is None:
+                raise DataError(f"{data.name}: {sample.name} has no labels; pruning needs them")
+            frame = torch.from_numpy(np.ascontiguousarray(sample.rgb))[None]
+            yield normalize(frame), torch.from_numpy(sample.labels.astype(np.int64))[None]

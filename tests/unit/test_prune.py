@@ -97,6 +97,16 @@ def test_both_parts_of_a_concatenation_are_round():
     assert depthwise.groups == depthwise.in_channels == low + high
 
 
+@pytest.mark.parametrize("scope", ["uniform", "global"])
+def test_a_layer_at_ratio_0_stays_as_it_is_whatever_the_step(net, scope):
+    options = PruneOptions(
+        target_macs=0.5, round_to=6, scope=scope, layer_ratios={"encoder.3.*": 0}
+    )
+    pruned, _ = prune(net, SIZE_HW, options)
+    assert pruned.encoder[3][0].out_channels == 16
+    assert pruned.encoder[2][0].out_channels in (6, 12)
+
+
 def test_a_global_threshold_takes_different_shares(net):
     module = copy.deepcopy(net)
     with torch.no_grad():
