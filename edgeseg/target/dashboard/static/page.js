@@ -263,7 +263,7 @@ function tiles(camera, machine) {
     camera.live ? tile("Dropped", String(camera.dropped), "", taken ? `${fixed(100 * camera.dropped / taken, 1)} % of ${taken}${camera.reconnects ? `, found again ${camera.reconnects}×` : ""}` : "")
       : tile("Memory", machine && machine.memory_bytes != null ? fixed(machine.memory_bytes / MB, 0) : null, "MiB", machine && machine.memory_method),
     tile("Power", machine ? brief(machine.power_w) : null, "W", machine && machine.power_method),
-    shadow ? tile("Agreement", shadow.agreement == null ? null : fixed(100 * shadow.agreement, 2), "%", shadow.threshold == null ? "no alarm set" : `alarm below ${fixed(100 * shadow.threshold, 0)} %`)
+    shadow ? tile("Agreement", shadow.agreement == null ? null : fixed(100 * shadow.agreement, 2), "%", shadow.threshold == null ? "no alarm set" : `alarm below ${+(100 * shadow.threshold).toFixed(2)} %`)
       : tile("Hottest", hot ? fixed(hot[1], 1) : null, "°C", hot ? hot[0] : ""),
   ];
 }
