@@ -4,14 +4,13 @@ import ctypes
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from trt_lines import CACHE
+from nvrtc import WHEELS, compile_kernels, load
 
 import edgeseg
 
@@ -19,19 +18,27 @@ PLUGIN = Path(edgeseg.__file__).parent.parent / "deploy" / "plugin"
 if not PLUGIN.is_dir():
     pytest.skip("the plugin's source is not installed", allow_module_level=True)
 KINDS = {"int8": np.int8, "fp32": np.float32}
-# The NVRTC that knows each architecture: 12 is the last with Xavier, 13 the first with Thor.
-NVRTC = {"nvidia-cuda-nvrtc-cu12==12.6.85": (72, 87, 90), "nvidia-cuda-nvrtc==13.0.88": (87, 110)}
+
+
+def compiled(name: str, folder: Path) -> ctypes.CDLL:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++")
+    path = folder / f"{name}.so"
+    # A wide load or store at an address that is no multiple of its width ends the process.
+    command = ["g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    checks = ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
+    subprocess.run([*command, *checks, PLUGIN / f"{name}.cpp", "-o", path], check=True)
+    return ctypes.CDLL(str(path))
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory) -> ctypes.CDLL:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++")
-    path = tmp_path_factory.mktemp("plugin") / "arithmetic.so"
-    command = ["g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    source = PLUGIN / "arithmetic_test.cpp"
-    subprocess.run([*command, source, "-o", path], check=True)
-    return ctypes.CDLL(str(path))
+    return compiled("arithmetic_test", tmp_path_factory.mktemp("plugin"))
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory) -> ctypes.CDLL:
+    return compiled("kernels_test", tmp_path_factory.mktemp("kernels"))
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:
@@ -72,6 +79,46 @@ def test_pool_and_unpool_are_torchs_ties_and_odd_sizes_included(library, kind, s
     assert np.array_equal(unpooled(library, kind, values, indices, size_hw), back.numpy())
 
 
+# Grids that do all in one turn, that loop, and that have idle threads.
+GRIDS = [(1, 7), (3, 4), (64, 32)]
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp16", "fp32"])
+@pytest.mark.parametrize("size_hw", [(6, 8), (7, 9), (2, 2), (1, 1), (5, 16), (12, 35), (8, 24)])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_the_kernels_own_code_is_torchs_thread_by_thread(kernels, kind, size_hw, offset):
+    dtype = {"int8": np.int8, "fp16": np.float16, "fp32": np.float32}[kind]
+    rng = np.random.default_rng(7)
+    x = rng.integers(-3, 4, (2, 3, *size_hw)).astype(dtype)
+    if kind != "int8":
+        x = (x * dtype(0.37)).astype(dtype)
+    # An offset of one cell breaks the alignment that wide loads ask for.
+    held = np.empty(x.size + offset, dtype)
+    held[offset:] = x.ravel()
+    n, c, h, w = x.shape
+    rows, windows = (h + 1) // 2, (w + 1) // 2
+    values = np.empty((n, c, rows, windows), dtype)
+    indices = np.empty((n, c, rows, (windows + 3) // 4), np.uint8)
+    y = np.full(x.size + offset + 1, 77, dtype)
+    wanted, places = F.max_pool2d(
+        torch.from_numpy(x.astype(np.float32)), 2, 2, ceil_mode=True, return_indices=True
+    )
+    back = F.max_unpool2d(wanted, places, 2, 2, output_size=size_hw).numpy().astype(dtype)
+    for blocks, threads in GRIDS:
+        getattr(kernels, f"run_pool_{kind}")(
+            blocks, threads, pointer(held[offset:]), pointer(values), pointer(indices), n * c, h, w
+        )
+        assert np.array_equal(values, wanted.numpy().astype(dtype))
+        y[:] = 77
+        getattr(kernels, f"run_unpool_{kind}")(
+            blocks, threads, pointer(values), pointer(indices), pointer(y[offset:]), n * c, h, w
+        )
+        assert np.array_equal(y[offset:-1].reshape(x.shape), back)
+        # Nothing is written beside the plane.
+        assert (y[:offset] == 77).all()
+        assert y[-1] == 77
+
+
 def test_a_nan_wins_as_in_torch(library):
     x = np.zeros((1, 1, 2, 4), np.float32)
     x[0, 0, 0] = [np.nan, 2, 1, 2]
@@ -96,43 +143,14 @@ def test_the_plugin_never_offers_a_type_that_tensorrt_forbids():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wheel", NVRTC)
+@pytest.mark.parametrize("wheel", WHEELS)
 def test_kernels_compile_for_each_board(wheel):
-    folder = CACHE / wheel.replace("==", "-")
-    if not folder.is_dir():
-        got = subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder,
-             "--only-binary=:all:", wheel],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if got.returncode:
-            pytest.skip(f"no {wheel} from the package index: {got.stderr.strip()[-200:]}")
-    # NVRTC looks for this by name alone.
-    ctypes.CDLL(str(next(folder.rglob("libnvrtc-builtins.so.1*"))), mode=ctypes.RTLD_GLOBAL)
-    nvrtc = ctypes.CDLL(str(next(folder.rglob("libnvrtc.so.1?"))))
-    source = (PLUGIN / "kernels.cu").read_bytes()
-    header = (PLUGIN / "arithmetic.h").read_bytes()
-    for sm in NVRTC[wheel]:
-        program = ctypes.c_void_p()
-        strings = ctypes.c_char_p * 1
-        assert nvrtc.nvrtcCreateProgram(
-            ctypes.byref(program), source, b"kernels.cu", 1,
-            strings(header), strings(b"arithmetic.h"),
-        ) == 0  # fmt: skip
-        options = (ctypes.c_char_p * 2)(f"-arch=sm_{sm}".encode(), b"-std=c++17")
-        status = nvrtc.nvrtcCompileProgram(program, 2, options)
-        size = ctypes.c_size_t()
-        nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-        log = ctypes.create_string_buffer(size.value)
-        nvrtc.nvrtcGetProgramLog(program, log)
-        assert status == 0, f"sm_{sm}: {log.value.decode()}"
-        assert nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
-        cubin = ctypes.create_string_buffer(size.value)
-        nvrtc.nvrtcGetCUBIN(program, cubin)
+    nvrtc = load(wheel)
+    for sm in WHEELS[wheel]:
+        cubin = compile_kernels(nvrtc, PLUGIN, sm)
         for kind in ("int8", "fp16", "fp32"):
-            assert f"edgeseg_unpool_{kind}".encode() in cubin.raw
-            assert f"edgeseg_pool_{kind}".encode() in cubin.raw
-        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+            assert f"edgeseg_unpool_{kind}".encode() in cubin
+            assert f"edgeseg_pool_{kind}".encode() in cubin
 
 
 @pytest.mark.slow
