@@ -1,6 +1,7 @@
 import http.client
 import json
 import resource
+import shutil
 import signal
 import socket
 import threading
@@ -14,6 +15,7 @@ from tinybundle import PALETTE, expected_labels, random_frame, spec
 from edgeseg.core.image import overlay, read_labels
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
 from edgeseg.target.sink import SINKS, Prediction, open_sink
+from edgeseg.target.sinks import files
 from edgeseg.target.source import Frame
 
 
@@ -63,6 +65,40 @@ def test_a_video_that_vanished_is_said_so(tmp_path):
     with pytest.raises(SinkError, match="was not written"):
         sink.close()
     sink.close()
+
+
+def test_a_video_ends_whole_while_there_is_room_to_finish_it(tmp_path, monkeypatch):
+    path, free = tmp_path / "o.mp4", [1 << 30]
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda at: usage._replace(free=free[0]))
+    with open_sink(str(path), spec()) as sink:
+        for i in range(3):
+            sink.write(prediction(i))
+        free[0] = 1 << 20
+        with pytest.raises(SinkError, match="disk is nearly full"):
+            sink.write(prediction(3))
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    capture.release()
+
+
+def test_a_video_that_cannot_be_played_does_not_get_its_name(tmp_path, monkeypatch):
+    sink = open_sink(str(tmp_path / "o.mp4"), spec())
+    sink.write(prediction())
+    release = sink._writer.release
+
+    class Cut:
+        """A writer whose end of the file found no room."""
+
+        def release(self) -> None:
+            release()
+            partial = next(tmp_path.iterdir())
+            partial.write_bytes(partial.read_bytes()[:48])
+
+    sink._writer = Cut()
+    with pytest.raises(SinkError, match="cannot be played"):
+        sink.close()
+    assert not (tmp_path / "o.mp4").exists()
 
 
 def test_a_video_refuses_a_change_of_size(tmp_path):
@@ -139,6 +175,7 @@ def test_a_full_disk_ends_the_lines_with_a_whole_one(tmp_path):
         ("masks://", UsageError, "needs a folder"),
         ("mjpeg://0.0.0.0:8080", UsageError, "open to the network"),
         ("mjpeg://127.0.0.1:99999", UsageError, "expected HOST:PORT"),
+        ("mjpeg://me:secret@127.0.0.1:8080", UsageError, "is '127.0.0.1:8080', expected HOST"),
         ("/nowhere/at/all/out.mp4", SinkError, "is no folder"),
     ],
 )

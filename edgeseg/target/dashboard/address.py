@@ -70,7 +70,8 @@ def parse_address(text: str, token: str = "", option: str = "--dashboard") -> Ad
         text = f":{text}"
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*)(?::(\d{1,5}))?", text)
     if match is None or int(match[2] or 0) > 65535:
-        raise UsageError(f"{option} is {text!r}, {example}")
+        # Who gives user:password@HOST must not find it in a log.
+        raise UsageError(f"{option} is {text.rpartition('@')[2]!r}, {example}")
     host, port = match[1].strip("[]") or LOOPBACK, int(match[2] or DEFAULT_PORT)
     if token and (len(token) < LEAST_TOKEN or not re.fullmatch(r"[\x21-\x7e]+", token)):
         raise UsageError(

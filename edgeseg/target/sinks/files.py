@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import EdgesegError, SinkError, UsageError
 from edgeseg.target.sink import Prediction, Sink, SinkRequest
+
+# Left free for the end of a video, its index and what else the machine writes meanwhile.
+RESERVE_BYTES = 4 << 20
 
 
 class NullSink(Sink):
@@ -26,7 +30,9 @@ class NullSink(Sink):
 class VideoSink(Sink):
     """A video of the pictures with the class colours over them.
 
-    It is written under a hidden name beside the file and renamed when it is closed.
+    It is written under a hidden name beside the file and renamed when it is closed. OpenCV does not
+    tell when a frame could not be written, so the disk's free space is looked at before each, and
+    the video ends while there is room to finish it.
     """
 
     def __init__(self, request: SinkRequest) -> None:
@@ -66,6 +72,8 @@ class VideoSink(Sink):
             raise SinkError(
                 f"{self._path} holds {self._size_hw} frames, the source now gives {rgb.shape[:2]}"
             )
+        if shutil.disk_usage(self._path.parent).free < rgb.nbytes + RESERVE_BYTES:
+            raise SinkError(f"{self._path} ends here, the disk is nearly full; free some space")
         image = overlay(rgb, prediction.labels, self._request.palette, self._request.alpha)
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
@@ -73,12 +81,22 @@ class VideoSink(Sink):
         """Finish the file and give it its name.
 
         Raises:
-            SinkError: the file is gone or cannot be renamed.
+            SinkError: the file is gone, damaged, or cannot be renamed.
         """
         if self._writer is None:
             return
+        import cv2
+
         self._writer.release()
         self._writer = None
+        found = cv2.VideoCapture(str(self._partial), cv2.CAP_FFMPEG)
+        readable = found.isOpened()
+        found.release()
+        if not readable and self._partial.exists():
+            raise SinkError(
+                f"{self._path} was not written: {self._partial.name} cannot be played, "
+                "probably for want of space"
+            )
         try:
             self._partial.replace(self._path)
         except OSError as error:
