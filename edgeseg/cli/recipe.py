@@ -26,8 +26,9 @@ STAGE = "stage.json"
 @click.option(
     "--where",
     multiple=True,
-    metavar="NAME=DATA",
-    help="Where the data lies that the recipe calls NAME; may be repeated.",
+    metavar="NAME=PATH",
+    help="Where the data, or the checkpoint to start from, lies that the recipe calls NAME; may be "
+    "repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Only print the commands.")
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/recipe/NAME]")
@@ -41,7 +42,7 @@ def command(
     Given again, it skips steps that are done and resumes the one that was cut off. A step whose
     options or input have changed since is refused.
     """
-    from edgeseg.cli.recipe_steps import checkpoint_of, stages
+    from edgeseg.cli.recipe_steps import INPUT, checkpoint_of, stages
     from edgeseg.core.recipe import Recipe
 
     recipe = Recipe.from_document(_toml(file))
@@ -53,12 +54,20 @@ def command(
         data[name] = place
     folder = out or Path("runs/recipe") / file.stem
     plan = stages(recipe, data)
+    before = Path(data.get(recipe.start, recipe.start)) if recipe.start else None
     if dry_run:
-        for stage in plan:
-            print(" ".join(["edgeseg", stage.verb, *stage.arguments]))
+        for number, stage in enumerate(plan):
+            given = [
+                str(before) if word == INPUT and not number else word for word in stage.arguments
+            ]
+            print(" ".join(["edgeseg", stage.verb, *given]))
         return
+    if before is not None and not before.is_file():
+        raise UsageError(
+            f"{before}, which the recipe starts from, is no file; say where it is with "
+            f"--where {recipe.start}=CHECKPOINT"
+        )
     rows: list[dict[str, Any]] = []
-    before: Path | None = None
     for stage in plan:
         own = folder / stage.name
         _carry_out(stage, own, before)

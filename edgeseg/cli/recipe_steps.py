@@ -13,8 +13,7 @@ from edgeseg.errors import RecipeError
 
 # Options that a recipe writes as the Python API has them, by their name on the command line.
 FLAGS = {"layer_ratios": "layer-ratio"}
-# What --where says the place of.
-PLACE_KEYS = ("data", "mix", "init")
+DATA_KEYS = ("data", "mix")
 SIZE_KEYS = ("size", "crop")
 INPUT = "{input}"
 
@@ -41,8 +40,8 @@ def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
 
     Args:
         recipe: what to do.
-        data: where each data set or starting checkpoint lies that the recipe names; a name that
-            is missing is itself a path or "synthetic".
+        data: where each data set lies that the recipe names; a name that is missing is itself a
+            folder or "synthetic".
 
     Raises:
         RecipeError: steps that no command can carry out as they stand; all are named.
@@ -104,7 +103,7 @@ def _arguments(step: Step, data: Mapping[str, str]) -> list[str]:
             words.append(option)
         elif value is False:
             continue
-        elif key in PLACE_KEYS:
+        elif key in DATA_KEYS:
             words += [option, data.get(str(value), str(value))]
         elif key in SIZE_KEYS:
             words += [option, _size(value)]

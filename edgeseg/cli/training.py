@@ -37,8 +37,8 @@ def training_options(
             type=click.Choice(["none", "mild", "mixed", "strong"]),
             default="strong",
             show_default=True,
-            help="How far light, colour and noise of the training crops vary; mixed draws mild or strong "
-            "for each crop.",
+            help="How far light, colour and noise of the training crops vary; mixed draws mild or "
+            "strong for each crop.",
         ),
         click.option(
             "--class-weights",

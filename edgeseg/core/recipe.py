@@ -34,6 +34,11 @@ PRUNING = (
     "ratio", "target_macs", "target_params", "importance", "scope", "layer_ratios", "max_ratio",
     "round_to", "seed", "data", "images", "sparsity", "repair",
 )  # fmt: skip
+# What `prune --epochs` trains with between its rounds.
+PRUNED_TRAINING = (
+    "rounds", "mix", "mix_share", "crop", "epochs", "batch", "lr", "photometry", "class_weights",
+    "distill",
+)  # fmt: skip
 QUANTIZING = (
     "data", "observer", "percentile", "images", "keep_float", "max_drop", "equalize",
     "bias_correct", "adaround", "adaround_steps",
@@ -41,8 +46,8 @@ QUANTIZING = (
 QAT = ("distill", "distill_features", "scales", "freeze_after", "weights_first")
 # Options by kind, named as the command line names them.
 KEYS: dict[str, tuple[str, ...]] = {
-    "train": (*TRAINING, "size", "set", "normalize", "hold_out", "init"),
-    "prune": PRUNING,
+    "train": (*TRAINING, "size", "set", "normalize", "hold_out"),
+    "prune": (*PRUNING, *PRUNED_TRAINING),
     "finetune": (*TRAINING, "hold_out"),
     "quantize": QUANTIZING,
     "qat": (*TRAINING, *QAT),
@@ -87,17 +92,26 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """An architecture and the ordered steps that turn it into a deployable model."""
+    """An architecture and the ordered steps that turn it into a deployable model.
+
+    Attributes:
+        arch: the architecture's name.
+        steps: what is done, in order.
+        start: name or path of the float checkpoint that the first step goes on from; None where
+            the first step trains from nothing.
+    """
 
     arch: str
     steps: tuple[Step, ...]
+    start: str | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Recipe:
         """Check a parsed TOML document and build the recipe.
 
         Args:
-            document: `arch = "…"` and a list `step` of tables, each with `kind` and its options.
+            document: `arch = "…"`, `start = "…"` where there is a checkpoint to go on from, and a
+                list `step` of tables, each with `kind` and its options.
 
         Raises:
             RecipeError: every unknown key, unknown kind and illegal order, in one message.
@@ -105,11 +119,14 @@ class Recipe:
         problems = [
             f"unknown key {key!r} at the top level"
             for key in document
-            if key not in ("arch", "step")
+            if key not in ("arch", "start", "step")
         ]
         arch = document.get("arch")
         if not isinstance(arch, str) or not arch:
             problems.append("arch is missing")
+        start = document.get("start")
+        if start is not None and (not isinstance(start, str) or not start):
+            problems.append("start is no name of a checkpoint")
         tables = document.get("step")
         if not isinstance(tables, Sequence) or isinstance(tables, str) or not tables:
             problems.append("no [[step]] is given")
@@ -127,16 +144,21 @@ class Recipe:
                 if key not in KEYS[kind]
             ]
             steps.append(Step(kind, options))
-        problems += order_problems([step.kind for step in steps])
+        kinds = [step.kind for step in steps]
+        problems += order_problems(kinds, previous="finetune" if start else None)
         if problems:
             raise RecipeError("recipe: " + "; ".join(problems))
-        return cls(str(arch), tuple(steps))
+        return cls(str(arch), tuple(steps), start)
 
 
-def order_problems(kinds: Sequence[str]) -> list[str]:
-    """Return one message per pair of neighbouring steps that cannot stand in this order."""
+def order_problems(kinds: Sequence[str], *, previous: str | None = None) -> list[str]:
+    """Return one message per pair of neighbouring steps that cannot stand in this order.
+
+    Args:
+        kinds: of the steps.
+        previous: kind of the step before the first; None where nothing was done before.
+    """
     problems = []
-    previous: str | None = None
     for kind in kinds:
         allowed = MAY_FOLLOW[previous]
         if kind not in allowed:

@@ -46,7 +46,7 @@ def test_a_budgets_board_is_one_whose_peaks_the_package_knows(path: Path):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_parses(path: Path):
     recipe = Recipe.from_document(tomllib.loads(path.read_text()))
-    assert recipe.steps[0].kind == "train"
+    assert (recipe.steps[0].kind == "train") == (recipe.start is None)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

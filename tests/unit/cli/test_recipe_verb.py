@@ -91,14 +91,32 @@ stop_after = 3
         ["qat", "{input}", "--data", "/d", "--images", "2", "--observer", "max", "--bias-correct",
          "--crop", "32x48", "--epochs", "1", "--batch", "2", "--scales", "learned"],
     ]  # fmt: skip
-    begun = TRAIN.replace("epochs", 'init = "grown"\nepochs')
-    parsed = Recipe.from_document(tomllib.loads(begun))
-    [stage] = stages(parsed, {"camvid": "/d", "grown": "/g.safetensors"})
-    assert stage.arguments[-6:-4] == ("--init", "/g.safetensors")
     alone = '[[step]]\nkind = "quantize"\ndata = "camvid"\nequalize = true\n'
     assert commands(TRAIN + alone)[-1] == [
         "export", "{input}", "--int8", "--calibrate", "/d", "--equalize",
     ]  # fmt: skip
+
+
+def test_a_recipe_can_start_from_a_checkpoint(tmp_path, capsys) -> None:
+    text = """arch = "segnet-basic"
+start = "dense"
+[[step]]
+kind = "prune"
+target_macs = 0.5
+data = "camvid"
+epochs = 2
+distill = 0.5
+"""
+    path, dense = written(tmp_path, text + QAT), tmp_path / "d.safetensors"
+    command = ["recipe", str(path), "--where", "camvid=/d", "--where", f"dense={dense}"]
+    assert run([*command, "--dry-run"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == (f"edgeseg prune {dense} --target-macs 0.5 --data /d --epochs 2 --distill 0.5")
+    assert second.startswith("edgeseg qat {input} --data /d")
+    assert run([*command, "-o", str(tmp_path / "run")]) == 2
+    assert "--where dense=CHECKPOINT" in capsys.readouterr().err
+    with pytest.raises(RecipeError, match="prune cannot stand first"):
+        commands(text.replace('start = "dense"\n', ""))
 
 
 def test_what_no_command_can_do_is_refused() -> None:
