@@ -132,11 +132,11 @@ def command(
             print_json(documents[0] if len(documents) == 1 else many)
         else:
             _print(reports)
-    for result in results:
-        for uri, message in result.report.run["sink_errors"].items():
-            say(f"sink {uri} was left out after it failed: {message}")
-        for name, message in result.report.run["observer_errors"].items():
-            say(f"{name} was left out after it failed: {message}")
+        for report in reports:
+            for uri, message in report.run["sink_errors"].items():
+                say(f"sink {uri} was left out after it failed: {message}")
+            for name, message in report.run["observer_errors"].items():
+                say(f"{name} was left out after it failed: {message}")
     for result in results:
         if result.error is not None:
             raise result.error

@@ -41,7 +41,7 @@ def find_bundle(text: str, root: Path = ZOO) -> Bundle:
         return read_bundle(root / text)
     if path.name != text:
         raise BundleError(f"{text} does not exist; give a bundle folder or a zoo name")
-    raise UsageError(unknown("bundle", text, names) + " A bundle folder's path works too.")
+    raise UsageError(unknown("bundle", text, names) + "; a bundle folder's path works too.")
 
 
 def default_bundle(root: Path = ZOO) -> Bundle:

@@ -57,6 +57,8 @@ class VideoSink(Sink):
         from edgeseg.core.image import overlay
 
         rgb = prediction.frame.rgb
+        if shutil.disk_usage(self._path.parent).free < rgb.nbytes + RESERVE_BYTES:
+            raise SinkError(f"{self._path} ends here, the disk is nearly full; free some space")
         if self._writer is None:
             self._size_hw = rgb.shape[:2]
             code = "MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"
@@ -72,8 +74,6 @@ class VideoSink(Sink):
             raise SinkError(
                 f"{self._path} holds {self._size_hw} frames, the source now gives {rgb.shape[:2]}"
             )
-        if shutil.disk_usage(self._path.parent).free < rgb.nbytes + RESERVE_BYTES:
-            raise SinkError(f"{self._path} ends here, the disk is nearly full; free some space")
         image = overlay(rgb, prediction.labels, self._request.palette, self._request.alpha)
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
