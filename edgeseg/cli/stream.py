@@ -28,6 +28,13 @@ from edgeseg.cli.stream_run import Wishes, run
     "which becomes the camera's number.",
 )
 @click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Frames of several cameras in one call of the network, at most one of each camera.",
+)
+@click.option(
     "--labels", type=PATH, help="Folder with a mask for each image of SOURCE, by file name."
 )
 @click.option("--frames", type=click.IntRange(min=1), help="Stop after this many frames.")

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ class Wishes:
     bundle: str
     sources: tuple[str, ...]
     sinks: tuple[str, ...]
+    batch: int
     labels: Path | None
     frames: int | None
     seconds: float | None
@@ -73,6 +75,11 @@ class Wishes:
             problems.append("--sustain sets the time itself; leave --duration and --frames out")
         if self.labels is not None and len(self.sources) > 1:
             problems.append("--labels belongs to one SOURCE; leave --also out")
+        if self.batch > len(self.sources):
+            problems.append(
+                f"--batch {self.batch} with {len(self.sources)} SOURCE; a call takes one frame of "
+                "each camera, so add cameras with --also or give a smaller batch"
+            )
         if len(self.sources) > 1:
             problems += [
                 f"sink {sink} for {len(self.sources)} cameras: put {{n}} into it, as out-{{n}}.mp4"
@@ -96,8 +103,16 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
         # Before the backend: memory is measured as the drop since this was made.
         telemetry = stack.enter_context(Telemetry())
         sources = [stack.enter_context(source) for source in _open_sources(wishes, loaded.spec)]
+        # Before the backend: an engine may take minutes, a wrong path must not wait for it.
+        sinks = [_open_sinks(stack, wishes, loaded.spec, s, n) for n, s in enumerate(sources)]
         options = backend_options(name, wishes.threads)
-        running = stack.enter_context(open_backend(name, loaded, **options))
+        running = stack.enter_context(
+            open_backend(name, _for_batch(stack, loaded, wishes.batch), **options)
+        )
+        if wishes.batch > 1:
+            from edgeseg.target.batched import check_rows
+
+            check_rows(running, loaded, wishes.batch)
         stop = threading.Event()
         shadows = _open_shadows(stack, wishes, loaded, name, len(sources), stop)
         pages = open_dashboard(
@@ -109,7 +124,6 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
             [(s, x.status if x else None) for s, x in zip(sources, shadows, strict=True)],
             telemetry,
         )
-        sinks = [_open_sinks(stack, wishes, loaded.spec, s, n) for n, s in enumerate(sources)]
         for opened, page in zip(sinks, pages, strict=False):
             opened.append(page)
         if "NOTIFY_SOCKET" in os.environ:
@@ -123,6 +137,16 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
         with _announced(sources):
             results = _run_all(loops, sources, stop, telemetry, wishes.frames)
         yield results
+
+
+def _for_batch(stack: contextlib.ExitStack, bundle: Bundle, n: int) -> Bundle:
+    """Return the bundle, or a copy with the batch for as long as the run takes."""
+    if n == 1:
+        return bundle
+    from edgeseg.target.batched import batched_bundle
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeseg-batch-"))
+    return batched_bundle(bundle, n, Path(folder) / bundle.name)
 
 
 def _open_sources(wishes: Wishes, spec: ModelSpec) -> Iterator[Source]:

@@ -334,6 +334,7 @@ class Loop:
                 "live": source.live,
                 "source_fps": source.fps,
                 "warmup_runs": self._options.warmup,
+                "batch": self._backend.batch if isinstance(self._backend, Lane) else 1,
                 "ended_by": ended_by,
                 "error": str(error) if error else None,
                 "held_to_ms": self._options.hold_s * 1e3 or None,

@@ -24,6 +24,7 @@ class Lane(Backend):
 
     Attributes:
         waited_ns: how long the last call waited for its turn.
+        batch: frames that go into one call of the shared backend at most.
     """
 
     def __init__(self, shared: SharedBackend, number: int) -> None:
@@ -33,6 +34,7 @@ class Lane(Backend):
         io = shared.io
         self.io = dataclasses.replace(io, frame_shape=(1, *io.frame_shape[1:]))
         self.memory = shared.memory
+        self.batch = io.frame_shape[0]
         self._labels = np.empty(self.io.frame_shape[:3], np.uint8)
         self.waited_ns = 0
 

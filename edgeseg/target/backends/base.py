@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -82,6 +83,29 @@ def check_frames(frames: np.ndarray, io: BackendIo) -> None:
             f"frames are {frames.dtype} {given}, expected uint8 {wanted} (n, h, w, RGB); "
             "letterbox them to the bundle's size_hw"
         )
+
+
+def graph_shape(
+    given: Sequence[Any], size_hw: tuple[int, int], path: Path, channels: int = 3
+) -> tuple[int, int, int, int]:
+    """Return n, h, w, 3 of a graph's input.
+
+    Args:
+        given: what the runtime says of it.
+        size_hw: height and width of the manifest.
+        path: the graph, for messages.
+        channels: of the graph as it was loaded, which may be wider than the file.
+
+    Raises:
+        BackendError: the shape is open, or not the manifest's.
+    """
+    batch = given[0] if given and isinstance(given[0], int) and given[0] > 0 else 1
+    shape = (batch, *size_hw, 3)
+    if tuple(given) != (*shape[:3], channels):
+        raise BackendError(
+            f"{path} takes frames {list(given)}, its manifest says {list(shape)}; export it again"
+        )
+    return shape
 
 
 def first_line(error: BaseException) -> str:

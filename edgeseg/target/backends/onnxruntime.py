@@ -16,6 +16,7 @@ from edgeseg.target.backends.base import (
     BackendIo,
     check_frames,
     first_line,
+    graph_shape,
 )
 
 ERRORS_ONLY = 3
@@ -124,11 +125,4 @@ def _frame_shape(
             f"{bundle.onnx_path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, "
             f"expected uint8 {INPUT!r} and uint8 {OUTPUT!r}; export it with edgeseg export"
         )
-    height, width = bundle.spec.size_hw
-    shape = (1, height, width, 3)
-    if tuple(frame.shape) != (*shape[:3], channels):
-        raise BackendError(
-            f"{bundle.onnx_path} takes frames {frame.shape}, its manifest says {list(shape)}; "
-            "export it again"
-        )
-    return shape
+    return graph_shape(frame.shape, bundle.spec.size_hw, bundle.onnx_path, channels)

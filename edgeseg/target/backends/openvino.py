@@ -19,6 +19,7 @@ from edgeseg.target.backends.base import (
     BackendIo,
     check_frames,
     first_line,
+    graph_shape,
 )
 
 FLOAT_PRECISIONS = ("f32", "default")
@@ -147,15 +148,8 @@ def _frame_shape(compiled: ov.CompiledModel, bundle: Bundle) -> tuple[int, int, 
             f"{bundle.onnx_path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, "
             f"expected uint8 {INPUT!r} and uint8 {OUTPUT!r}; export it with edgeseg export"
         )
-    height, width = bundle.spec.size_hw
-    shape = (1, height, width, 3)
     given = [d.get_length() if d.is_static else None for d in frame.get_partial_shape()]
-    if given != list(shape):
-        raise BackendError(
-            f"{bundle.onnx_path} takes frames {given}, its manifest says {list(shape)}; "
-            "export it again"
-        )
-    return shape
+    return graph_shape(given, bundle.spec.size_hw, bundle.onnx_path)
 
 
 def _precision(compiled: ov.CompiledModel) -> str:

@@ -13,7 +13,14 @@ from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendError
-from edgeseg.target.backends.base import INPUT, OUTPUT, Backend, BackendIo, check_frames
+from edgeseg.target.backends.base import (
+    INPUT,
+    OUTPUT,
+    Backend,
+    BackendIo,
+    check_frames,
+    graph_shape,
+)
 from edgeseg.target.cuda import Cuda, find_gpu, open_cuda
 from edgeseg.target.engine import (
     DEFAULT_CACHE,
@@ -303,12 +310,5 @@ def _check_tensors(trt: Any, engine: Any, bundle: Bundle) -> tuple[int, int, int
             f"{bundle.onnx_path} has inputs {inputs} and outputs {outputs}, expected uint8 "
             f"{INPUT!r} and uint8 {OUTPUT!r}; export it with edgeseg export, without --raw-logits"
         )
-    height, width = bundle.spec.size_hw
-    shape = (1, height, width, 3)
-    given = list(engine.get_tensor_shape(INPUT))
-    if given != list(shape):
-        raise BackendError(
-            f"{bundle.onnx_path} takes frames {given}, its manifest says {list(shape)}; "
-            "export it again"
-        )
-    return shape
+    given = [int(size) for size in engine.get_tensor_shape(INPUT)]
+    return graph_shape(given, bundle.spec.size_hw, bundle.onnx_path)

@@ -71,6 +71,12 @@ def test_several_cameras_share_the_network_and_have_a_report_each(
         assert read_report(tmp_path / f"r-{number}.json").frames == n
 
 
+def test_two_cameras_go_into_one_call(document, bundle, images):
+    found = document(bundle, images, "--also", images, "--batch", "2")
+    assert [report["frames"] for report in found["reports"]] == [12, 12]
+    assert [report["run"]["batch"] for report in found["reports"]] == [2, 2]
+
+
 def test_sustain_repeats_files_and_reports_burst_and_drift(document, bundle, images):
     found = document(bundle, images, "--sustain", "6s", "--pace", "30")
     assert found["frames"] > 20
@@ -93,6 +99,7 @@ def test_hold_makes_a_slower_device_of_this_one(document, bundle, images):
         (["--sustain", "5m", "--frames", "3"], "leave --duration and --frames out"),
         (["--also", "x", "--labels", "y"], "belongs to one SOURCE"),
         (["--duration", "soon"], "is not a time"),
+        (["--batch", "2"], "add cameras with --also"),
     ],
 )
 def test_options_that_cannot_go_together_are_answered(stream, bundle, images, arguments, message):
