@@ -31,7 +31,8 @@ echo "numpy==$numpy" > "$held"
 if ! "$target/venv/bin/python" -m pip install --quiet -c "$held" "${here}[tensorrt]"; then
     echo "install.sh: edgeseg does not run with the system's numpy $numpy; installing its own," >&2
     echo "install.sh: and trying whether JetPack's OpenCV loads with it" >&2
-    "$target/venv/bin/python" -m pip install --quiet 'numpy>=1.26,<2' "${here}[tensorrt]"
+    echo 'numpy>=1.26,<2' > "$held"
+    "$target/venv/bin/python" -m pip install --quiet -c "$held" "${here}[tensorrt]"
 fi
 after=$("$target/venv/bin/python" -c 'import cv2; print(cv2.__file__)') || {
     echo "install.sh: JetPack's OpenCV does not load in $target/venv" >&2
