@@ -85,6 +85,7 @@ def test_labels_are_torchs(arch: str, size_hw: tuple[int, int], precision: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("arch", ["segnet", "segnet-basic"])
 def test_labels_at_full_size_are_torchs(arch: str) -> None:
     # Where two cells of a pooling window are equal to float rounding, the runtimes may un-pool to
@@ -95,6 +96,7 @@ def test_labels_at_full_size_are_torchs(arch: str) -> None:
     assert (labels == expected).mean() >= 0.999
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("size_hw", [ODD, pytest.param((360, 480), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("arch", ["segnet", "segnet-basic"])
 def test_where_arithmetic_is_exact_every_logit_is_torchs(
