@@ -30,14 +30,15 @@ FLIPS = 8
 class CameraSource(ReconnectingSource):
     """A camera's newest frame: V4L2, CSI, a GStreamer pipeline or RTSP.
 
-    RTSP goes through PyAV when it is installed, otherwise through OpenCV's own FFmpeg.
+    RTSP goes through PyAV when it is installed, otherwise through OpenCV's own FFmpeg; a pipeline
+    through GStreamer's bindings, otherwise through an OpenCV that was built with it.
     """
 
     def __init__(self, request: SourceRequest) -> None:
         """Open the camera.
 
         Raises:
-            BackendUnavailable: OpenCV lacks GStreamer, or the machine the device.
+            BackendUnavailable: there is no GStreamer, or the machine lacks the device.
             SourceError: the camera does not answer.
             UsageError: the URI is malformed, or asks V4L2 for a CSI sensor.
         """
@@ -78,6 +79,18 @@ def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Devic
         return lambda open_s: AvDevice(
             request.uri, open_s=open_s, read_s=read_s, clock=request.clock
         )
+    if request.scheme in ("csi", "gst"):
+        from edgeseg.target.sources.gst_device import GstDevice, has_bindings
+
+        pipeline = csi_pipeline(request) if request.scheme == "csi" else request.rest
+        if has_bindings():
+            return lambda open_s: GstDevice(
+                pipeline,
+                open_s=open_s,
+                read_s=read_s,
+                name=public_uri(request.uri),
+                clock=request.clock,
+            )
     from edgeseg.target.sources.opencv_device import OpenCvDevice
 
     properties: dict[int, float] = {}
@@ -88,12 +101,12 @@ def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Devic
     else:
         if not has_gstreamer():
             raise BackendUnavailable(
-                f"{request.scheme}:// needs an OpenCV built with GStreamer, OpenCV "
-                f"{cv2.__version__} here is not; on a Jetson use JetPack's own (venv "
-                "--system-site-packages, no pip opencv), on Debian python3-opencv"
+                f"{request.scheme}:// needs GStreamer: apt-get install python3-gi "
+                "gir1.2-gstreamer-1.0 and make the venv with --system-site-packages. Or an OpenCV "
+                f"built with it, which OpenCV {cv2.__version__} here is not; on a Jetson "
+                "JetPack's own (no pip opencv), on Debian python3-opencv"
             )
-        target = csi_pipeline(request) if request.scheme == "csi" else request.rest
-        api = cv2.CAP_GSTREAMER
+        target, api = pipeline, cv2.CAP_GSTREAMER
     make = functools.partial(
         OpenCvDevice,
         target,

@@ -57,6 +57,8 @@ class LiveLimits:
         open_s: longest first opening.
         read_s: longest wait of one read; also the longest time without one good picture before
             the connection counts as broken.
+        first_s: longest time from an opening to its first good picture: a stream is joined between
+            two key frames, which network cameras send up to some seconds apart.
         reopen_s: first opening limit of a reconnect. It doubles up to `open_s`: a short one lets
             the program end quickly, a long one reaches a slow camera.
         stale_s: a picture that comes later than this after its own time is refused.
@@ -67,6 +69,7 @@ class LiveLimits:
 
     open_s: float = 5.0
     read_s: float = 1.5
+    first_s: float = 4.5
     reopen_s: float = 1.5
     stale_s: float = 0.5
     behind_s: float = 2.0

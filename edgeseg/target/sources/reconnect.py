@@ -98,7 +98,8 @@ class ReconnectingSource(LiveSource):
         now = self._clock()
         silent_s = (now - self._good_ns) / 1e9
         if picture is None:
-            if silent_s > self._limits.read_s:
+            joined = self._state is State.LIVE
+            if silent_s > (self._limits.read_s if joined else self._limits.first_s):
                 self._lose(f"no good frame for {silent_s:.1f} s")
             return Outcome.TIMEOUT
         media_ns = picture.media_ns if self._behind < BEHIND_TWICE else None

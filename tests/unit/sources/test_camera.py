@@ -5,7 +5,7 @@ from tinybundle import spec
 
 from edgeseg.errors import BackendUnavailable, UsageError
 from edgeseg.target.source import SourceRequest
-from edgeseg.target.sources import camera
+from edgeseg.target.sources import camera, gst_device
 from edgeseg.target.sources.camera import CameraSource, csi_pipeline
 
 
@@ -26,9 +26,10 @@ def test_a_csi_sensor_asked_for_through_v4l2_is_refused_with_the_cure(tmp_path):
 
 
 @pytest.mark.parametrize("uri", ["csi://0", "gst://videotestsrc ! appsink"])
-def test_gstreamer_asked_of_an_opencv_without_it_is_refused_with_the_cure(uri, monkeypatch):
+def test_without_any_gstreamer_a_pipeline_is_refused_with_the_cure(uri, monkeypatch):
     monkeypatch.setattr(camera, "has_gstreamer", lambda: False)
-    with pytest.raises(BackendUnavailable, match="system-site-packages, no pip opencv"):
+    monkeypatch.setattr(gst_device, "has_bindings", lambda: False)
+    with pytest.raises(BackendUnavailable, match=r"apt-get install python3-gi.*no pip opencv"):
         CameraSource(request(uri))
 
 

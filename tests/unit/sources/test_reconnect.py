@@ -1,5 +1,6 @@
 """The states of a camera's connection, with a device made of a script."""
 
+import dataclasses
 import threading
 import time
 
@@ -12,7 +13,7 @@ from edgeseg.target.sources.device import Device, LiveLimits, Picture
 from edgeseg.target.sources.reconnect import ReconnectingSource
 
 QUICK = LiveLimits(
-    open_s=0.4, read_s=0.3, reopen_s=0.1, stale_s=0.1, behind_s=0.2, back_off_s=0.02,
+    open_s=0.4, read_s=0.3, first_s=0.3, reopen_s=0.1, stale_s=0.1, behind_s=0.2, back_off_s=0.02,
     back_off_most_s=0.08,
 )  # fmt: skip
 
@@ -156,3 +157,29 @@ def test_closing_during_a_pause_is_quick():
     source.close()
     assert time.perf_counter() - start < 0.3
     assert source.read(0.01) is Outcome.END
+
+
+class BetweenKeyFrames(Scripted):
+    """Gives nothing that can be decoded for some time, then frames."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(10_000, "break")
+        self._until = time.perf_counter() + wait_s
+
+    def grab(self):
+        if time.perf_counter() < self._until:
+            time.sleep(0.01)
+            return None
+        return super().grab()
+
+
+@pytest.mark.parametrize(("first_s", "lost"), [(5.0, False), (0.3, True)])
+def test_a_stream_joined_between_key_frames_is_given_time(first_s, lost):
+    limits = dataclasses.replace(QUICK, first_s=first_s)
+    source = ReconnectingSource(
+        "cam://", lambda open_s: BetweenKeyFrames(0.6), limits, time.perf_counter_ns
+    )
+    with source:
+        frames = read_for(source, 1.2)
+        assert bool(frames) != lost
+        assert (State.LOST in [event.state for event in source.events]) == lost

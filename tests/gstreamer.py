@@ -1,0 +1,35 @@
+"""GStreamer's Python bindings, which belong to the system's Python, for the tests' own."""
+
+import importlib.util
+import sys
+import warnings
+
+import pytest
+
+SYSTEM_PACKAGES = "/usr/lib/python3/dist-packages"
+
+
+def use_bindings(monkeypatch: pytest.MonkeyPatch, *elements: str) -> None:
+    """Make `import gi` work; skip where it cannot, or where an element is not installed.
+
+    Args:
+        monkeypatch: takes the path away again.
+        elements: that the test's pipeline names.
+    """
+    if importlib.util.find_spec("gi") is None:
+        monkeypatch.setattr(sys, "path", [*sys.path, SYSTEM_PACKAGES])
+    try:
+        with warnings.catch_warnings():
+            # Of PyGObject's own importer.
+            warnings.simplefilter("ignore", ImportWarning)
+            import gi
+
+            gi.require_version("Gst", "1.0")
+            from gi.repository import Gst
+    except (ImportError, ValueError) as error:
+        pytest.skip(f"no GStreamer bindings ({error}); apt-get install python3-gi "
+                    "gir1.2-gstreamer-1.0")  # fmt: skip
+    Gst.init(None)
+    absent = [name for name in elements if Gst.ElementFactory.find(name) is None]
+    if absent:
+        pytest.skip(f"no GStreamer element {', '.join(absent)}")
