@@ -109,6 +109,19 @@ def _opencv(root: Path) -> Iterator[Finding]:
             "JetPack's OpenCV, which knows GStreamer and so the CSI cameras",
             f"pip uninstall {' '.join(wheels)}",
         )
+    # It imports OpenCV, which is known to be there only now.
+    from edgeseg.target.sources.gst_device import has_bindings
+
+    if has_bindings():
+        yield Finding("gstreamer bindings", "ok", "found", "csi:// and gst:// with limits")
+    else:
+        yield Finding(
+            "gstreamer bindings",
+            "warning",
+            "not found",
+            "csi:// and gst:// with a limit for every wait, which OpenCV before 4.9 lacks",
+            "apt-get install python3-gi gir1.2-gstreamer-1.0, venv --system-site-packages",
+        )
     if re.search(r"GStreamer:\s+YES", build):
         yield Finding("opencv GStreamer", "ok", "built in", "csi:// and gst:// sources")
     else:

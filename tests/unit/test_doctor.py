@@ -83,6 +83,7 @@ def test_a_jetson_is_told_its_release(tmp_path, release, status):
     lines = found(tmp_path, root)
     assert lines["board"].status == status
     assert lines["opencv GStreamer"].status in ("ok", "missing")
+    assert lines["gstreamer bindings"].status in ("ok", "warning")
     assert lines["TensorRT"].status in ("ok", "missing")
 
 
