@@ -42,8 +42,9 @@ VERBS = {
     "compare": "edgeseg.cli.compare",
     "doctor": "edgeseg.cli.doctor",
 }
-# A reference network that could not be waited for (target/shadow.py).
-LEFT_BEHIND = "edgeseg-shadow"
+# Threads that could not be waited for: a reference network and a camera's library without limits
+# (target/shadow.py, target/sources/live.py).
+LEFT_BEHIND = ("edgeseg-shadow", "edgeseg-source")
 INTERRUPTED = 128 + signal.SIGINT
 NO_SPACE = {
     errno.ENOSPC: "the disk is full",
@@ -118,8 +119,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Entry point of the `edgeseg` script."""
     code = run()
-    if any(thread.daemon and thread.name == LEFT_BEHIND for thread in threading.enumerate()):
-        # It is inside a runtime's library. Python's way out would abort when it comes back.
+    if any(thread.daemon and thread.name in LEFT_BEHIND for thread in threading.enumerate()):
+        # It is inside somebody's library. Python's way out would abort when it comes back.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

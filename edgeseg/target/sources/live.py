@@ -12,6 +12,7 @@ from edgeseg.target.handoff import Ending, Handoff, Outcome
 from edgeseg.target.source import Frame, Source
 
 JOIN_S = 5.0
+THREAD = "edgeseg-source"
 
 
 class LiveSource(Source):
@@ -53,7 +54,8 @@ class LiveSource(Source):
     def start(self) -> None:
         """Start the reader thread, unless it runs already or the source is closed."""
         if self._thread is None and not self._stop.is_set():
-            self._thread = threading.Thread(target=self._run, name="edgeseg-source")
+            # A daemon: some libraries' reads have no limit, and the program must end all the same.
+            self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
             self._thread.start()
 
     def read(self, timeout_s: float) -> Frame | Ending:
@@ -73,12 +75,17 @@ class LiveSource(Source):
         return self._slot.overwritten
 
     def close(self) -> None:
-        """Stop and join the reader thread, then close the device."""
+        """Stop and join the reader thread, then close the device.
+
+        A thread that is stuck inside the device's library keeps it: closing it there could crash.
+        """
         self._stop.set()
         self._slot.close(discard=True)
         if self._thread is not None:
             self._thread.join(JOIN_S)
-            self._thread = None
+            stuck, self._thread = self._thread.is_alive(), None
+            if stuck:
+                return
         self.release()
 
     def _run(self) -> None:

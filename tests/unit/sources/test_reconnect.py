@@ -7,8 +7,10 @@ import time
 import numpy as np
 import pytest
 
+from edgeseg.cli import LEFT_BEHIND
 from edgeseg.errors import SourceError
 from edgeseg.target.source import Frame, Outcome, State
+from edgeseg.target.sources import live
 from edgeseg.target.sources.device import Device, LiveLimits, Picture
 from edgeseg.target.sources.reconnect import ReconnectingSource
 
@@ -157,6 +159,29 @@ def test_closing_during_a_pause_is_quick():
     source.close()
     assert time.perf_counter() - start < 0.3
     assert source.read(0.01) is Outcome.END
+
+
+def test_a_read_that_never_returns_is_left_behind_with_its_device(monkeypatch):
+    monkeypatch.setattr(live, "JOIN_S", 0.2)
+    free = threading.Event()
+
+    class Stuck(Scripted):
+        def grab(self):
+            free.wait(20)
+            return
+
+    device = Stuck(0, "nothing")
+    source = ReconnectingSource("cam://", lambda open_s: device, QUICK, time.perf_counter_ns)
+    thread = source._thread
+    start = time.perf_counter()
+    source.close()
+    assert time.perf_counter() - start < 2.0
+    # Closed under a running read, many libraries crash.
+    assert not device.closed
+    assert thread.name in LEFT_BEHIND
+    assert thread.daemon
+    free.set()
+    thread.join(5)
 
 
 class BetweenKeyFrames(Scripted):
