@@ -13,8 +13,9 @@ import math
 import torch
 from torch import nn
 
-from edgeseg.host.lsq import INT8_MAX, INT8_MIN, learned_quantize
+from edgeseg.host.lsq import learned_quantize
 from edgeseg.host.observer import Observer
+from edgeseg.host.rounding import INT8_MAX, fake_quantize
 
 # Below this a channel is all zeros for any purpose; a scale must stay strictly positive.
 MIN_AMAX = 1e-8
@@ -64,9 +65,7 @@ class ActivationQuantizer(nn.Module):
         if self.scale is None:
             assert self.log_scale is not None
             return learned_quantize(x, self.log_scale, None, values=x[0].numel())
-        return torch.fake_quantize_per_tensor_affine(
-            x, self.scale, self.zero_point, INT8_MIN, INT8_MAX
-        )
+        return fake_quantize(x, self.scale, zero_point=self.zero_point)
 
     def step(self) -> torch.Tensor:
         """Return the scale in use, fixed or learned: a float32 scalar without gradient."""
@@ -170,12 +169,7 @@ def quantize_weight(
     """Put a weight on its grid; without `scale` it follows the weight. Gradients pass through."""
     if scale is None:
         scale = weight_scale(weight, axis)
-    zero_point = torch.zeros(scale.shape, dtype=torch.int32, device=weight.device)
-    if axis is None:
-        return torch.fake_quantize_per_tensor_affine(weight, scale, zero_point, INT8_MIN, INT8_MAX)
-    return torch.fake_quantize_per_channel_affine(
-        weight, scale, zero_point, axis, INT8_MIN, INT8_MAX
-    )
+    return fake_quantize(weight, scale, axis)
 
 
 def on_grid(layer: QuantConv2d | QuantConvTranspose2d) -> torch.Tensor:

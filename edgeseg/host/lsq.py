@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-INT8_MIN, INT8_MAX = -128, 127
+from edgeseg.host.rounding import INT8_MAX, INT8_MIN, fake_quantize
 
 
 class _LearnedStep(torch.autograd.Function):
@@ -30,10 +30,7 @@ class _LearnedStep(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(x, step)
         ctx.axis, ctx.factor = axis, 1.0 / math.sqrt(max(values, 1) * INT8_MAX)
-        zero = torch.zeros(step.shape, dtype=torch.int32, device=x.device)
-        if axis is None:
-            return torch.fake_quantize_per_tensor_affine(x, step, zero, INT8_MIN, INT8_MAX)
-        return torch.fake_quantize_per_channel_affine(x, step, zero, axis, INT8_MIN, INT8_MAX)
+        return fake_quantize(x, step, axis)
 
     @staticmethod
     def backward(

@@ -12,7 +12,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from edgeseg.host.lsq import INT8_MAX, INT8_MIN
+from edgeseg.host.rounding import INT8_MAX, INT8_MIN
 from edgeseg.host.placement import RESIDUALS
 
 SCOPES = "pkg.torch.onnx.name_scopes"
