@@ -9,11 +9,34 @@ from typing import Any
 import click
 
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
-from edgeseg.cli.output import megabytes, print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.training import BarListener, parse_settings
 from edgeseg.errors import UsageError
 
 Row = dict[str, Any]
+PAPERS = "  the paper's"
+SCORES = ("global_accuracy", "class_accuracy", "miou", "bf")
+# Title, our key, the paper's key, and how it is written; M divides by a million first.
+PARAMS = ("params", "params", "params", ".3fM")
+TIME = ("time", "infer_ratio", "infer_ratio", ".2f")
+COLUMNS = {
+    "table1": (
+        PARAMS,
+        ("storage", "storage", "storage", ".3g"),
+        ("kept", "storage_bytes", "", ".1fM"),
+        TIME,
+        ("ms", "forward_ms", "infer_ms", ".0f"),
+    ),
+    "table3": (PARAMS, TIME, ("ms", "forward_ms", "infer_ms", ".0f")),
+    "table6": (
+        TIME,
+        ("forward", "forward_ms", "infer_ms", ".0f"),
+        ("backward", "backward_ms", "backward_ms", ".0f"),
+        ("train", "training_bytes", "training_bytes", ".0fM"),
+        ("infer", "inference_bytes", "inference_bytes", ".0fM"),
+        ("model", "model_bytes", "model_bytes", ".0fM"),
+    ),
+}
 
 
 @click.command(name="paper", epilog="Example: edgeseg paper table1 --data CamVid --epochs 1")
@@ -78,8 +101,12 @@ def command(
 
     table1 (decoder variants) and table3 (other networks) train every network, table1 with and
     without median frequency balancing; a killed command goes on where it stopped when given again.
-    table6 measures cost alone. Times are this machine's, of torch, batch 1; memory is that of live
-    tensors, counted, not of an allocator.
+    table6 measures cost alone. Times are this machine's, of torch, batch 1: compare the ratios.
+    Memory is that of live tensors, counted, not of an allocator. Storage is what the decoder needs
+    of the encoder: the paper's multiplier, of the first level alone, and the bytes of all levels.
+
+    The networks are the paper's, the training is not: AdamW with a cosine instead of SGD, scaled,
+    flipped and recoloured crops, and the last epoch's averaged weights instead of the best epoch.
     """
     from edgeseg.core.dataset import open_dataset
     from edgeseg.host.augment import Augment
@@ -150,10 +177,9 @@ def command(
     if as_json:
         print_json(document)
         return
-    _print_cost(side_by_side, table)
+    _print_cost(side_by_side, table, reference.title)
     for weighting in ("balanced", "natural"):
-        if any(weighting in row["ours"] for row in side_by_side):
-            _print_scores(side_by_side, weighting)
+        _print_scores(side_by_side, weighting)
 
 
 def _chosen(rows: tuple[Any, ...], archs: tuple[str, ...]) -> list[Any]:
@@ -178,60 +204,43 @@ def _over(value: float | None, reference: float | None) -> float | None:
     return None if value is None or reference is None else value / reference
 
 
-def _print_cost(rows: list[Row], table: str) -> None:
-    def pair(row: Row, key: str, show: Any) -> str:
-        ours, paper = row["ours"].get(key), row["paper"].get(key)
-        return f"{show(ours)} ({show(paper) if paper is not None else 'n/a'})"
-
-    first = [
-        ("parameters", "params", lambda v: f"{v / 1e6:.3f} M"),
-        ("time ratio", "infer_ratio", lambda v: f"{v:.2f}"),
-        ("storage", "storage", lambda v: f"{v:.3g}"),
-    ]
-    second = [
-        ("training memory", "training_bytes", megabytes),
-        ("inference memory", "inference_bytes", megabytes),
-        ("model", "model_bytes", megabytes),
-    ]
-    columns = first if table == "table1" else [*first[:2], *second]
-    measured = [
-        (title, key)
-        for title, key in (
-            ("forward ms", "forward_ms"),
-            ("backward ms", "backward_ms"),
-            ("storage bytes", "storage_bytes"),
-        )
-        if key in rows[0]["ours"]
-    ]
+def _print_cost(rows: list[Row], table: str, reference: str) -> None:
     print_table(
-        ("network", *(title for title, _, _ in columns), *(title for title, _ in measured)),
+        ("network", *(title for title, _, _, _ in COLUMNS[table])),
         [
-            (
-                row["name"],
-                *(pair(row, key, show) for _, key, show in columns),
-                *(f"{row['ours'][key]:.0f}" for _, key in measured),
-            )
+            cells
             for row in rows
+            for cells in (
+                (row["name"], *(_shown(row["ours"], key, f) for _, key, _, f in COLUMNS[table])),
+                (PAPERS, *(_shown(row["paper"], key, f) for _, _, key, f in COLUMNS[table])),
+            )
         ],
-        title=f"{table}: ours (the paper's)",
+        title=f"{table}: time over {reference}'s; params in M, memory in MB",
     )
 
 
 def _print_scores(rows: list[Row], weighting: str) -> None:
-    names = ("global_accuracy", "class_accuracy", "miou", "bf")
+    trained = [row for row in rows if weighting in row["ours"]]
+    if not trained:
+        return
+    run = trained[0]["ours"][weighting]
+    how = run["checkpoint"] or f"trained on {run['images']} images, epochs {run['epochs']}"
     print_table(
         ("network", "G", "C", "mIoU", "BF"),
         [
-            (
-                row["name"],
-                *(
-                    f"{ratio(row['ours'][weighting][key]) or '-'} "
-                    f"({ratio(row['paper'][weighting][key])})"
-                    for key in names
-                ),
+            cells
+            for row in trained
+            for cells in (
+                (row["name"], *(ratio(row["ours"][weighting][key]) for key in SCORES)),
+                (PAPERS, *(ratio(row["paper"][weighting][key]) for key in SCORES)),
             )
-            for row in rows
-            if weighting in row["ours"]
         ],
-        title=f"{weighting}: ours (the paper's)",
+        title=f"{weighting}: {how}, scored on {run['data']}",
     )
+
+
+def _shown(values: Row, key: str, form: str) -> str | None:
+    value = values.get(key)
+    if value is None:
+        return None
+    return f"{value / 1e6 if form.endswith('M') else value:{form.removesuffix('M')}}"

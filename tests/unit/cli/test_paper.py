@@ -1,6 +1,7 @@
 """edgeseg paper, in this process, with networks and data of a few pixels."""
 
 import json
+import sys
 
 import pytest
 
@@ -18,8 +19,19 @@ def paper(capsys, *arguments: object, code: int = 0) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+def printed(monkeypatch, capsys, *arguments: object) -> list[str]:
+    """The tables' lines on a terminal of 80 columns."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stdout, "isatty", lambda: True)
+        patch.setenv("TERM", "dumb")
+        assert run(["paper", *map(str, arguments)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    return lines
+
+
 @pytest.mark.slow
-def test_table_1_beside_the_printed_row_resumed_and_from_checkpoints(capsys, tmp_path):
+def test_table_1_beside_the_printed_row_resumed_and_from_checkpoints(monkeypatch, capsys, tmp_path):
     arguments = ["table1", *TINY, *BASIC, "--arch", "fcn-basic", "-o", str(tmp_path)]
     document = paper(capsys, *arguments)
     (row,) = document["rows"]
@@ -57,9 +69,21 @@ def test_table_1_beside_the_printed_row_resumed_and_from_checkpoints(capsys, tmp
     again = paper(capsys, *arguments)
     assert again["rows"][0]["ours"]["natural"] == row["ours"]["natural"]
     assert not weights.exists()
+    table = printed(monkeypatch, capsys, *arguments)
+    places = [i for i, line in enumerate(table) if line.split()[:1] == ["FCN-Basic"]]
+    assert table[places[0] + 1].split()[2:] == ["0.650", "11", "-", "0.46", "24"]
+    assert table[places[1] + 1].split() == [
+        "the",
+        "paper's",
+        "0.8170",
+        "0.6240",
+        "0.4730",
+        "0.3811",
+    ]
+    assert any("natural: trained on 6 images, epochs 1" in line for line in table)
 
 
-def test_table_6_prints_cost_without_training(capsys, tmp_path):
+def test_table_6_prints_cost_without_training(monkeypatch, capsys, tmp_path):
     arguments = ["table6", *TINY, "--set", "width=0.125", "--arch", "segnet", "-o", str(tmp_path)]
     document = paper(capsys, *arguments)
     (row,) = document["rows"]
@@ -68,8 +92,20 @@ def test_table_6_prints_cost_without_training(capsys, tmp_path):
     assert row["ours"]["backward_ms"] > 0
     assert row["ours"]["infer_ratio"] == 1
     assert not list(tmp_path.iterdir())
-    assert run(["paper", *arguments]) == 0
-    assert "SegNet" in capsys.readouterr().out
+    table = printed(monkeypatch, capsys, *arguments)
+    index = next(i for i, line in enumerate(table) if line.split()[:1] == ["SegNet"])
+    assert table[index].split()[1] == "1.00"
+    # time, forward, backward, training, inference and model of table 6
+    assert table[index + 1].split() == [
+        "the",
+        "paper's",
+        "1.00",
+        "422",
+        "489",
+        "6803",
+        "1052",
+        "117",
+    ]
 
 
 def test_a_row_the_table_has_not_is_refused(capsys):
