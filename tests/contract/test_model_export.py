@@ -37,6 +37,8 @@ def settled(spec: ModelSpec) -> tuple[nn.Module, torch.Tensor]:
     return net.eval(), x
 
 
+# Tracing ResNet-101 takes a minute of a core, and a core may be shared.
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("arch", "precision"),
     [
