@@ -35,16 +35,23 @@ def frames(size_hw: tuple[int, int], count: int, seed: int) -> tuple[torch.Tenso
 
 
 def trained(spec: ModelSpec, steps: int = 40) -> nn.Module:
+    return trained_on(spec, *frames(spec.size_hw, 8, seed=3), steps=steps)
+
+
+def trained_on(
+    spec: ModelSpec, rgb: torch.Tensor, labels: torch.Tensor, *, steps: int
+) -> nn.Module:
+    """Train on frames n,h,w,3 and labels n,h,w, in batches of four in turn."""
     torch.manual_seed(0)
     net = build_model(spec).train()
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 0.3  # statistics of 40 steps must do for evaluation mode
-    rgb, labels = frames(spec.size_hw, 8, seed=3)
     x = Normalize(spec.preprocess)(rgb)
+    batches = torch.arange(len(x)).split(4)
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3)
     for step in range(steps):
-        pick = [0, 1, 2, 3] if step % 2 else [4, 5, 6, 7]
+        pick = batches[(step + 1) % len(batches)]
         logits = resize_logits(net(x[pick]), spec.size_hw)
         loss = nn.functional.cross_entropy(logits, labels[pick], ignore_index=spec.ignore_index)
         optimizer.zero_grad()
