@@ -59,7 +59,7 @@ TRIED = "tried.json"
     help="No layer loses more than this share.",
 )
 @click.option("--images", type=click.IntRange(min=1), default=32, show_default=True,
-              help="Calibration images.")  # fmt: skip
+              help="Images of --data that repair and calibrate candidates.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--lr", type=float, default=5e-4, show_default=True, help="Peak learning rate.")
 @click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or less]")
@@ -168,6 +168,10 @@ def command(
         "board": board,
         "precision": precision,
         "trial_epochs": trial_epochs,
+        "data": job.training.name,
+        "validation": job.validation.name,
+        "round_to": round_to,
+        "lr": lr,
     }
     held = open_study(storage or str(folder / "study.log"), study or STUDY, seed, about)
     space = Space(start, max_ratio=max_ratio, floats=search_float)
@@ -252,8 +256,7 @@ def _finish(
     candidate = candidate_of(best)
     checkpoint, miou = job.final(best.number, candidate)
     save_checkpoint(job.folder / CHECKPOINT, checkpoint)
-    text = recipe_text(checkpoint.steps, checkpoint.spec.arch, data)
-    atomic_write_text(job.folder / RECIPE, text)
+    atomic_write_text(job.folder / RECIPE, recipe_text(job, candidate, data))
     document = {
         "run": str(job.folder),
         "checkpoint": str(job.folder / CHECKPOINT),

@@ -47,7 +47,7 @@ class TuneJob:
         board: whose roofline is the cost, "" for none.
         round_to: widths become multiples of this.
         max_ratio: no unit loses more.
-        images: calibration images.
+        images: training images that repair a candidate and calibrate it.
         train: the short training of a candidate.
     """
 
@@ -65,12 +65,15 @@ class TuneJob:
     images: int
     train: TrainOptions
 
-    def prune_options(self, ratios: Mapping[str, float]) -> PruneOptions:
-        """Return the prune step that gives these unit ratios."""
+    def prune_options(self, ratios: Mapping[str, float], *, repair: bool) -> PruneOptions:
+        """Return the prune step that gives these unit ratios; a cost needs no repair."""
         from edgeseg.host.prune import PruneOptions
 
         return PruneOptions(
-            layer_ratios=dict(ratios), round_to=self.round_to, max_ratio=self.max_ratio
+            layer_ratios=dict(ratios),
+            round_to=self.round_to,
+            max_ratio=self.max_ratio,
+            repair=repair,
         )
 
     def cost(self, ratios: Mapping[str, float], keep_float: tuple[str, ...]) -> float:
@@ -82,7 +85,7 @@ class TuneJob:
         module = module_from_checkpoint(self.start)
         size_hw = self.start.spec.size_hw
         if ratios:
-            module, _ = prune(module, size_hw, self.prune_options(ratios))
+            module, _ = prune(module, size_hw, self.prune_options(ratios, repair=False))
         if self.unit == "MACs":
             return float(count_cost(module, size_hw).macs)
         bundle = self._bundle(module, keep_float, "candidate")
@@ -161,7 +164,8 @@ class TuneJob:
         """Return what makes a candidate."""
         from edgeseg.host.pruneloop import PrunePlan
 
-        return PrunePlan(self.prune_options(candidate.ratios), train=self.train)
+        options = self.prune_options(candidate.ratios, repair=True)
+        return PrunePlan(options, images=self.images, train=self.train)
 
     def made(self, number: int, candidate: Candidate) -> Checkpoint:
         """Return a trial's trained float checkpoint, made again where it is not in the folder."""
@@ -204,29 +208,45 @@ class TuneJob:
         return float(score_module(self.start.spec, module, self.validation).to_json()["miou"])
 
 
-def recipe_text(steps: Sequence[StepDone], arch: str, data: str) -> str:
-    """Return the TOML recipe of a checkpoint's steps, with the keys a recipe knows.
+def recipe_text(job: TuneJob, candidate: Candidate, data: str) -> str:
+    """Return the TOML recipe that makes a candidate of the search's start.
 
-    Raises:
-        UsageError: a value has no TOML form.
+    Args:
+        job: the search.
+        candidate: what to make.
+        data: what --data said.
     """
-    from edgeseg.core.recipe import KEYS
+    from edgeseg.host.tune import digest_of
 
-    lines = [f"arch = {_toml(arch)}"]
-    for step in steps:
-        lines += ["", "[[step]]", f'kind = "{step.kind}"']
-        options = dict(step.options)
-        if step.kind in ("finetune", "qat", "train") and isinstance(options.get("augment"), dict):
-            crop = options["augment"]["crop_hw"]
-            options["crop"] = f"{crop[0]}x{crop[1]}"
-            options["photometry"] = options["augment"]["photometry"]
-        if "class_weight_exponent" in options:
-            options["class_weights"] = options["class_weight_exponent"]
-        options.setdefault("data", data)
-        for key in KEYS[step.kind]:
-            value = options.get(key)
-            if value not in (None, {}, [], "", 0.0) or (key == "seed" and value is not None):
-                lines.append(f"{key} = {_toml(value)}")
+    plan, train = job.plan(candidate), job.train
+    step: dict[str, Any] = {
+        "kind": "prune",
+        "layer_ratios": dict(candidate.ratios),
+        "max_ratio": job.max_ratio,
+        "round_to": job.round_to,
+        "repair": plan.options.repair,
+        "images": plan.images,
+        "data": data,
+        "crop": list(train.augment.crop_hw),
+        "photometry": train.augment.photometry,
+        "epochs": train.epochs,
+        "batch": train.batch,
+        "lr": train.lr,
+        "class_weights": train.class_weight_exponent,
+        "seed": train.seed,
+        "validate_every": train.validate_every,
+    }
+    steps = [step]
+    if job.precision == "int8":
+        kept = list(candidate.keep_float)
+        steps.append({"kind": "quantize", "data": data, "images": job.images, "keep_float": kept})
+    lines = [
+        f"# start: the checkpoint whose weights hash to {digest_of(job.start)} (edgeseg tune).",
+        f"arch = {_toml(job.start.spec.arch)}",
+        'start = "start"',
+    ]
+    for table in steps:
+        lines += ["", "[[step]]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
 
 

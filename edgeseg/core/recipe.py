@@ -37,7 +37,7 @@ PRUNING = (
 # What `prune --epochs` trains with between its rounds.
 PRUNED_TRAINING = (
     "rounds", "mix", "mix_share", "crop", "epochs", "batch", "lr", "photometry", "class_weights",
-    "distill",
+    "distill", "validate_every",
 )  # fmt: skip
 QUANTIZING = (
     "data", "observer", "percentile", "images", "keep_float", "max_drop", "equalize",

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +28,8 @@ TOLERANCE = 0.1
 ASKED = 6
 LEAST_WEIGHT = 0.2
 STUDY = "edgeseg-tune"
+# User attribute of a trial: the process that runs it.
+WORKER = "worker"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +222,8 @@ def run_trials(
     """Run trials until the study has `trials` ended ones, whoever ran them.
 
     Args:
-        study: where they are kept; a killed trial is not counted and not repeated.
+        study: where they are kept. What a killed process of this machine had begun is tried
+            again; what another process has asked already is not asked twice.
         space: what is searched.
         trials: how many in all.
         costs: cost of unit ratios and float layers.
@@ -227,11 +232,17 @@ def run_trials(
         target: the most a candidate may cost.
         told: called after each trial.
     """
+    revive(study)
     if not study.get_trials(deepcopy=False):
         study.enqueue_trial(space.plain())
     while len(finished(study)) < trials:
         trial = study.ask()
+        trial.set_user_attr(WORKER, _worker())
         shape = space.ask(trial)
+        if _asked_before(study, trial):
+            study.tell(trial, state=TrialState.FAIL)
+            study.sampler.reseed_rng()
+            continue
         floats = space.keep_float(shape)
         found = solve(_along(space, shape, floats, costs), dense, target, space.max_ratio)
         if found is None:
@@ -242,6 +253,45 @@ def run_trials(
             trial.set_user_attr("candidate", dataclasses.asdict(candidate))
             study.tell(trial, score(trial.number, candidate))
         told(study.get_trials(deepcopy=False)[trial.number])
+
+
+def revive(study: optuna.Study) -> None:
+    """Queue again the trials of this machine's processes that are no more.
+
+    A process of another machine cannot be seen from here; its killed trials stay as they are.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        host, _, pid = str(trial.user_attrs.get(WORKER, "")).rpartition(":")
+        if host == platform.node() and not _alive(int(pid)):
+            study.tell(trial.number, state=TrialState.FAIL)
+            study.enqueue_trial(dict(trial.params))
+
+
+def _worker() -> str:
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def _alive(pid: int) -> bool:
+    """Tell whether a process other than this one, which has no trial yet, has this number."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _asked_before(study: optuna.Study, trial: Trial) -> bool:
+    """Tell whether an earlier trial, of whichever process, has the same shape."""
+    return any(
+        other.number < trial.number
+        and other.state != TrialState.FAIL
+        and other.params == trial.params
+        for other in study.get_trials(deepcopy=False)
+    )
 
 
 def _along(

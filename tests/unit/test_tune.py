@@ -92,9 +92,15 @@ def test_a_killed_search_goes_on_and_a_second_process_joins(start, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_trials(study, space, 6, **{**figures, "score": killed})
     assert len(finished(study)) == 2
-    other = open_study(storage, "s", 1, about)
+    begun = study.trials[2]
+    assert begun.state.name == "RUNNING"
+    other = open_study(storage, "s", 0, about)  # the same seed draws the same: asked once only
     run_trials(other, space, 8, **figures)
     assert len(finished(study)) == 8
+    shapes = [tuple(trial.params.values()) for trial in finished(study)]
+    assert len(set(shapes)) == 8
+    assert study.trials[2].state.name == "FAIL"
+    assert tuple(begun.params.values()) in shapes
     first = candidate_of(study.trials[0])
     assert len(set(first.ratios.values())) == 1
     best = best_trial(study)

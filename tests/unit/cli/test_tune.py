@@ -1,7 +1,10 @@
 """tune, in this process, on a tiny net: meets its target, goes on after a kill, repeats itself."""
 
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,15 +12,10 @@ import torch
 from small_models import small
 
 from edgeseg.cli import run
-from edgeseg.core.recipe import Recipe, StepDone
+from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.cost import checkpoint_cost
 from edgeseg.host.models import build_model
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 DATA = ["--data", "synthetic:4", "--val-limit", "1", "--crop", "32x48", "--batch", "2"]
 SMALL = [*DATA, "--trial-epochs", "1", "--round-to", "2", "--max-drop", "1"]
@@ -52,32 +50,50 @@ def test_macs_are_met_the_search_goes_on_and_the_recipe_repeats_it(dense, tmp_pa
     assert {"tried.txt", "pareto.png", "recipe.toml", "study.log"} <= {
         path.name for path in folder.iterdir()
     }
-    # The recipe's two steps, given to prune, make the same weights again.
-    steps = Recipe.from_document(tomllib.loads((folder / "recipe.toml").read_text())).steps
-    assert [step.kind for step in steps] == ["train", "prune", "finetune"]
-    cut, tuned = steps[1].options, steps[2].options
-    ratios = [
-        word
-        for name, value in cut["layer_ratios"].items()
-        for word in ("--layer-ratio", f"{name}={value}")
-    ]
     again = tmp_path / "again"
-    redo = ["--max-ratio", str(cut["max_ratio"]), "--round-to", str(cut["round_to"])]
-    redo += [
-        "--epochs",
-        str(tuned["epochs"]),
-        "--lr",
-        str(tuned["lr"]),
-        *DATA,
-        "--crop",
-        tuned["crop"],
-    ]
-    redo += ["--seed", str(tuned["seed"]), "--validate-every", "1"]
-    assert run(["prune", str(dense), *ratios, *redo, "-o", str(again)]) == 0
-    repeated = load_checkpoint(again / "best.safetensors")
+    where = ["--where", f"start={dense}"]
+    assert run(["recipe", str(folder / "recipe.toml"), *where, "-o", str(again), "--json"]) == 0
+    repeated = load_checkpoint(Path(json.loads(capsys.readouterr().out)["checkpoint"]))
     assert all(
         torch.equal(value, repeated.weights[key]) for key, value in checkpoint.weights.items()
     )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_search_killed_in_a_trial_tries_it_again_and_two_join_one_study(dense, tmp_path, capsys):
+    arguments = ["tune", str(dense), "--target-macs", "0.5", *SMALL, "--trials", "3", "--json"]
+    arguments += ["--storage", str(tmp_path / "study.log")]
+    first = [*arguments, "-o", str(tmp_path / "first")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeseg", *first], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    trials = tmp_path / "first" / "trials"
+    while not (trials / "1").is_dir() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert (tmp_path / "first" / "tried.json").is_file()
+    second = [*arguments, "--seed", "0", "-o", str(tmp_path / "second")]
+    other = subprocess.Popen(
+        [sys.executable, "-m", "edgeseg", *second], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert run([*first, "--resume"]) == 0
+    assert other.wait(300) == 0
+    document = json.loads(capsys.readouterr().out)
+    rows = json.loads((tmp_path / "first" / "tried.json").read_text())
+    ended = [row for row in rows if row["state"] == "complete"]
+    assert 3 <= len(ended) <= 4
+    shapes = [tuple(row["parameters"].values()) for row in ended]
+    assert len(set(shapes)) == len(shapes)
+    assert set(shapes[0]) == {1.0}
+    killed = [tuple(row["parameters"].values()) for row in rows if row["state"] == "fail"]
+    assert killed
+    assert set(killed) <= set(shapes)
+    assert document["scores"]["miou"] == max(row["miou"] for row in ended)
 
 
 @pytest.mark.slow
@@ -112,6 +128,11 @@ def test_regions_may_stay_out_of_int8(dense, tmp_path, capsys):
     assert checkpoint.steps[-1].kind == "quantize"
     assert checkpoint.steps[-1].options["keep_float"] == best["keep_float"]
     assert any(row["keep_float"] for row in tried)
+    where = ["--where", f"start={dense}", "-o", str(tmp_path / "again")]
+    assert run(["recipe", str(tmp_path / "recipe.toml"), *where]) == 0
+    (made,) = (tmp_path / "again").glob("*/bundle/model.onnx")
+    assert run(["export", document["checkpoint"], "--int8", "-o", str(tmp_path / "own")]) == 0
+    assert made.read_bytes() == (tmp_path / "own" / "model.onnx").read_bytes()
 
 
 @pytest.mark.slow
