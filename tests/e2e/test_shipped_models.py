@@ -12,6 +12,10 @@ from edgeseg.core.zoo import DEFAULT, ZOO, zoo_checkpoint, zoo_names
 
 # One graph: `edgeseg export NAME --int8` also makes the form with FP16 islands.
 LARGEST_BYTES = 5_000_000
+# mIoU that INT8 may lose against FP32: what is promised on CamVid, and on the synthetic drive, which
+# the models see a fifth of the time, enough to notice a broken one.
+MOST_LOST = {"camvid val": 0.005}
+MOST_LOST_ELSEWHERE = 0.01
 
 
 def document(capsys, *arguments: object) -> dict:
@@ -33,7 +37,8 @@ def test_a_bundle_is_small_int8_and_tells_its_scores(name):
     for data, runtimes in reference["int8"].items():
         for runtime, scores in runtimes.items():
             twin = reference["fp32"][data][runtime]
-            assert scores["miou"] >= twin["miou"] - 0.005, (data, runtime)
+            lost = twin["miou"] - scores["miou"]
+            assert lost <= MOST_LOST.get(data, MOST_LOST_ELSEWHERE), (data, runtime)
 
 
 @pytest.mark.parametrize("name", zoo_names())
