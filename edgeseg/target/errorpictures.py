@@ -15,6 +15,7 @@ GAP = 4
 CELL = 44
 MARGIN = 120
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+LEGEND = ("down: truth", "across: predicted", "% of each row")
 WHITE, INK, WRONG, VOID = (255, 255, 255), (30, 30, 30), (220, 40, 40), (0, 0, 0)
 
 
@@ -61,8 +62,10 @@ def confusion_chart(
             cv2.rectangle(chart, (left, top), (left + CELL - 2, top + CELL - 2), colour, -1)
             if totals[row, 0] and value >= 0.0005:
                 ink = WHITE if value > 0.5 else INK
-                _write(chart, f"{100 * value:.3g}", (left + 5, top + 27), ink)
+                _write(chart, f"{100 * value:.1f}".removesuffix(".0"), (left + 5, top + 27), ink)
     _write_columns(chart, columns)
+    for line, text in enumerate(LEGEND):
+        _write(chart, text, (6, 24 + 16 * line))
     return chart
 
 

@@ -37,6 +37,8 @@ def test_the_confusion_chart_darkens_with_the_share_and_has_a_cell_for_each_pair
     # names are written above and to the left
     assert (chart[:MARGIN, MARGIN:] < 128).any(axis=(0, 2)).sum() > 60
     assert (chart[MARGIN:, :MARGIN] < 128).any()
+    # and in the corner between them, what is what
+    assert (chart[:64, : MARGIN - 6] < 128).any()
 
 
 def test_predictions_of_no_class_get_a_column_of_their_own() -> None:
