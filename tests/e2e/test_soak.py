@@ -30,4 +30,6 @@ def test_twenty_thousand_frames_leave_no_trace(tmp_path, kind):
     assert len(memory) >= 8
     assert memory[-1] < 1.01 * memory[0]
     assert len(set(threads)) == 1
-    assert len(set(files)) == 1
+    # The telemetry's thread may have one of /proc's open at the moment of looking.
+    assert min(files[:4]) == min(files[-4:])
+    assert max(files) - min(files) <= 1
