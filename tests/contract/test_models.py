@@ -1,5 +1,8 @@
 """Every entry of MODELS keeps the same laws."""
 
+import re
+import sys
+
 import pytest
 import torch
 from small_models import small
@@ -81,6 +84,10 @@ def test_the_state_dict_round_trips(arch):
 def test_it_cites_its_paper_and_ends_in_its_classifier(arch):
     model = build_model(small(arch))
     assert "arXiv" in MODELS[arch].source
+    lineage = [cls for cls in MODELS[arch].__mro__ if cls.__module__.startswith("edgeseg")]
+    text = " ".join(f"{cls.__doc__} {sys.modules[cls.__module__].__doc__}" for cls in lineage)
+    assert re.search(r"section|table|figure", text)
+    assert "Deviation" in text
     assert isinstance(model.classifier, (nn.Conv2d, nn.ConvTranspose2d))
     assert model.classifier.out_channels == 11
 

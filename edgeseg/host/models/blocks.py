@@ -76,7 +76,7 @@ class ConvBNReLU(nn.Sequential):
 class SeparableConv(nn.Sequential):
     """Depthwise 3x3 (possibly atrous), then pointwise 1x1, each with BN and ReLU.
 
-    Source: DeepLabv3+, arXiv 1802.02611, section 3.2 (atrous separable convolution).
+    Source: DeepLabv3+, arXiv 1802.02611, section 3.1 (atrous separable convolution).
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, dilation: int = 1) -> None:

@@ -10,7 +10,7 @@ from edgeseg.host.models.vgg import conv_stack, vgg_decoder, vgg_encoder, vgg_gr
 
 
 class DeconvNet(IndexUnpooling):
-    """VGG16 with its fully connected layers, mirrored, un-pooling by indices.
+    """VGG16 with its fully connected layers, mirrored, un-pooling by indices (section 3, figure 2).
 
     Parameters, from table 2 of the paper: 14.7 M in the 13 convolutions, 102.8 M in fc6
     (7x7x512x4096), 16.8 M in fc7, 102.8 M in deconv-fc6, 14.7 M in the mirror image: 251.8 M,

@@ -18,7 +18,7 @@ Backbone = MobileNetV2 | ResNet50 | ResNet101 | AlignedXception
 
 
 class DeepLabV3(Segmenter):
-    """A dilated backbone, ASPP and a 1x1 classifier at the output stride.
+    """A dilated backbone, ASPP and a 1x1 classifier at the output stride (section 3).
 
     `atrous_rates` are those at output stride 16; at 8 they double.
 

@@ -18,10 +18,13 @@ from edgeseg.host.models.xception import AlignedXception
 
 
 class DeepLabV3Plus(Segmenter):
-    """DeepLabv3 as the encoder, and a decoder that joins its map with a stride-4 one.
+    """DeepLabv3 as the encoder, and a decoder that joins its map with a stride-4 one (section 3.1).
 
     `atrous_rates` are those at output stride 16; at 8 they double. ASPP and decoder widths are
     options (the paper's 256 by default).
+
+    Deviations: dropout before the classifier as well as in the ASPP; no multi-grid; the backbones'
+    own, as their classes say.
 
     Attributes:
         backbone_type: gives a stride-4 and a deepest map.

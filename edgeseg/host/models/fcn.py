@@ -21,6 +21,8 @@ from edgeseg.host.models.vgg import vgg_encoder, vgg_groups
 class FCN(Segmenter):
     """VGG16 with its fully connected layers as convolutions, scored and upsampled by learning.
 
+    Source: sections 3.1 (convolutions for dense layers), 3.3 (upsampling) and 4.2 (skips).
+
     Deviations: BN after each convolution, so that it trains from scratch; layers pad to keep their
     size, where the original pads the image by 100 and crops; all stages train at once; a skip's
     scores are not scaled down.

@@ -43,7 +43,7 @@ class IndexUnpooling(Segmenter):
 
 
 class SegNet(IndexUnpooling):
-    """VGG16 encoder whose pooling indices drive the decoder's un-pooling.
+    """VGG16 encoder whose pooling indices drive the decoder's un-pooling (section 3, figure 2).
 
     Deviations: convolutions carry no bias, since BN follows; the input is normalised by mean and
     standard deviation in place of local response normalisation (both are in the prototxts).

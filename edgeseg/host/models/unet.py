@@ -15,7 +15,7 @@ CHANNELS = (64, 128, 256, 512, 1024)
 class UNet(Segmenter):
     """A contracting and an expanding path with as many steps, joined by concatenation.
 
-    31.0 M parameters, as the paper's figure 1 draws it.
+    31.0 M parameters, as section 2 and figure 1 of the paper draw it.
 
     Deviations: BN after each convolution, which drops its bias; padded convolutions, so that the
     labels cover the whole image; pooling in ceil mode, and what it adds is cut off again.
