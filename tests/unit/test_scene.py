@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeseg.core.scene.cars import TOP, body
-from edgeseg.core.scene.light import HAZE_LEVELS, PLAIN, SHADE, SUNNY, Light
+from edgeseg.core.scene.light import HAZE_LEVELS, PLAIN, SHADE, SUNNY, Light, _darkened
 from edgeseg.core.scene.street import MOUTH_M, SEE_M, Street
 from edgeseg.core.scene.textures import level_for, noise_tile, pyramid
 from edgeseg.core.scene.view import NEAR_M, SUBPIXEL, Camera, View
@@ -98,3 +98,10 @@ def test_the_car_ahead_is_never_met() -> None:
         own = [i for i in street.items(0.0, 0.0, float(second)) if i.kind == "car" and i.x == lane]
         assert len(own) == 1
         assert 6.0 < own[0].z < SEE_M
+
+
+def test_the_vignette_rounds_as_every_processor_can():
+    levels, shares = np.meshgrid(np.arange(256), np.arange(256))
+    rgb, share = (np.repeat(x[..., None].astype(np.uint8), 3, axis=2) for x in (levels, shares))
+    wanted = (levels * shares / 255).round()
+    assert np.array_equal(_darkened(rgb, share)[..., 0], wanted)

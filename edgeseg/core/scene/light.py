@@ -92,7 +92,7 @@ class Light:
         height, width = rgb.shape[:2]
         if self._soft:
             rgb = cv2.GaussianBlur(rgb, (3, 3), self._soft)
-        rgb = cv2.multiply(rgb, self._vignette, scale=1 / 255)
+        rgb = _darkened(rgb, self._vignette)
         gain = self._gain * (1 + 0.08 * math.sin(0.31 * time + self._flicker))
         level = np.arange(256)[:, None] / 255
         table = 255 * np.clip(level * gain * self._balance, 0, 1) ** self._gamma
@@ -112,3 +112,13 @@ class Light:
                 tables[level, lit, 0, :, :3] = np.clip(colour, 0, 255)
                 tables[level, lit, 0, :, 3] = np.arange(256)
         return tables
+
+
+def _darkened(
+    rgb: UInt8[np.ndarray, "h w 3"], share: UInt8[np.ndarray, "h w 3"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return rgb * share / 255, rounded: cv2.multiply rounds on x86 and cuts off on Arm."""
+    product = np.multiply(rgb, share, dtype=np.uint16)
+    product += 127
+    product //= 255
+    return product.astype(np.uint8)
