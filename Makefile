@@ -17,12 +17,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench baselines check format clean
+.PHONY: help demo test test-slow test-aarch64 bench baselines check format clean
 
 help:
 	@echo "make demo       the whole pipeline on the synthetic drive, with a page of pictures"
 	@echo "make test       the tests (set EDGESEG_CAMVID to a CamVid folder to run those too)"
 	@echo "make test-slow  the slow tests as well"
+	@echo "make test-aarch64  the wheel on aarch64 under emulation, labels against this machine's; needs root"
 	@echo "make bench      the zoo on each installed runtime, beside plain references"
 	@echo "make baselines  accept the zoo's figures as tests/regression's, with REASON=\"why\""
 	@echo "make check      format, lint and types"
@@ -45,6 +46,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not device" $(PYTEST_ARGS)
+
+test-aarch64: $(STAMP)
+	PYTHON="$(abspath $(BIN)/python)" tests/aarch64/run.sh
 
 bench: $(STAMP)
 	$(BIN)/edgeseg bench --data $(BENCH_DATA) --threads 1 --reference all --native-float \
