@@ -228,9 +228,10 @@ def _note(graph: Graph, name: str, not_halved: str) -> str:
         return ""
     if not_halved:
         return f"float layers run in FP32: {not_halved}"
+    wanted = "int8" if graph.unquantized else graph.precision
     return (
         "the FP16 form was made here from model.onnx; `edgeseg export "
-        f"{name} --{graph.precision}` makes a bundle that carries one, run on the golden frame"
+        f"{name} --{wanted}` makes a bundle that carries one, run on the golden frame"
     )
 
 
