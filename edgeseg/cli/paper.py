@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,7 @@ def command(
                     folder / job.name,
                     checkpoint=files.get(job.name),
                     listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),
+                    progress=partial(bar.update, total=len(scored), note="scored"),
                 )
     with progress_bar("time", len(specs) * (rounds + 1)) as bar:
         times = time_passes(

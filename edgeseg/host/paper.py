@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ def run_job(
     *,
     checkpoint: Path | None = None,
     listener: TrainListener | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Train one network, or take a checkpoint, and score it; a finished job is read, not redone.
 
@@ -92,6 +93,7 @@ def run_job(
         folder: of the run; an interrupted one goes on where it stopped.
         checkpoint: a trained network to score instead of training one.
         listener: told of the training's progress.
+        progress: told the number of images scored.
 
     Returns:
         Scores by name, with the epochs trained and the data they were measured on.
@@ -128,7 +130,7 @@ def run_job(
             spec, build_model(spec), data, options, folder, resume=True, listener=listener
         ).module
     outlines = BoundaryF1(spec.n_classes, spec.ignore_index)
-    scores = score_module(spec, module, scored_on, outlines=outlines)
+    scores = score_module(spec, module, scored_on, outlines=outlines, progress=progress)
     figures = (scores.global_accuracy, scores.class_accuracy, scores.miou, outlines.score())
     document: dict[str, Any] = {
         **{
