@@ -1,5 +1,6 @@
 """TensorRT for real, where a GPU and TensorRT are: build, golden pair, ratios. `-m device`."""
 
+import contextlib
 import json
 import math
 import subprocess
@@ -11,6 +12,7 @@ from tinybundle import expected_labels, random_frame, tiny_bundle
 
 from edgeseg.core.zoo import default_bundle
 from edgeseg.target.backends import open_backend, why_unavailable
+from edgeseg.target.race import race, ratio
 
 pytestmark = pytest.mark.device
 
@@ -58,6 +60,22 @@ def test_build_gives_the_ratio_of_int8_to_fp16(cache):
     document = json.loads(done.stdout)
     assert [row["precision"] for row in document["engines"]] == ["int8", "fp16"]
     assert math.isfinite(document["fp16_over_int8"])
+
+
+def test_the_ratios_of_fp16_and_fp32_to_int8_are_measured(cache, record_property):
+    bundle = default_bundle()
+    with contextlib.ExitStack() as stack:
+        backends = {
+            name: stack.enter_context(open_backend("tensorrt", bundle, precision=name, cache=cache))
+            for name in ("int8", "fp16", "fp32")
+        }
+        laps = race(backends, bundle.golden().frame)
+    for name in ("fp16", "fp32"):
+        found = ratio(laps[name], laps["int8"])
+        record_property(f"{name}_over_int8", found)
+        print(f"time of {name} / time of int8: {found:.2f}")
+        assert math.isfinite(found)
+        assert found > 0
 
 
 def test_the_engine_inside_torch_gives_the_same_labels(cache, tmp_path):
