@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -19,6 +19,8 @@ from edgeseg.errors import BackendUnavailable, SourceError, UsageError
 from edgeseg.target.sources.device import Device, Picture
 
 POLL_NS = 50_000_000
+# rtspsrc's own tcp-timeout; another one is the user's.
+RTSP_DEFAULT_US = 20_000_000
 # A pipeline that runs tells size and rate with its first picture, which a camera soon has.
 CAPS_S = 1.0
 # Channels, and what makes RGB of them.
@@ -84,7 +86,11 @@ class GstDevice(Device):
             if "no element" in text:
                 raise BackendUnavailable(f"{name}: {text}; install its plugin") from None
             raise UsageError(f"{name}: {text}; try it with gst-launch-1.0") from None
-        self._sink = _appsink(self._pipeline)
+        for element in _elements(self._pipeline, "rtspsrc"):
+            # A server that sends nonsense holds the end of the pipeline for so long: 20 s.
+            if element.get_property("tcp-timeout") == RTSP_DEFAULT_US:
+                element.set_property("tcp-timeout", int(read_s * 1e6))
+        self._sink = next(_elements(self._pipeline, "appsink"), None)
         if self._sink is None:
             raise UsageError(f"{name}: the pipeline must end in appsink")
         for key, value in (("max-buffers", 1), ("drop", True), ("sync", False)):
@@ -191,10 +197,9 @@ def _gstreamer() -> Any:
     return Gst
 
 
-def _appsink(pipeline: Any) -> Any:
-    """Return the appsink of a pipeline, which may be a single element; None without one."""
+def _elements(pipeline: Any, kind: str) -> Iterator[Any]:
+    """Yield the elements of one kind; a pipeline may be a single element, which has none."""
     for element in getattr(pipeline, "children", ()):
         factory = element.get_factory()
-        if factory is not None and factory.get_name() == "appsink":
-            return element
-    return None
+        if factory is not None and factory.get_name() == kind:
+            yield element

@@ -135,10 +135,11 @@ class ReconnectingSource(LiveSource):
         self._note(State.LIVE, "frames arrive")
 
     def _lose(self, reason: str) -> None:
-        self.release()
+        # Said before the device is closed, which may take as long as a read.
         self._lost_once = True
         self._state = State.LOST
         self._note(State.LOST, reason)
+        self.release()
 
     def _reconnect(self, stop: threading.Event) -> None:
         if stop.wait(self._pause_s):
