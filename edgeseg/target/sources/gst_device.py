@@ -90,9 +90,10 @@ class GstDevice(Device):
             # A server that sends nonsense holds the end of the pipeline for so long: 20 s.
             if element.get_property("tcp-timeout") == RTSP_DEFAULT_US:
                 element.set_property("tcp-timeout", int(read_s * 1e6))
-        self._sink = next(_elements(self._pipeline, "appsink"), None)
-        if self._sink is None:
+        sinks = list(_elements(self._pipeline, "appsink"))
+        if not sinks:
             raise UsageError(f"{name}: the pipeline must end in appsink")
+        self._sink = sinks[0]
         for key, value in (("max-buffers", 1), ("drop", True), ("sync", False)):
             self._sink.set_property(key, value)
         if self._sink.get_property("caps") is None:
