@@ -20,6 +20,11 @@ SCORES = ("global_accuracy", "class_accuracy", "miou", "bf")
 # Title, our key, the paper's key, and how it is written; M divides by a million first.
 PARAMS = ("params", "params", "params", ".3fM")
 TIME = ("time", "infer_ratio", "infer_ratio", ".2f")
+UNITS = {
+    "table1": "params in M, kept in MB",
+    "table3": "params in M",
+    "table6": "train, infer and model in MB",
+}
 COLUMNS = {
     "table1": (
         PARAMS,
@@ -217,7 +222,7 @@ def _print_cost(rows: list[Row], table: str, reference: str) -> None:
                 (PAPERS, *(_shown(row["paper"], key, f) for _, _, key, f in COLUMNS[table])),
             )
         ],
-        title=f"{table}: time over {reference}'s; params in M, memory in MB",
+        title=f"{table}: {UNITS[table]}; time over {reference}'s",
     )
 
 
