@@ -78,8 +78,8 @@ def test_the_bundle_on_a_runtime_gives_the_labels_of_its_torch_twin(
         "right_float": right(full),
     }
     record_property("figures", " ".join(f"{key} {value:.4f}" for key, value in figures.items()))
-    # Trained: better than one class everywhere, of which none covers 0.4.
-    assert len(np.unique(found)) >= 4
+    # Trained: more than one class everywhere, of which none covers 0.4.
+    assert len(np.unique(found)) >= 3
     assert right(found) > 0.5
     assert agreement >= 0.98
     assert right(fast) >= right(full) - 0.05
