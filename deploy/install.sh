@@ -1,7 +1,8 @@
 #!/bin/sh
 # Install edgeseg on a Jetson beside JetPack's own TensorRT and OpenCV. Not yet run on a Jetson.
 #
-#   sudo apt-get install python3-venv python3-libnvinfer python3-opencv
+#   sudo apt-get install python3-venv python3-libnvinfer python3-opencv \
+#       python3-gi gir1.2-gstreamer-1.0
 #   sh deploy/install.sh [FOLDER]      default /opt/edgeseg
 set -eu
 
@@ -15,7 +16,7 @@ fi
 for module in tensorrt cv2 venv; do
     if ! python3 -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$module') is None)"; then
         echo "install.sh: python3 has no $module; first:" >&2
-        echo "  sudo apt-get install python3-venv python3-libnvinfer python3-opencv" >&2
+        echo "  sudo apt-get install python3-venv python3-libnvinfer python3-opencv python3-gi gir1.2-gstreamer-1.0" >&2
         exit 5
     fi
 done
