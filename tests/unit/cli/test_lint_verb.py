@@ -62,7 +62,9 @@ def test_a_board_adds_a_floor_that_says_what_it_is(graph, capsys):
     assert "never a measurement" in found["roofline"]["note"]
     assert found["roofline"]["floor_ms"] > 0
     assert run(["lint", str(graph), "--board", "orin-nano"]) == 0
-    assert "a floor, never a measurement\nfigures: https://" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "a floor, never a measurement\nfigures: " in out
+    assert "https://" in out
 
 
 @pytest.mark.parametrize(
