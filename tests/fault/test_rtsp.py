@@ -19,6 +19,9 @@ from tinybundle import spec, tiny_bundle
 from edgeseg.errors import SourceError
 from edgeseg.target.source import Frame, State, open_source
 
+# Real servers in real time: a machine that is busy for seconds moves what is asserted here.
+pytestmark = pytest.mark.slow
+
 # Encoding, the way, decoding and one frame of waiting take 0.07 s on an idle machine and ten times
 # that on one with five programs to a core. A left-over frame of a freeze is 1.5 s old or more.
 FRESH_MS = 1200.0
