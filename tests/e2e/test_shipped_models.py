@@ -51,7 +51,7 @@ def test_a_model_labels_the_synthetic_drive(name, capsys):
     report = document(capsys, "stream", name, "synthetic://?frames=4&seed=1000000")
     assert (report["frames"], report["dropped"]) == (4, 0)
     # Guessing road and sky everywhere gives below 0.15.
-    assert report["accuracy"]["miou"] > 0.35
+    assert report["accuracy"]["miou"] > 0.25
 
 
 def test_export_without_a_checkpoint_exports_the_default_model(tmp_path: Path, capsys):
