@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STAGES = ("preprocess", "infer", "postprocess")
 # More pictures in a row would be too small to see anything.
 BUNDLES_SHOWN = 4
+# Names beside more points would lie on each other: they get the numbers of their rows.
+NAMED_POINTS = 6
 
 
 def write_bench_page(
@@ -44,13 +46,17 @@ def write_bench_page(
     first = _first_rows(result.rows)
     columns, lines = bench_table.used(result, without=("G", "front"))
     backends = _backends(result.rows)
+    numbered = len(result.rows) > NAMED_POINTS
+    if numbered:
+        lines = [(f"{number}. {line[0]}", *line[1:]) for number, line in enumerate(lines, 1)]
     write_page(
         path,
         "bench.html",
         version=edgeseg.__version__,
         intro=_intro(result, dataset),
         doubts=result.conditions.get("doubts", ()),
-        scatter=markup(_scatter(result)),
+        scatter=markup(_scatter(result, numbered=numbered)),
+        numbered=numbered,
         backends=sorted({_backend(row) for row in result.rows if row.accuracy is not None}),
         memory_method=next((r.memory.method for r in result.rows if r.memory), "not readable"),
         columns=columns,
@@ -107,20 +113,22 @@ def _intro(result: BenchResult, dataset: Dataset) -> str:
     )
 
 
-def _scatter(result: BenchResult) -> str:
-    scored = [row for row in result.rows if row.accuracy is not None]
-    largest = max((row.memory.peak_bytes for row in scored if row.memory), default=0)
+def _scatter(result: BenchResult, *, numbered: bool) -> str:
+    scored = [
+        (number, row) for number, row in enumerate(result.rows, 1) if row.accuracy is not None
+    ]
+    largest = max((row.memory.peak_bytes for _, row in scored if row.memory), default=0)
     points = [
         Point(
             row.latency_ms["infer"].p50,
             row.accuracy.miou,
-            str(row.run["name"]),
+            str(number) if numbered else str(row.run["name"]),
             _backend(row),
             str(row.run["name"]) in result.pareto,
             # Memory that shrank while a row was opened is an earlier row's, given back.
             max(0.0, row.memory.peak_bytes / largest) if row.memory and largest > 0 else None,
         )
-        for row in scored
+        for number, row in scored
         if row.accuracy is not None
     ]
     return scatter_chart(points, "median time of one inference, ms", "mIoU")

@@ -1,5 +1,6 @@
 """The pages in a real browser, in light and in dark."""
 
+import re
 import shutil
 import subprocess
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgeseg.cli import run
+from edgeseg.cli.bench_page import NAMED_POINTS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -43,3 +45,17 @@ def test_the_bench_page_is_drawn_in_light_and_dark(browser, colour_bundle, tmp_p
         assert (spread > 60).mean() > 0.005
         # Nothing runs out of the page: the last columns are ground.
         assert np.ptp(image[:, -4:].reshape(-1, 3), axis=0).max() < 8
+
+
+def test_many_points_get_the_numbers_of_their_rows(colour_bundle, tmp_path, capsys):
+    bundles = [str(shutil.copytree(colour_bundle.path, tmp_path / name)) for name in "abcd"]
+    for count in (2, 4):
+        page = tmp_path / f"{count}.html"
+        arguments = ["bench", *bundles[:count], "--data", "synthetic:2", "--rounds", "2"]
+        assert run([*arguments, "--html", str(page)]) == 0
+        text = page.read_text()
+        numbered = "The numbers are those of the rows below." in text
+        rows = 2 * count
+        assert numbered == (rows > NAMED_POINTS)
+        assert numbered == bool(re.search(f'class="name"[^>]*>{rows}</text>', text))
+        assert numbered == (f">{rows}. " in text)
