@@ -12,8 +12,8 @@ from edgeseg.core.zoo import DEFAULT, ZOO, zoo_checkpoint, zoo_names
 
 # One graph: `edgeseg export NAME --int8` also makes the form with FP16 islands.
 LARGEST_BYTES = 5_000_000
-# mIoU that INT8 may lose against FP32: what is promised on CamVid; and on the synthetic drive, which
-# was a fifth of what the models saw, enough to notice a broken one.
+# mIoU that INT8 may lose against FP32: what is promised on CamVid; and on the synthetic drive, a
+# fifth of what the models saw, enough to notice a broken one.
 MOST_LOST = {"camvid val": 0.005}
 MOST_LOST_ELSEWHERE = 0.01
 
