@@ -12,7 +12,13 @@ import click
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.run_folder import run_folder, write_record
-from edgeseg.cli.training import BarListener, mix_options, mixed_in, training_options
+from edgeseg.cli.training import (
+    BarListener,
+    mix_options,
+    mixed_in,
+    training_crop_hw,
+    training_options,
+)
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import UsageError
 
@@ -213,7 +219,7 @@ def command(
         warmup_epochs=min(1.0, epochs / 10),
         class_weight_exponent=class_weights,
         augment=Augment(
-            crop_hw=crop or (min(256, spec.size_hw[0]), min(320, spec.size_hw[1])),
+            crop_hw=training_crop_hw(crop, spec.size_hw),
             photometry=photometry,
         ),
         validate_every=validate_every,

@@ -10,7 +10,14 @@ import click
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.quantization import quantize_options
 from edgeseg.cli.run_folder import run_folder
-from edgeseg.cli.training import finish, mix_options, mixed_in, result_options, training_options
+from edgeseg.cli.training import (
+    finish,
+    mix_options,
+    mixed_in,
+    result_options,
+    training_crop_hw,
+    training_options,
+)
 
 # Each layer costs two runs of about half the network on every image.
 RANKING_IMAGES = 20
@@ -175,7 +182,7 @@ def command(
         warmup_epochs=0,
         class_weight_exponent=class_weights,
         augment=Augment(
-            crop_hw=crop or (min(256, spec.size_hw[0]), min(320, spec.size_hw[1])),
+            crop_hw=training_crop_hw(crop, spec.size_hw),
             photometry=photometry,
         ),
         validate_every=validate_every,

@@ -20,6 +20,7 @@ from edgeseg.cli.training import (
     parse_settings,
     result_options,
     starting_point,
+    training_crop_hw,
     training_options,
 )
 
@@ -157,9 +158,7 @@ def command(
         # A short run must not end inside its warm-up.
         warmup_epochs=min(2.0, epochs / 10),
         class_weight_exponent=class_weights,
-        augment=Augment(
-            crop_hw=crop or (min(256, size[0]), min(320, size[1])), photometry=photometry
-        ),
+        augment=Augment(crop_hw=training_crop_hw(crop, size), photometry=photometry),
         validate_every=validate_every,
         seed=seed,
         device=device,

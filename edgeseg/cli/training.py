@@ -102,6 +102,11 @@ def mix_options(function: Function) -> Function:
     )
 
 
+def training_crop_hw(crop: tuple[int, int] | None, size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Return --crop, or without it 256x320 as far as the network's input has room for it."""
+    return crop or (min(256, size_hw[0]), min(320, size_hw[1]))
+
+
 def mixed_in(
     mix: str | None, share: float, main: Dataset, size_hw: tuple[int, int], seed: int
 ) -> list[tuple[Dataset, float]]:

@@ -12,6 +12,7 @@ from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.prune import AmountType
 from edgeseg.cli.run_folder import run_folder, write_record
+from edgeseg.cli.training import training_crop_hw
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
 
@@ -147,7 +148,7 @@ def command(
             batch=batch,
             lr=lr,
             warmup_epochs=min(1.0, trial_epochs / 10),
-            augment=Augment(crop_hw=crop or (min(256, spec.size_hw[0]), min(320, spec.size_hw[1]))),
+            augment=Augment(crop_hw=training_crop_hw(crop, spec.size_hw)),
             validate_every=trial_epochs,
             seed=seed,
             device=device,
