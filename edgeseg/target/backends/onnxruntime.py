@@ -20,7 +20,7 @@ from edgeseg.target.backends.base import (
 )
 
 ERRORS_ONLY = 3
-RGB, WIDTH = 3, 4
+RGB = 3
 RAN = {"int8": "int8+f32", "fp16": "f32", "fp32": "f32"}
 
 
@@ -55,7 +55,7 @@ class OnnxRuntimeBackend(Backend):
             levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         )
         try:
-            graph, widened = _graph(bundle, rewrite=optimize)
+            graph, channels = _graph(bundle, rewrite=optimize)
             self._session: ort.InferenceSession | None = ort.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]
             )
@@ -71,10 +71,10 @@ class OnnxRuntimeBackend(Backend):
             # Without fusion every quantised value is turned back to float before it is used.
             precision=RAN[bundle.precision] if optimize else "f32",
             threads=threads,
-            frame_shape=_frame_shape(self._session, bundle, WIDTH if widened else RGB),
+            frame_shape=_frame_shape(self._session, bundle, channels),
         )
         self._wide: UInt8[np.ndarray, "n h w 4"] | None = (
-            np.zeros((*self.io.frame_shape[:3], WIDTH), np.uint8) if widened else None
+            np.zeros((*self.io.frame_shape[:3], channels), np.uint8) if channels != RGB else None
         )
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
@@ -97,21 +97,21 @@ class OnnxRuntimeBackend(Backend):
         self._session = None
 
 
-def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, bool]:
-    """Return the file, or what it is rewritten to, and whether that takes four channels."""
+def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int]:
+    """Return the file, or what it is rewritten to, and how many channels that takes."""
     if not (rewrite and bundle.precision == "int8"):
-        return str(bundle.onnx_path), False
+        return str(bundle.onnx_path), RGB
     # Imported here: an FP32 bundle does not pay for the onnx package's memory.
     import onnx
 
-    from edgeseg.target.backends.four_channels import normalize_in_rows, widen_frame
+    from edgeseg.target.backends.four_channels import WIDTH, normalize_in_rows, widen_frame
     from edgeseg.target.backends.uint8_activations import rewrite_activations
 
     model = onnx.load(bundle.onnx_path)
     rewrite_activations(model)
-    widened = widen_frame(model, INPUT)
+    channels = WIDTH if widen_frame(model, INPUT) else RGB
     normalize_in_rows(model, INPUT)
-    return bytes(model.SerializeToString()), widened
+    return bytes(model.SerializeToString()), channels
 
 
 def _frame_shape(
