@@ -6,7 +6,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,11 @@ def make_colour_bundle(path: Path, size_hw: tuple[int, int]) -> Bundle:
         precision="fp32",
         opset=18,
     )
+
+
+@pytest.fixture
+def no_thread_left() -> Iterator[None]:
+    """The test ends with as many threads as it began with."""
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before

@@ -1,4 +1,3 @@
-import threading
 import time
 
 import numpy as np
@@ -13,17 +12,12 @@ from edgeseg.target.source import Frame
 from edgeseg.target.sources.paced import PacedSource
 from edgeseg.target.telemetry import Measurement
 
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(autouse=True)
-def no_thread_left():
-    before = threading.active_count()
-    yield
-    assert threading.active_count() == before
 
 
 def test_files_are_lossless_in_order_and_right(bundle):

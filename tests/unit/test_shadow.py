@@ -18,17 +18,12 @@ from edgeseg.target.shadow import Shadow, ShadowOptions
 from edgeseg.target.sink import Prediction
 from edgeseg.target.source import Frame
 
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@pytest.fixture(autouse=True)
-def no_thread_left():
-    before = threading.active_count()
-    yield
-    assert threading.active_count() == before
 
 
 def wrong_by(share: float, index: int = 0) -> Prediction:

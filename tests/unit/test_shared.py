@@ -11,12 +11,7 @@ from edgeseg.target.backends.base import Backend, BackendIo
 from edgeseg.target.loop import Loop, LoopOptions
 from edgeseg.target.shared import SharedBackend
 
-
-@pytest.fixture(autouse=True)
-def no_thread_left():
-    before = threading.active_count()
-    yield
-    assert threading.active_count() == before
+pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 
 class BatchBackend(Backend):

@@ -4,19 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from small_models import small
 
 from edgeseg.cli import run
-from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import (
-    Checkpoint,
     load_checkpoint,
     module_from_checkpoint,
-    save_checkpoint,
 )
 from edgeseg.host.cost import Cost, checkpoint_cost, count_cost
-from edgeseg.host.models import build_model
 from edgeseg.host.sparsity import SPARSE, masks_of
 
 TRAINING = [
@@ -31,16 +25,6 @@ TRAINING = [
     "--val-limit",
     "1",
 ]
-
-
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    spec = small("segnet-basic", size_hw=(32, 48), channels=32)
-    path = tmp_path_factory.mktemp("dense") / "dense.safetensors"
-    weights = build_model(spec).state_dict()
-    save_checkpoint(path, Checkpoint(spec, (StepDone("train"),), weights))
-    return path
 
 
 def test_a_target_is_met_and_recorded(dense, tmp_path, capsys):

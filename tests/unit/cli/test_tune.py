@@ -21,16 +21,6 @@ DATA = ["--data", "synthetic:4", "--val-limit", "1", "--crop", "32x48", "--batch
 SMALL = [*DATA, "--trial-epochs", "1", "--round-to", "2", "--max-drop", "1"]
 
 
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    spec = small("segnet-basic", size_hw=(32, 48), channels=32)
-    path = tmp_path_factory.mktemp("dense") / "dense.safetensors"
-    weights = build_model(spec).state_dict()
-    save_checkpoint(path, Checkpoint(spec, (StepDone("train"),), weights))
-    return path
-
-
 @pytest.mark.slow
 def test_macs_are_met_the_search_goes_on_and_the_recipe_repeats_it(dense, tmp_path, capsys):
     folder = tmp_path / "tune"

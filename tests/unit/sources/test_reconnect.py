@@ -14,6 +14,8 @@ from edgeseg.target.sources import live
 from edgeseg.target.sources.device import Device, LiveLimits, Picture
 from edgeseg.target.sources.reconnect import ReconnectingSource
 
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
 QUICK = LiveLimits(
     open_s=0.4, read_s=0.3, first_s=0.3, reopen_s=0.1, stale_s=0.1, behind_s=0.2, back_off_s=0.02,
     back_off_most_s=0.08,
@@ -66,13 +68,6 @@ class Camera:
         device = Scripted(*found)
         self.devices.append(device)
         return device
-
-
-@pytest.fixture(autouse=True)
-def no_thread_left():
-    before = threading.active_count()
-    yield
-    assert threading.active_count() == before
 
 
 def opened(camera: Camera) -> ReconnectingSource:
