@@ -27,8 +27,8 @@ STAGE = "stage.json"
     "--where",
     multiple=True,
     metavar="NAME=PATH",
-    help="Where the data, or the checkpoint to start from, lies that the recipe calls NAME; may be "
-    "repeated.",
+    help="Where the data, or the checkpoint to start or learn from, lies that the recipe calls "
+    "NAME; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Only print the commands.")
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/recipe/NAME]")

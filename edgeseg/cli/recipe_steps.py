@@ -13,7 +13,8 @@ from edgeseg.errors import RecipeError
 
 # Options that a recipe writes as the Python API has them, by their name on the command line.
 FLAGS = {"layer_ratios": "layer-ratio"}
-DATA_KEYS = ("data", "mix")
+# Options whose value may be a name that --where places.
+NAMED_KEYS = ("data", "mix", "teacher")
 SIZE_KEYS = ("size", "crop")
 INPUT = "{input}"
 
@@ -40,8 +41,8 @@ def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
 
     Args:
         recipe: what to do.
-        data: where each data set lies that the recipe names; a name that is missing is itself a
-            folder or "synthetic".
+        data: where each data set and teacher lies that the recipe names; a name that is missing
+            is itself a path or "synthetic".
 
     Raises:
         RecipeError: steps that no command can carry out as they stand; all are named.
@@ -103,8 +104,9 @@ def _arguments(step: Step, data: Mapping[str, str]) -> list[str]:
             words.append(option)
         elif value is False:
             continue
-        elif key in DATA_KEYS:
-            words += [option, data.get(str(value), str(value))]
+        elif key in NAMED_KEYS:
+            for name in [value] if isinstance(value, str) else value:
+                words += [option, data.get(str(name), str(name))]
         elif key in SIZE_KEYS:
             words += [option, _size(value)]
         elif isinstance(value, Mapping):

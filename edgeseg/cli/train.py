@@ -51,6 +51,21 @@ from edgeseg.cli.training import (
     "MobileNetV2 or ResNet; fixed normalisation is then ImageNet's.",
 )
 @click.option(
+    "--teacher",
+    "teachers",
+    type=PATH,
+    multiple=True,
+    metavar="CHECKPOINT",
+    help="A trained network to learn from beside the labels; several teach by their mean.",
+)
+@click.option(
+    "--distill",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Weight of what the --teacher says.",
+)
+@click.option(
     "--size", type=SIZE, default=(360, 480), show_default="360x480", help="Input of the network."
 )
 @click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or --size]")
@@ -81,6 +96,8 @@ def command(
     hold_out: str | None,
     init: Path | None,
     encoder_weights: Path | None,
+    teachers: tuple[Path, ...],
+    distill: float,
     size: tuple[int, int],
     crop: tuple[int, int] | None,
     settings: tuple[str, ...],
@@ -119,6 +136,7 @@ def command(
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.models import MODELS, build_model
     from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
+    from edgeseg.host.teachers import load_teachers
     from edgeseg.host.train import LAST, TrainOptions, train
 
     if arch not in MODELS:
@@ -162,7 +180,9 @@ def command(
         validate_every=validate_every,
         seed=seed,
         device=device,
+        distill=distill,
     )
+    teacher = load_teachers(teachers, spec)
     folder = run_folder("train", arch, out, used_by=LAST, again=resume)
     torch.manual_seed(seed)
     module = module_from_checkpoint(start) if init else build_model(spec)
@@ -183,6 +203,7 @@ def command(
             steps_before=before,
             extra=extra,
             validation=validation,
+            teacher=teacher,
             resume=resume,
             stop_after=stop_after,
             ranks=ranks,

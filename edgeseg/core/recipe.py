@@ -30,6 +30,7 @@ TRAINING = (
     "data", "mix", "mix_share", "crop", "epochs", "batch", "lr", "seed", "photometry",
     "class_weights", "result", "stop_after",
 )  # fmt: skip
+TAUGHT = ("teacher", "distill")
 PRUNING = (
     "ratio", "target_macs", "target_params", "importance", "scope", "layer_ratios", "max_ratio",
     "round_to", "seed", "data", "images", "sparsity", "repair",
@@ -46,9 +47,9 @@ QUANTIZING = (
 QAT = ("distill", "distill_features", "scales", "freeze_after", "weights_first")
 # Options by kind, named as the command line names them.
 KEYS: dict[str, tuple[str, ...]] = {
-    "train": (*TRAINING, "size", "set", "normalize", "hold_out"),
+    "train": (*TRAINING, *TAUGHT, "size", "set", "normalize", "hold_out"),
     "prune": (*PRUNING, *PRUNED_TRAINING),
-    "finetune": (*TRAINING, "hold_out"),
+    "finetune": (*TRAINING, *TAUGHT, "hold_out"),
     "quantize": QUANTIZING,
     "qat": (*TRAINING, *QAT),
 }

@@ -169,8 +169,8 @@ def train(
         steps_before: what was done to the module already.
         extra: further datasets with the number of crops as a share of the main one's.
         validation: scored at full size every `validate_every` epochs.
-        teacher: a frozen network with the same input whose logits, and features where its
-            convolutions have the module's names, are distilled.
+        teacher: a frozen network with the same input and classes whose logits, and features
+            where its convolutions have the module's names, are distilled.
         resume: continue from run_dir's state if there is one; the result is that of an
             uninterrupted run.
         stop_after: end after this epoch as if killed there (for tests and time limits).
@@ -250,8 +250,10 @@ class _Run:
         self.average = WeightAverage(self.module, options.ema) if options.ema else None
         self.quantized = is_quantized(self.module)
         self.masks = masks_of(self.module, self.steps_before)
-        if self.teacher is not None and options.distill_features:
-            self.taps = FeatureTaps(self.teacher, self.module)
+        if self.teacher is not None:
+            self.teacher.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if options.distill_features:
+                self.taps = FeatureTaps(self.teacher, self.module)
         self.weights: torch.Tensor | None = None
         if options.class_weight_exponent:
             self.weights = median_frequency_weights(
@@ -395,6 +397,8 @@ def _loss(
         ):
             target = teacher(images).float()
         if options.distill:
+            # A teacher of another architecture may answer at another resolution.
+            target = resize_logits(target, logits.shape[-2:])
             loss = options.distill * distillation_loss(logits, target)
         if taps:
             loss = loss + options.distill_features * taps.loss()

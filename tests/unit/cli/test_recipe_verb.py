@@ -119,6 +119,15 @@ distill = 0.5
         commands(text.replace('start = "dense"\n', ""))
 
 
+def test_a_step_can_name_its_teachers() -> None:
+    one = TRAIN.replace('data = "camvid"', 'data = "camvid"\nteacher = "camvid"\ndistill = 2.0', 1)
+    assert "--teacher /d --distill 2.0" in " ".join(commands(one)[0])
+    two = one.replace('"camvid"\ndistill', '["camvid", "b.safetensors"]\ndistill')
+    words = commands(two)[0]
+    places = [index for index, word in enumerate(words) if word == "--teacher"]
+    assert [words[index + 1] for index in places] == ["/d", "b.safetensors"]
+
+
 def test_what_no_command_can_do_is_refused() -> None:
     with pytest.raises(RecipeError, match="qat calibrates on what it trains on"):
         commands(TRAIN + QAT.replace('data = "camvid"', 'data = "synthetic"', 1))

@@ -68,6 +68,27 @@ def test_init_goes_on_from_a_checkpoint_as_a_finetune_step(drives, trained, tmp_
     np.testing.assert_allclose(after.weights[key], before.weights[key], atol=1e-5)
 
 
+def test_a_teacher_pulls_a_student_that_labels_hardly_move(drives, trained, tmp_path):
+    """One step at a tiny weight and at a large one: only the second moves towards the teacher."""
+    import torch
+
+    from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 48, 64)
+    teacher = module_from_checkpoint(load_checkpoint(trained)).eval()
+    distance = {}
+    for weight in ("1e-6", "1000"):
+        folder = tmp_path / weight
+        command = ["train", "segnet-basic", "--data", str(drives), "-o", str(folder), *TINY]
+        options = ["--teacher", str(trained), "--distill", weight, "--epochs", "6", "--seed", "5"]
+        assert run([*command, *options]) == 0
+        student = module_from_checkpoint(load_checkpoint(folder / "last.safetensors")).eval()
+        with torch.no_grad():
+            distance[weight] = float((student(x).softmax(1) - teacher(x).softmax(1)).abs().mean())
+    assert distance["1000"] < distance["1e-6"]
+
+
 def test_the_last_epoch_can_be_the_result_and_the_run_can_stop_early(drives, tmp_path, capsys):
     arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY]
     more = ["--epochs", "3", "--stop-after", "2", "--validate-every", "1", "--result", "last"]
