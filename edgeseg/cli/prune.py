@@ -14,8 +14,10 @@ from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.run_folder import run_folder, write_record
 from edgeseg.cli.training import (
     BarListener,
+    hold_out_option,
     mix_options,
     mixed_in,
+    splits,
     training_crop_hw,
     training_options,
 )
@@ -133,6 +135,7 @@ def layer_ratios(texts: tuple[str, ...]) -> dict[str, float]:
 )
 @data_option()
 @mix_options
+@hold_out_option
 @click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or less]")
 @click.option(
     "--distill",
@@ -162,6 +165,7 @@ def command(
     data: str | None,
     mix: str | None,
     mix_share: float,
+    hold_out: str | None,
     crop: tuple[int, int] | None,
     distill: float,
     epochs: int,
@@ -184,7 +188,6 @@ def command(
     --rounds in a folder of its own. Go on with `edgeseg train --init` or `edgeseg qat`.
     """
     from edgeseg.cli.run_page import write_run_page
-    from edgeseg.core.dataset import open_dataset
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
     from edgeseg.host.prune import PruneOptions
@@ -206,11 +209,10 @@ def command(
     )
     start = load_checkpoint(checkpoint)
     spec = start.spec
-    training = open_dataset(data, "train", size_hw=spec.size_hw, seed=seed) if data else None
-    validation = (
-        open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit)
-        if data
-        else None
+    if hold_out and not data:
+        raise UsageError("--hold-out leaves a drive out of --data; give --data")
+    training, validation = (
+        splits(data, hold_out, spec.size_hw, seed, val_limit) if data else (None, None)
     )
     fine_tune = TrainOptions(
         epochs=epochs,

@@ -15,10 +15,12 @@ from edgeseg.cli.run_folder import run_folder
 from edgeseg.cli.training import (
     BarListener,
     finish,
+    hold_out_option,
     mix_options,
     mixed_in,
     parse_settings,
     result_options,
+    splits,
     starting_point,
     training_crop_hw,
     training_options,
@@ -32,11 +34,7 @@ from edgeseg.cli.training import (
 @click.argument("arch")
 @data_option(required=True)
 @mix_options
-@click.option(
-    "--hold-out",
-    metavar="DRIVE",
-    help="Leave this drive (the name's part before _) out of training and validate on it.",
-)
+@hold_out_option
 @click.option(
     "--init",
     type=PATH,
@@ -127,8 +125,6 @@ def command(
     """
     import torch
 
-    from edgeseg.core.camvid import hold_out as split_off
-    from edgeseg.core.dataset import Dataset, open_dataset
     from edgeseg.core.nearest import unknown
     from edgeseg.core.spec import ModelSpec, Preprocess
     from edgeseg.errors import UsageError
@@ -145,12 +141,7 @@ def command(
         raise UsageError("--init and --encoder-weights both give the start; leave one out")
     given = parse_settings(settings)
     stride = given.pop("output_stride", MODELS[arch].stride)
-    training: Dataset = open_dataset(data, "train", size_hw=size, seed=seed)
-    validation: Dataset
-    if hold_out:
-        training, validation = split_off(training, hold_out)
-    else:
-        validation = open_dataset(data, "val", size_hw=size, seed=seed, limit=val_limit)
+    training, validation = splits(data, hold_out, size, seed, val_limit)
     extra = mixed_in(mix, mix_share, training, size, seed)
     if init:
         start = starting_point(init, arch, training)

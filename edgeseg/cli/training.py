@@ -102,6 +102,34 @@ def mix_options(function: Function) -> Function:
     )
 
 
+def hold_out_option(function: Function) -> Function:
+    """Add --hold-out."""
+    return click.option(
+        "--hold-out",
+        metavar="DRIVE",
+        help="Leave this drive (the name's part before _) out of training and validate on it.",
+    )(function)
+
+
+def splits(
+    data: str, hold_out: str | None, size_hw: tuple[int, int], seed: int, val_limit: int | None
+) -> tuple[Dataset, Dataset]:
+    """Open what is trained and what is validated on.
+
+    Raises:
+        DataError: the data cannot be read.
+        UsageError: `hold_out` is no drive of it.
+    """
+    from edgeseg.core.camvid import hold_out as split_off
+    from edgeseg.core.dataset import limited, open_dataset
+
+    training = open_dataset(data, "train", size_hw=size_hw, seed=seed)
+    if hold_out:
+        rest, held = split_off(training, hold_out)
+        return rest, limited(held, val_limit)
+    return training, open_dataset(data, "val", size_hw=size_hw, seed=seed, limit=val_limit)
+
+
 def training_crop_hw(crop: tuple[int, int] | None, size_hw: tuple[int, int]) -> tuple[int, int]:
     """Return --crop, or without it 256x320 as far as the network's input has room for it."""
     return crop or (min(256, size_hw[0]), min(320, size_hw[1]))

@@ -259,6 +259,11 @@ def open_dataset(
             f"{data}: neither CamVid's layout ({split}/ and {split}annot/) nor images/, masks/ "
             "and classes.txt was found there"
         )
+    return limited(dataset, limit)
+
+
+def limited(dataset: Dataset, limit: int | None) -> Dataset:
+    """Return at most `limit` samples, spread evenly; all of them for None."""
     if limit is None or limit >= len(dataset):
         return dataset
     spread = tuple(i * len(dataset) // limit for i in range(limit))

@@ -37,8 +37,8 @@ PRUNING = (
 )  # fmt: skip
 # What `prune --epochs` trains with between its rounds.
 PRUNED_TRAINING = (
-    "rounds", "mix", "mix_share", "crop", "epochs", "batch", "lr", "photometry", "class_weights",
-    "distill", "validate_every",
+    "rounds", "mix", "mix_share", "hold_out", "crop", "epochs", "batch", "lr", "photometry",
+    "class_weights", "distill", "validate_every",
 )  # fmt: skip
 QUANTIZING = (
     "data", "observer", "percentile", "images", "keep_float", "max_drop", "equalize",

@@ -50,6 +50,30 @@ def test_a_held_out_drive_is_validated_on_and_not_trained_on(drives, tmp_path, c
     assert load_checkpoint(tmp_path / "last.safetensors").provenance["images"] == 3
 
 
+def test_a_held_out_drive_is_not_pruned_by_either(drives, trained, tmp_path, capsys, monkeypatch):
+    """Repair and training see drive B alone; A, as far as --val-limit goes, is scored."""
+    from edgeseg.core import dataset
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    read, plain = [], dataset.PairFolder.__getitem__
+    monkeypatch.setattr(
+        dataset.PairFolder,
+        "__getitem__",
+        lambda self, index: read.append(self.names[index]) or plain(self, index),
+    )
+    arguments = ["prune", str(trained), "--ratio", "0.5", "--round-to", "2", "--repair"]
+    training = ["--crop", "32x48", "--batch", "2", "--epochs", "1", "--val-limit", "2"]
+    held = ["--data", str(drives), "--hold-out", "A", "-o", str(tmp_path), "--json"]
+    assert run([*arguments, *training, *held]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"]["miou"] >= 0
+    assert set(read) == {"A_0", "A_1", "B_0", "B_1", "B_2"}
+    first_held = next(place for place, name in enumerate(read) if name.startswith("A"))
+    assert not any(name.startswith("B") for name in read[first_held:])
+    assert load_checkpoint(tmp_path / "best.safetensors").provenance["images"] == 3
+    assert run(["prune", str(trained), "--ratio", "0.5", "--hold-out", "A"]) == 2
+    assert "give --data" in capsys.readouterr().err
+
+
 def test_an_unknown_drive_lists_those_there_are(drives, tmp_path, capsys):
     arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY]
     assert run([*arguments, "--hold-out", "D"]) == 2
