@@ -1,6 +1,7 @@
 """Recipes, budgets and scripts outside the package: each must at least parse."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,40 @@ def test_the_service_runs_a_verb_that_exists_with_the_settings_it_reads():
     given = (REPOSITORY / "deploy" / "edgeseg.env").read_text()
     assert names == set(re.findall(r"^(\w+)=", given, re.MULTILINE))
     assert re.search(r"ExecStart=\S+/edgeseg stream ", unit)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_has_nothing_to_say(path: Path):
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck")
+    done = subprocess.run(["shellcheck", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_systemd_reads_the_service_without_a_word(tmp_path: Path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze")
+    unit = (REPOSITORY / "deploy" / "edgeseg.service").read_text()
+    # What it starts is not installed here.
+    (tmp_path / "edgeseg.service").write_text(
+        unit.replace("/opt/edgeseg/venv/bin/edgeseg", "/bin/sh")
+    )
+    done = subprocess.run(
+        ["systemd-analyze", "verify", tmp_path / "edgeseg.service"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_service_leaves_the_gpu_and_the_camera_daemon_in_sight():
+    unit = (REPOSITORY / "deploy" / "edgeseg.service").read_text()
+    settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    # Each hides /dev/nvmap, /dev/video0 or /tmp/argus_socket on some systemd of a JetPack.
+    hiding = {"PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectClock", "PrivateTmp"}
+    assert not hiding & set(settings)
+    assert settings["ProtectSystem"] == "strict"
+    assert settings["CapabilityBoundingSet"] == ""
+    assert {"WatchdogSec", "StateDirectory", "NoNewPrivileges"} <= set(settings)
 
 
 def test_there_are_boards_to_check():
