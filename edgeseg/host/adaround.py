@@ -50,8 +50,8 @@ def adaround(
 ) -> RoundingGain:
     """Choose the rounding of a layer's weights, in place: they come to lie on their grid.
 
-    The scales stay as they are. A choice that is no better than rounding to nearest on the whole
-    of `reads` is dropped.
+    The scales stay as they are, and so do zeros, which may be a 2:4 pattern. A choice that is no
+    better than rounding to nearest on the whole of `reads` is dropped.
 
     Args:
         layer: the fake-quantised convolution; zero padding.
@@ -65,7 +65,7 @@ def adaround(
     level = layer.weight.detach() / step
     down = level.floor()
     fraction = (level - down).clamp(0.001, 0.999)
-    held = level.abs() > END
+    held = (level.abs() > END) | (level == 0)
     score = -((ZETA - GAMMA) / (fraction - GAMMA) - 1).log()
     score.requires_grad_()
     optimizer = torch.optim.Adam([score], lr=LEARNING_RATE)

@@ -12,6 +12,7 @@ from edgeseg.host.fakequant import QuantConv2d, quantized_layer, weight_scale
 from edgeseg.host.lockstep import walk
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.quantize import REFINE_BATCHES, QuantizeOptions, _Spread, quantize
+from edgeseg.host.sparsity import has_pattern, two_of_four
 
 
 class Net(nn.Module):
@@ -84,6 +85,23 @@ def test_adaround_keeps_the_scale_that_the_weight_itself_gives() -> None:
     generator = torch.Generator().manual_seed(0)
     adaround(layer, reads, wanted, relu=False, iterations=60, generator=generator)
     torch.testing.assert_close(weight_scale(layer.weight, 0), before, rtol=1e-6, atol=0)
+
+
+def test_adaround_leaves_zeros_however_much_the_output_wants_them() -> None:
+    """An output far above the layer's own pulls every weight up; a 2:4 pattern must not fill."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(8, 4, 1)
+    with torch.no_grad():
+        nn.init.normal_(conv.weight).mul_(two_of_four(conv.weight))
+        reads = [torch.randn(2, 8, 15, 22).abs() + 0.5]
+        wanted = [conv(reads[0]) + 3]
+    layer = coarse(conv)
+    before = layer.weight.detach().clone()
+    generator = torch.Generator().manual_seed(0)
+    gain = adaround(layer, reads, wanted, relu=False, iterations=500, generator=generator)
+    assert gain.chosen < gain.nearest
+    assert has_pattern(layer.weight)
+    assert not layer.weight[before == 0].any()
 
 
 def test_a_choice_that_is_no_better_is_dropped() -> None:
