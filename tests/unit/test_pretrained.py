@@ -1,4 +1,6 @@
-"""torchvision-named encoder weights: the names are its published ones, written out by rule here."""
+"""torchvision-named encoder weights: its names, written out by rule and held to its own listing."""
+
+import hashlib
 
 import pytest
 import safetensors.torch
@@ -79,6 +81,34 @@ def mobilenet_v2() -> dict[str, torch.Tensor]:
 
 def fresh(arch: str, **options: object) -> nn.Module:
     return build_model(ModelSpec(arch, output_stride=MODELS[arch].stride, options=options))
+
+
+# SHA-256 of lines "name shape": torchvision 0.29.2's state dicts without fully connected layers.
+LISTINGS = {
+    "vgg16": "7ae4d4f565d70dfc99809bd6f43dfd8a3128141ee5e5b7442bc8ed6c10ba2ba0",
+    "vgg16_bn": "4c6cd1a93c88397f6083518f6fcfd1cd0e28b244c50e700ce5966c4504883b67",
+    "mobilenet_v2": "3178244cfb1bcd6c8bffa6672971800a001ce2e0a82af58a0b5fc77e220c77ac",
+    "resnet50": "3fd989592177b1c749e47c453801c32bd0aeb3f6ac2c08c91f91894389c5e192",
+    "resnet101": "ae2a783082f291ca191110baa4cec9f0ecfee59fc0b921dc742af1100fe68529",
+}
+
+
+def test_the_names_written_out_here_are_torchvisions():
+    with torch.device("meta"):
+        states = {
+            "vgg16": vgg16(batch_norm=False),
+            "vgg16_bn": vgg16(batch_norm=True),
+            "mobilenet_v2": mobilenet_v2(),
+            "resnet50": resnet(3, 4, 6, 3),
+            "resnet101": resnet(3, 4, 23, 3),
+        }
+    for name, state in states.items():
+        listing = "\n".join(
+            f"{key} {tuple(value.shape)}"
+            for key, value in state.items()
+            if not key.startswith(("classifier.", "fc."))
+        )
+        assert hashlib.sha256(listing.encode()).hexdigest() == LISTINGS[name], name
 
 
 @pytest.mark.parametrize(
