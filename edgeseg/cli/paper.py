@@ -15,34 +15,23 @@ from edgeseg.cli.training import BarListener, parse_settings
 from edgeseg.errors import UsageError
 
 Row = dict[str, Any]
+Column = tuple[str, str, str, str]
 PAPERS = "  the paper's"
 SCORES = ("global_accuracy", "class_accuracy", "miou", "bf")
 # Title, our key, the paper's key, and how it is written; M divides by a million first.
-PARAMS = ("params", "params", "params", ".3fM")
-TIME = ("time", "infer_ratio", "infer_ratio", ".2f")
-UNITS = {
-    "table1": "params in M, kept in MB",
-    "table3": "params in M",
-    "table6": "train, infer and model in MB",
-}
-COLUMNS = {
-    "table1": (
-        PARAMS,
-        ("storage", "storage", "storage", ".3g"),
-        ("kept", "storage_bytes", "", ".1fM"),
-        TIME,
-        ("ms", "forward_ms", "infer_ms", ".0f"),
-    ),
-    "table3": (PARAMS, TIME, ("ms", "forward_ms", "infer_ms", ".0f")),
-    "table6": (
-        TIME,
-        ("forward", "forward_ms", "infer_ms", ".0f"),
-        ("backward", "backward_ms", "backward_ms", ".0f"),
-        ("train", "training_bytes", "training_bytes", ".0fM"),
-        ("infer", "inference_bytes", "inference_bytes", ".0fM"),
-        ("model", "model_bytes", "model_bytes", ".0fM"),
-    ),
-}
+WEIGHT = (
+    ("params", "params", "params", ".3fM"),
+    ("model", "model_bytes", "model_bytes", ".1fM"),
+    ("storage", "storage", "storage", ".3g"),
+    ("kept", "storage_bytes", "", ".1fM"),
+)
+WORK = (
+    ("time", "infer_ratio", "infer_ratio", ".2f"),
+    ("fwd", "forward_ms", "infer_ms", ".0f"),
+    ("bwd", "backward_ms", "backward_ms", ".0f"),
+    ("train", "training_bytes", "training_bytes", ".0fM"),
+    ("infer", "inference_bytes", "inference_bytes", ".0fM"),
+)
 
 
 @click.command(name="paper", epilog="Example: edgeseg paper table1 --data CamVid --epochs 1")
@@ -107,9 +96,10 @@ def command(
 
     table1 (decoder variants) and table3 (other networks) train every network, table1 with and
     without median frequency balancing; a killed command goes on where it stopped when given again.
-    table6 measures cost alone. Times are this machine's, of torch, batch 1: compare the ratios.
-    Memory is that of live tensors, counted, not of an allocator. Storage is what the decoder needs
-    of the encoder: the paper's multiplier, of the first level alone, and the bytes of all levels.
+    table6 measures cost alone. Times are this machine's, of torch, batch 1, one forward and one
+    backward pass: compare the ratios. Memory is that of live tensors, counted, not of an allocator:
+    train is a step of batch 4, infer one frame. Storage is what the decoder needs of the encoder:
+    the paper's multiplier, of the first level alone; kept, the bytes of all levels.
 
     The networks are the paper's, the training is not: AdamW with a cosine instead of SGD, scaled,
     flipped and recoloured crops, and the last epoch's averaged weights instead of the best epoch.
@@ -160,9 +150,7 @@ def command(
                     progress=partial(bar.update, total=len(scored), note="scored"),
                 )
     with progress_bar("time", len(specs) * (rounds + 1)) as bar:
-        times = time_passes(
-            specs, rounds=rounds, device=device, backward=table == "table6", progress=bar.update
-        )
+        times = time_passes(specs, rounds=rounds, device=device, progress=bar.update)
     columns = cost_columns(table, specs, times)
     reference = next(row for row in TABLES[table] if row.arch == REFERENCE[table])
     side_by_side: list[Row] = [
@@ -184,7 +172,12 @@ def command(
     if as_json:
         print_json(document)
         return
-    _print_cost(side_by_side, table, reference.title)
+    _print_cost(side_by_side, WEIGHT, f"{table}: params in M, model and kept in MB")
+    _print_cost(
+        side_by_side,
+        WORK,
+        f"{table}: time over {reference.title}'s; fwd, bwd in ms; train, infer in MB",
+    )
     for weighting in ("balanced", "natural"):
         _print_scores(side_by_side, weighting)
 
@@ -211,19 +204,14 @@ def _over(value: float | None, reference: float | None) -> float | None:
     return None if value is None or reference is None else value / reference
 
 
-def _print_cost(rows: list[Row], table: str, reference: str) -> None:
-    print_table(
-        ("network", *(title for title, _, _, _ in COLUMNS[table])),
-        [
-            cells
-            for row in rows
-            for cells in (
-                (row["name"], *(_shown(row["ours"], key, f) for _, key, _, f in COLUMNS[table])),
-                (PAPERS, *(_shown(row["paper"], key, f) for _, _, key, f in COLUMNS[table])),
-            )
-        ],
-        title=f"{table}: {UNITS[table]}; time over {reference}'s",
-    )
+def _print_cost(rows: list[Row], columns: tuple[Column, ...], title: str) -> None:
+    lines = []
+    for row in rows:
+        lines.append((row["name"], *(_shown(row["ours"], ours, f) for _, ours, _, f in columns)))
+        papers = [_shown(row["paper"], paper, f) for _, _, paper, f in columns]
+        if any(papers):
+            lines.append((PAPERS, *papers))
+    print_table(("network", *(name for name, _, _, _ in columns)), lines, title=title)
 
 
 def _print_scores(rows: list[Row], weighting: str) -> None:

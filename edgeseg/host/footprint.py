@@ -151,7 +151,6 @@ def time_passes(
     *,
     rounds: int,
     device: str = "cpu",
-    backward: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, dict[str, float]]:
     """Time the networks against each other: one pass of each a round, in turn, so they share noise.
@@ -160,11 +159,10 @@ def time_passes(
         specs: the networks by name; each runs at its size_hw with fresh weights, batch 1, float32.
         rounds: passes of each, after one that is not counted.
         device: a torch device.
-        backward: time the backward pass too.
         progress: told the number of passes done.
 
     Returns:
-        By name, the medians "forward_ms" and, where asked, "backward_ms".
+        By name, the medians "forward_ms" and "backward_ms".
     """
     sync = torch.cuda.synchronize if torch.device(device).type == "cuda" else _nothing
     samples: dict[str, dict[str, list[float]]] = {name: {} for name in specs}
@@ -173,7 +171,7 @@ def time_passes(
     for number in range(rounds + 1):
         for name, spec in specs.items():
             frame = torch.zeros(1, 3, *spec.size_hw, device=device)
-            taken = _one_pass(models[name], frame, backward, sync)
+            taken = _one_pass(models[name], frame, sync)
             if number:
                 for key, value in taken.items():
                     samples[name].setdefault(key, []).append(value)
@@ -185,23 +183,20 @@ def time_passes(
     }
 
 
-def _one_pass(
-    model: nn.Module, frame: torch.Tensor, backward: bool, sync: Callable[[], None]
-) -> dict[str, float]:
+def _one_pass(model: nn.Module, frame: torch.Tensor, sync: Callable[[], None]) -> dict[str, float]:
     with torch.no_grad():
         sync()
         start = time.perf_counter_ns()
         model(frame)
         sync()
         taken = {"forward_ms": (time.perf_counter_ns() - start) / 1e6}
-    if backward:
-        total = model(frame).sum()
-        sync()
-        start = time.perf_counter_ns()
-        total.backward()
-        sync()
-        taken["backward_ms"] = (time.perf_counter_ns() - start) / 1e6
-        model.zero_grad(set_to_none=True)
+    total = model(frame).sum()
+    sync()
+    start = time.perf_counter_ns()
+    total.backward()
+    sync()
+    taken["backward_ms"] = (time.perf_counter_ns() - start) / 1e6
+    model.zero_grad(set_to_none=True)
     return taken
 
 

@@ -54,7 +54,7 @@ def test_storage_at_an_odd_size_is_that_of_the_tensors_kept() -> None:
 def test_every_network_of_a_round_is_timed() -> None:
     done = []
     specs = {name: small(name) for name in ("segnet-basic", "fcn-basic")}
-    times = time_passes(specs, rounds=2, backward=True, progress=done.append)
+    times = time_passes(specs, rounds=2, progress=done.append)
     assert done == [1, 2, 3, 4, 5, 6]
     assert set(times) == set(specs)
     assert all(row["forward_ms"] > 0 and row["backward_ms"] > 0 for row in times.values())
