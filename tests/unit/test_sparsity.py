@@ -1,5 +1,6 @@
 import dataclasses
 
+import onnx
 import pytest
 import torch
 from blobs import SPEC, Blobs
@@ -9,6 +10,8 @@ from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.augment import Augment
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint, save_checkpoint
+from edgeseg.host.export import export_onnx
+from edgeseg.host.lint import lint
 from edgeseg.host.models import build_model
 from edgeseg.host.quantize import QuantizeOptions, quantize
 from edgeseg.host.sparsity import SPARSE, has_pattern, masks_of, sparsify, two_of_four
@@ -79,6 +82,20 @@ def test_the_zeros_survive_half_storage_folding_and_qat(fine_tuned, tmp_path):
     result = train(SPEC, quantized, data, options, tmp_path, kind="qat", steps_before=steps)
     again = module_from_checkpoint(load_checkpoint(tmp_path / "last.safetensors"))
     assert set(masks_of(again, result.last.steps)) == set(loaded.steps[1].metadata[SPARSE])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["deeplabv3plus-mobilenetv2", "segnet-basic"])
+def test_lint_finds_every_sparse_layer_in_the_exported_graphs(arch):
+    torch.manual_seed(0)
+    spec = small(arch)
+    sparse, metadata = sparsify(build_model(spec))
+    quantized, _ = quantize(sparse, QuantizeOptions(), [torch.randn(1, 3, *spec.size_hw)])
+    for module, precision in ((sparse, "fp32"), (quantized, "int8")):
+        found = lint(onnx.load_from_string(export_onnx(spec, module, precision)))
+        assert found.sparse_convs == len(metadata[SPARSE]) > 0
+    plain = lint(onnx.load_from_string(export_onnx(spec, build_model(spec), "fp32")))
+    assert plain.sparse_convs == 0
 
 
 def test_lost_zeros_are_refused_by_name():
