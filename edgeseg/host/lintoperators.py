@@ -10,6 +10,7 @@ from edgeseg.core.graphview import FLOATS, GraphView, attributes
 from edgeseg.host.finding import Finding, Rule, found
 from edgeseg.host.tensorrtlines import (
     AXES_AS_INPUT_SINCE_18,
+    CONSTANT_INPUTS,
     LINES,
     OPERATORS,
     REFUSED,
@@ -23,11 +24,12 @@ from edgeseg.host.tensorrtlines import (
 
 # Inputs after these are shapes, scales and the like, with types of their own.
 DATA_INPUTS = {
-    "Clip": 1, "Expand": 1, "Gather": 1, "GatherElements": 1, "GatherND": 1, "OneHot": 0, "Pad": 1,
-    "ReduceMax": 1, "ReduceMean": 1, "ReduceMin": 1, "ReduceSum": 1, "Reshape": 1, "Resize": 1,
-    "Slice": 1, "Split": 1, "Squeeze": 1, "Tile": 1, "TopK": 1, "Unsqueeze": 1, "Where": 3,
+    **dict.fromkeys(CONSTANT_INPUTS, 1),
+    "Clip": 1, "Dropout": 1, "Expand": 1, "GRU": 3, "Gather": 1, "GatherElements": 1, "GatherND": 1,
+    "LSTM": 3, "NonMaxSuppression": 2, "OneHot": 0, "RNN": 3, "Reshape": 1, "Resize": 1,
+    "RoiAlign": 2, "Scan": 0, "Scatter": 1, "Split": 1, "Tile": 1, "TopK": 1, "Where": 3,
     "QuantizeLinear": 1, "DequantizeLinear": 1, "ScatterND": 1, "ScatterElements": 1,
-    "ConstantOfShape": 0, "Shape": 0, "Constant": 0, "CumSum": 1,
+    "ConstantOfShape": 0, "Shape": 0, "Constant": 0,
 }  # fmt: skip
 SAME_TYPE = frozenset(
     {

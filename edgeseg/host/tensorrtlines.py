@@ -44,6 +44,7 @@ class Line:
 
 FP32_FP16 = frozenset({"FP32", "FP16"})
 WITH_BF16 = FP32_FP16 | {"BF16"}
+INTEGERS = frozenset({"INT32", "INT64"})
 TABLE = "https://github.com/onnx/onnx-tensorrt/blob/{}/docs/operators.md"
 
 LINES: dict[str, Line] = {
@@ -69,26 +70,30 @@ LINES: dict[str, Line] = {
 }  # fmt: skip
 
 # What an operator computes in, by the tables above. "float" stands for the line's float types,
-# "int" for INT32, and INT64 too from 10 on (8.6 narrows INT64 to INT32 and says so). INT8 never
-# stands here: it is reached through Q/DQ alone.
+# "half" for those without BF16, "int" for INT32, and INT64 too from 10 on (8.6 narrows INT64 to
+# INT32 and says so), "int10" for integers from 10 on. INT8 never stands here: it is reached through
+# Q/DQ alone. Clip and CumSum take integers by their importers, which the tables leave out.
 OPERATORS: Mapping[str, frozenset[str]] = {
     name: frozenset(kinds.split())
     for kinds, names in {
         "float": """Acos Acosh Asin Asinh Atan Atanh AveragePool BatchNormalization Ceil Celu Conv
-            ConvTranspose Cos Cosh DeformConv Einsum Elu Erf Exp Floor Gelu Gemm GlobalAveragePool
-            GlobalLpPool GlobalMaxPool GridSample GroupNormalization HardSigmoid HardSwish Hardmax
-            InstanceNormalization IsInf LRN LayerNormalization LeakyRelu Log LogSoftmax
-            LpNormalization LpPool MatMul MaxPool MeanVarianceNormalization Mish PRelu Pow
-            QuantizeLinear Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax
-            ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Resize RoiAlign Round Selu
-            Sigmoid Sin Sinh Softmax Softplus Softsign Sqrt Tan Tanh ThresholdedRelu Upsample""",
+            ConvTranspose Cos Cosh Einsum Elu Erf Exp Floor GRU Gelu Gemm GlobalAveragePool
+            GlobalLpPool GlobalMaxPool GroupNormalization HardSigmoid HardSwish Hardmax ImageScaler
+            InstanceNormalization IsInf LRN LSTM LayerNormalization LeakyRelu Log LogSoftmax
+            LpNormalization LpPool MatMul MaxPool MeanVarianceNormalization PRelu
+            ParametricSoftplus Pow QuantizeLinear RNN RandomNormal RandomNormalLike RandomUniform
+            RandomUniformLike Reciprocal Resize Round ScaledTanh Scan Selu Sigmoid Sin Sinh Softmax
+            Softplus Softsign Sqrt Tan Tanh ThresholdedRelu Upsample""",
+        "half": "DeformConv GridSample Mish NonMaxSuppression NonZero RoiAlign",
+        "float int10": """ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean
+            ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu""",
         "float int": """Abs Add ArgMax ArgMin Clip CumSum DepthToSpace Div Equal Greater
-            GreaterOrEqual IsNaN Less LessOrEqual Max Mean Min Mod Mul Neg Pad Range Relu
+            GreaterOrEqual IsNaN Less LessOrEqual Max Mean Min Mod Mul Neg Pad Range Scatter
             ScatterElements ScatterND Shrink Sign SpaceToDepth Sub Sum TopK""",
         "float int bool": """Concat Constant ConstantOfShape Dropout Expand EyeLike Flatten Gather
-            GatherElements GatherND Identity OneHot Reshape ReverseSequence Shape Size Slice Split
-            Squeeze Tile Transpose Trilu Unsqueeze Where""",
-        "float int bool uint8": "Cast",
+            GatherElements GatherND Identity If Loop OneHot Reshape ReverseSequence Shape Size Slice
+            Split Squeeze Tile Transpose Trilu Unsqueeze Where""",
+        "float int bool uint8": "Cast CastLike",
         "bool": "And Not Or Xor",
         "int8": "DequantizeLinear",
     }.items()
@@ -96,7 +101,9 @@ OPERATORS: Mapping[str, frozenset[str]] = {
 }
 
 # The first line that reads an operator, where that is not 8.6.
-SINCE: Mapping[str, str] = {name: "trt10.3" for name in ("DeformConv", "Gelu", "Hardmax", "Mish")}
+SINCE: Mapping[str, str] = {
+    name: "trt10.3" for name in ("CastLike", "DeformConv", "Gelu", "Hardmax", "Mish")
+}
 
 # Operators that people meet in segmentation networks and that no line reads, with what to do.
 REFUSED: Mapping[str, str] = {
@@ -109,6 +116,9 @@ REFUSED: Mapping[str, str] = {
     "BitShift": "write it as multiplication",
     "Compress": "use Where with a mask",
 }
+
+# ITopKLayer, NvInfer.h; the tables' column of restrictions.
+TOPK_LIMIT = 3840
 
 RESIZE_MODES = frozenset({"nearest", "linear"})
 RESIZE_COORDINATES = frozenset(
@@ -125,6 +135,18 @@ AXES_AS_INPUT_SINCE_18 = frozenset(
     }
 )  # fmt: skip
 
+# Inputs that must be constants, by their place, for "must be an initializer" and "build-time
+# constant" in the tables' column of restrictions.
+CONSTANT_INPUTS: Mapping[str, Mapping[int, str]] = {
+    "CumSum": {1: "axis"},
+    "OneHot": {1: "depth"},
+    "Pad": {3: "axes"},
+    "Slice": {3: "axes"},
+    "Squeeze": {1: "axes"},
+    "Unsqueeze": {1: "axes"},
+    **{name: {1: "axes"} for name in (*AXES_AS_INPUT_SINCE_18, "ReduceSum")},
+}
+
 
 def allowed_types(operator: str, line: Line) -> frozenset[str] | None:
     """Return the element types an operator's data may have in a line, None if it is not read."""
@@ -135,7 +157,9 @@ def allowed_types(operator: str, line: Line) -> frozenset[str] | None:
     for kind in kinds:
         found |= {
             "float": line.floats,
-            "int": frozenset({"INT32", "INT64"}),
+            "half": FP32_FP16,
+            "int": INTEGERS,
+            "int10": frozenset() if line.name == "trt8.6" else INTEGERS,
             "bool": frozenset({"BOOL"}),
             "uint8": frozenset({"UINT8"}),
             "int8": frozenset({"INT8"}),

@@ -65,7 +65,7 @@ def foreign_operator(g: Draft) -> None:
 
 def doubles(g: Draft) -> None:
     g.before("x", "Cast", ["float"], "double", to=TensorProto.DOUBLE)
-    g.before("x", "Relu", ["double"], "double.act")
+    g.before("x", "Sigmoid", ["double"], "double.act")
     g.before("x", "Cast", ["double.act"], "float.again", to=TensorProto.FLOAT)
     g.nodes["x"].input[0] = "float.again"
 
@@ -104,6 +104,114 @@ def old_opset(g: Draft) -> None:
 
 def cubic(g: Draft) -> None:
     replace(g, "up", "Resize", ["deep", "", "", "size"], mode="cubic")
+
+
+def resized(g: Draft, **attributes: object) -> None:
+    replace(g, "up", "Resize", ["deep", "", "", "size"], **attributes)
+
+
+def cropped_coordinates(g: Draft) -> None:
+    resized(g, mode="linear", coordinate_transformation_mode="half_pixel_symmetric")
+    g.opset = 19
+
+
+def kept_aspect(g: Draft) -> None:
+    g.constant("same", [1, 32, H, W], np.int64)
+    policy = {"mode": "linear", "keep_aspect_ratio_policy": "not_larger"}
+    g.before("act.q", "Resize", ["act", "", "", "same"], "act.resized", **policy)
+    g.nodes["act.q"].input[0] = "act.resized"
+
+
+def odd_rounding(g: Draft) -> None:
+    # Every rounding that ONNX has is read; the first that is not would be a new one.
+    resized(g, mode="nearest", nearest_mode="round_half_even")
+
+
+def computed_size(g: Draft) -> None:
+    g.before("up", "Shape", ["x"], "frame.shape")
+    g.constant("first", [0, 0, 2, 2], np.int64)
+    g.before("up", "Gather", ["frame.shape", "first"], "four")
+    g.constant("places", [1, 32, H, W], np.int64)
+    g.before("up", "Max", ["four", "places"], "wanted")
+    g.nodes["up"].input[3] = "wanted"
+
+
+def split_by_count(g: Draft) -> None:
+    g.before("act.q", "Split", ["act"], "half.0", axis=1, num_outputs=2)
+    g.nodes["half.0"].output.append("half.1")
+    g.before("act.q", "Concat", ["half.0", "half.1"], "whole.act", axis=1)
+    g.nodes["act.q"].input[0] = "whole.act"
+
+
+def pad_axes(g: Draft, *, computed: bool = False) -> None:
+    g.constant("pads", [0, 0, 0, 0], np.int64)
+    g.constant("rows", [2, 3], np.int64)
+    axes = "rows"
+    if computed:
+        axes = g.before("act.q", "Abs", ["rows"], "rows.abs")
+    g.before("act.q", "Pad", ["act", "pads", "", axes], "act.padded")
+    g.nodes["act.q"].input[0] = "act.padded"
+
+
+def computed_axes(g: Draft) -> None:
+    pad_axes(g, computed=True)
+
+
+def unsorted_topk(g: Draft, count: int = 1, ordered: int = 0) -> None:
+    g.constant("one", [count], np.int64)
+    g.before("act.q", "Reshape", ["act", "flat"], "act.flat")
+    g.constant("flat", [1, -1], np.int64)
+    g.before("act.q", "Concat", ["act.flat", "act.flat"], "act.long", axis=1)
+    g.before("act.q", "TopK", ["act.long", "one"], "best", sorted=ordered)
+    g.nodes["best"].output.append("best.at")
+    g.constant("all.axes", [0, 1], np.int64)
+    g.before("act.q", "ReduceMax", ["best", "all.axes"], "largest.act", keepdims=0)
+    g.before("act.q", "Add", ["act", "largest.act"], "act.more")
+    g.nodes["act.q"].input[0] = "act.more"
+
+
+def flat_pool(g: Draft) -> None:
+    g.constant("rows.flat", [1, 32, H * W], np.int64)
+    g.constant("planes", [1, 32, H, W], np.int64)
+    g.before("act.q", "Reshape", ["act", "rows.flat"], "act.rows")
+    g.before("act.q", "MaxPool", ["act.rows"], "act.pooled", kernel_shape=[1])
+    g.before("act.q", "Reshape", ["act.pooled", "planes"], "act.again")
+    g.nodes["act.q"].input[0] = "act.again"
+
+
+def norm_with_mean(g: Draft) -> None:
+    g.constant("gain", np.ones(W))
+    g.before("act.q", "LayerNormalization", ["act", "gain"], "act.normed")
+    g.nodes["act.normed"].output.append("act.mean")
+    g.nodes["act.q"].input[0] = "act.normed"
+
+
+def dropping(g: Draft) -> None:
+    g.constant("ratio", 0.5)
+    g.constant("training", True, np.bool_)
+    g.before("act.q", "Dropout", ["act", "ratio", "training"], "act.dropped")
+    g.nodes["act.q"].input[0] = "act.dropped"
+
+
+def huge_topk(g: Draft) -> None:
+    unsorted_topk(g, 3840, 1)
+
+
+def branches(g: Draft) -> None:
+    inner = helper.make_graph(
+        [helper.make_node("Identity", ["act"], ["act.chosen.inner"])], "inner", [],
+        [helper.make_tensor_value_info("act.chosen.inner", TensorProto.FLOAT, [1, 32, H, W])],
+    )  # fmt: skip
+    g.constant("yes", True, np.bool_)
+    g.before("act.q", "If", ["yes"], "act.chosen", then_branch=inner, else_branch=inner)
+    g.nodes["act.q"].input[0] = "act.chosen"
+
+
+def whole_numbers(g: Draft) -> None:
+    g.before("act.q", "Cast", ["act"], "act.int", to=TensorProto.INT32)
+    g.before("act.q", "Relu", ["act.int"], "act.positive")
+    g.before("act.q", "Cast", ["act.positive"], "act.back", to=TensorProto.FLOAT)
+    g.nodes["act.q"].input[0] = "act.back"
 
 
 def antialias(g: Draft) -> None:
@@ -172,6 +280,11 @@ def no_zero_point(g: Draft) -> None:
 
 def uint8_zero_point(g: Draft) -> None:
     g.constant("act.zero", 128, np.uint8)
+
+
+def computed_zero_point(g: Draft) -> None:
+    g.before("act.q", "Identity", ["act.zero"], "act.zero.made")
+    g.nodes["act.q"].input[2] = "act.zero.made"
 
 
 def one_zero_for_many(g: Draft) -> None:
@@ -297,6 +410,20 @@ FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
     (old_opset, "opset", "error", "", ("trt10.3", "trt10.16", "trt11.4")),
     (cubic, "resize", "error", "up", ()),
     (antialias, "resize", "error", "up", ()),
+    (cropped_coordinates, "resize", "error", "up", ()),
+    (kept_aspect, "resize", "error", "act.resized", ()),
+    (odd_rounding, "resize", "error", "up", ()),
+    (computed_size, "resize", "warning", "up", ()),
+    (split_by_count, "opset", "error", "half.0", ("trt8.6",)),
+    (pad_axes, "opset", "error", "act.padded", ("trt8.6",)),
+    (computed_axes, "constant-input", "error", "act.padded", ()),
+    (unsorted_topk, "limit", "error", "best", ()),
+    (huge_topk, "limit", "error", "best", ()),
+    (flat_pool, "limit", "error", "act.pooled", ()),
+    (norm_with_mean, "limit", "error", "act.normed", ()),
+    (dropping, "limit", "error", "act.dropped", ()),
+    (branches, "subgraph", "warning", "act.chosen", ()),
+    (whole_numbers, "type", "error", "act.positive", ("trt8.6",)),
     (indices, "pool-indices", "error", "pooled", ()),
     (dilated_pool, "pool-dilation", "error", "pooled", ()),
     (scatter_add, "scatter", "error", "scattered", ()),
@@ -310,6 +437,7 @@ FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
     (activation_axis, "activation-axis", "error", "act.q", ()),
     (zero_point, "zero-point", "error", "act.q", ()),
     (no_zero_point, "zero-point", "error", "act.q", ()),
+    (computed_zero_point, "zero-point", "error", "act.q", ()),
     (uint8_zero_point, "zero-point", "error", "act.q", ()),
     (one_zero_for_many, "zero-point", "error", "branch.w", ()),
     (lone_quantizer, "quantize-alone", "error", "pooled", ()),
