@@ -75,7 +75,8 @@ RANKING_IMAGES = 20
 @click.option(
     "--sensitivity",
     is_flag=True,
-    help="Only rank the layers by the mIoU they lose in INT8, on --val-limit images or 20.",
+    help="Only rank the layers by the mIoU they lose in INT8, on --val-limit images or 20; with "
+    "--keep-float auto, pick as well.",
 )
 @click.option(
     "--compare-ptq",
@@ -202,7 +203,8 @@ def command(
         compare(job, checkpoint, folder, as_json)
         return
     if sensitivity:
-        report(ranked(job, checkpoint, folder), folder, as_json)
+        found = ranked(job, checkpoint, folder)
+        report(found, folder, as_json, picked(job, found, max_drop) if automatic else None)
         return
     if automatic:
         if resume and (folder / LAST).is_file():

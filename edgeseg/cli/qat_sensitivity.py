@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgeseg.cli.qat_job import QatJob
     from edgeseg.host.sensitivity import Sensitivity
 
-SENSITIVITY, PICTURE = "sensitivity.json", "sensitivity.png"
+SENSITIVITY, PICTURE, FORMAT = "sensitivity.json", "sensitivity.png", 2
 SHOWN = 15
 
 
@@ -36,14 +36,14 @@ def ranked(job: QatJob, checkpoint: Path, folder: Path) -> Sensitivity:
     path = folder / SENSITIVITY
     if path.is_file():
         document = json.loads(path.read_text())
-        if document["key"] == key:
+        if document["format"] == FORMAT and document["key"] == key:
             say(f"{path}: measured already")
             return Sensitivity.from_json(document)
     choice = dataclasses.replace(job.choice, keep_float=(), learned_scales=False)
     module, _ = calibrated(job.checkpoint, choice, job.training, job.images)
     with progress_bar("sensitivity") as bar:
         found = measure(job.checkpoint.spec, module, job.validation, progress=bar.update)
-    text = json.dumps({"format": 1, "key": key, **found.to_json()}, indent=1)
+    text = json.dumps({"format": FORMAT, "key": key, **found.to_json()}, indent=1)
     atomic_write_text(path, text + "\n")
     plot_sensitivity(folder / PICTURE, found)
     return found
@@ -71,10 +71,13 @@ def picked(job: QatJob, found: Sensitivity, max_drop: float) -> tuple[str, ...]:
     return layers
 
 
-def report(found: Sensitivity, folder: Path, as_json: bool) -> None:
-    """Print the ranking."""
+def report(
+    found: Sensitivity, folder: Path, as_json: bool, kept: tuple[str, ...] | None = None
+) -> None:
+    """Print the ranking and, where they were picked, the layers to leave in float."""
     if as_json:
-        print_json({"run": str(folder), **found.to_json()})
+        chosen = {} if kept is None else {"keep_float": list(kept)}
+        print_json({"run": str(folder), **found.to_json(), **chosen})
         return
     print_table(
         ("layer", "lost alone", "regained in float", "labels changed"),
@@ -87,6 +90,7 @@ def report(found: Sensitivity, folder: Path, as_json: bool) -> None:
             )
             for trial in found.trials[:SHOWN]
         ],
-        title=f"float {found.float_miou:.4f}, all in INT8 {found.int8_miou:.4f} "
-        f"({found.n_images} images); the rest is in {folder / SENSITIVITY}",
+        title=f"float {found.float_miou:.4f}, all in INT8 {found.int8_miou:.4f}, disturbed "
+        f"{found.noise_mean:.4f} ± {found.noise_deviation:.4f}, {found.n_images} images",
     )
+    say(f"all {len(found.trials)} layers: {folder / SENSITIVITY}, picture: {folder / PICTURE}")

@@ -1,4 +1,4 @@
-"""The picture of a sensitivity run: two bars a layer, costliest on top."""
+"""The picture of a sensitivity run: two bars a layer, costliest on top, and what is noise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plot_sensitivity(path: Path, found: Sensitivity) -> bool:
         return False
     trials = found.trials[:MOST]
     figure = Figure(figsize=(8, 1.2 + 0.26 * len(trials)), layout="constrained")
-    axes = figure.add_subplot(xlabel="mIoU")
+    axes = figure.add_subplot(xlabel="difference of mIoU")
     places = range(len(trials))
     axes.barh(
         [place - 0.2 for place in places],
@@ -36,10 +36,17 @@ def plot_sensitivity(path: Path, found: Sensitivity) -> bool:
         label="regained, left float alone",
     )
     axes.set_yticks(list(places), [trial.layer for trial in trials], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(trials) - 0.4, -0.6)
     axes.axvline(0, color="0.3", linewidth=0.8)
+    middle, spread = found.noise_mean - found.int8_miou, 2 * found.noise_deviation
+    axes.axvspan(
+        middle - spread, middle + spread, color="0.85", zorder=0,
+        label="INT8 itself, input disturbed by 1e-6",
+    )  # fmt: skip
+    shown = f"{len(trials)} costliest of " if len(found.trials) > len(trials) else ""
     axes.set_title(
-        f"float {found.float_miou:.4f}, all INT8 {found.int8_miou:.4f}, {found.n_images} images",
+        f"float {found.float_miou:.4f}, all INT8 {found.int8_miou:.4f} on {found.n_images} images; "
+        f"{shown}{len(found.trials)} layers",
         fontsize=10,
     )
     axes.legend(fontsize=8)

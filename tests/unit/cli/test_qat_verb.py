@@ -130,6 +130,10 @@ def test_sensitivity_ranks_layers_and_auto_reuses_the_ranking(
         f"{part}.{number}.0" for part in ("encoder", "decoder") for number in range(4)
     }
     assert (tmp_path / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    assert run([*arguments, "--sensitivity", "--keep-float", "auto", "--max-drop", "1"]) == 0
+    captured = capsys.readouterr()
+    assert "left in float: none is needed" in captured.err
+    assert "disturbed" in captured.out
     assert not (tmp_path / "last.safetensors").exists()
     automatic = [*arguments, "--keep-float", "auto", "--max-drop", "1", "--epochs", "1"]
     assert run(automatic) == 0
