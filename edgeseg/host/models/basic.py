@@ -19,32 +19,28 @@ from torch import nn
 from edgeseg.errors import SpecError
 from edgeseg.host.models.blocks import (
     ConvBNReLU,
-    IndexedMaxPool2d,
-    MaxUnpool2d,
     Segmenter,
     crop_like,
     initialize,
     learnt_upsampling,
     start_bilinear,
 )
+from edgeseg.host.models.segnet import IndexUnpooling
 
 LEVELS = 4
 # Of the FCN variants (section 3.1).
 UPSAMPLING_KERNEL = 8
 
 
-class IndexBasic(Segmenter):
+class IndexBasic(IndexUnpooling):
     """Decoders that un-pool by indices, then convolve, without ReLU.
 
     Attributes:
         depthwise: each decoder filter sees only its own channel.
-        add_encoder: the encoder's maps before pooling, which have the size of the decoder's, are
-            added to them.
     """
 
     stride = 16
     depthwise: ClassVar[bool] = False
-    add_encoder: ClassVar[bool] = False
 
     def __init__(
         self, n_classes: int, *, output_stride: int = stride, channels: int = 64, kernel: int = 7
@@ -56,8 +52,6 @@ class IndexBasic(Segmenter):
         """
         super().__init__()
         self.check_stride(output_stride, (self.stride,))
-        self.pool = IndexedMaxPool2d()
-        self.unpool = MaxUnpool2d()
         self.encoder = _encoder(channels, kernel)
         groups = channels if self.depthwise else 1
         self.decoder = nn.ModuleList(
@@ -65,19 +59,6 @@ class IndexBasic(Segmenter):
         )
         self.classifier = nn.Conv2d(channels, n_classes, 1)
         initialize(self)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,H,W."""
-        pooled = []
-        for encode in self.encoder:
-            before = encode(x)
-            x, indices = self.pool(before)
-            pooled.append((indices, before))
-        for decode, (indices, before) in zip(self.decoder, reversed(pooled), strict=True):
-            x = decode(self.unpool(x, indices, before))
-            if self.add_encoder:
-                x = x + before
-        return self.classifier(x)
 
 
 class SegNetBasic(IndexBasic):

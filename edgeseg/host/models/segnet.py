@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -16,11 +18,14 @@ class IndexUnpooling(Segmenter):
         encoder: from the image down; each keeps the size.
         middle: between the deepest pooling and the first un-pooling.
         decoder: from the deepest map up; the last gives the classifier's input.
+        add_encoder: the encoder's maps before pooling, which have the size of the decoder's, are
+            added to them.
     """
 
     encoder: nn.ModuleList
     middle: nn.Module
     decoder: nn.ModuleList
+    add_encoder: ClassVar[bool] = False
 
     def __init__(self) -> None:
         """Add the pooling pair, which has no parameters and serves every level."""
@@ -39,6 +44,8 @@ class IndexUnpooling(Segmenter):
         x = self.middle(x)
         for decode, (indices, before) in zip(self.decoder, reversed(pooled), strict=True):
             x = decode(self.unpool(x, indices, before))
+            if self.add_encoder:
+                x = x + before
         return self.classifier(x)
 
 
