@@ -37,6 +37,18 @@ class Segmenter(nn.Module):
             )
 
 
+def check_width(width: float, narrowest: int) -> None:
+    """Refuse a width multiplier that leaves the narrowest layer fewer than 8 channels.
+
+    Raises:
+        SpecError: `narrowest * width` is below 8.
+    """
+    if narrowest * width < 8:
+        raise SpecError(
+            f"width {width} leaves fewer than 8 channels; give {8 / narrowest:g} or more"
+        )
+
+
 class ConvBNReLU(nn.Sequential):
     """Convolution without bias, batch normalisation and, unless switched off, ReLU.
 

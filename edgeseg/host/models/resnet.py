@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import SpecError
+from edgeseg.host.models.blocks import check_width
 
 EXPANSION = 4
 
@@ -70,8 +71,7 @@ class ResNet(nn.Module):
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise SpecError(f"output_stride {output_stride} is not 8, 16 or 32")
-        if 64 * width < 8:
-            raise SpecError(f"width {width} leaves fewer than 8 channels; give 0.125 or more")
+        check_width(width, 64)
         base = int(64 * width)
         self.low_channels, self.out_channels = base * EXPANSION, 8 * base * EXPANSION
         self.conv1 = nn.Conv2d(3, base, 7, stride=2, padding=3, bias=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgeseg.errors import SpecError
-from edgeseg.host.models.blocks import Segmenter, crop_like, initialize
+from edgeseg.host.models.blocks import Segmenter, check_width, crop_like, initialize
 from edgeseg.host.models.vgg import conv_stack
 
 CHANNELS = (64, 128, 256, 512, 1024)
@@ -17,8 +16,9 @@ class UNet(Segmenter):
 
     31.0 M parameters, as section 2 and figure 1 of the paper draw it.
 
-    Deviations: BN after each convolution, which drops its bias; padded convolutions, so that the
-    labels cover the whole image; pooling in ceil mode, and what it adds is cut off again.
+    Deviations: colour images; no dropout at the end of the contracting path (section 3.1); BN after
+    each convolution, which drops its bias; padded convolutions, so that the labels cover the whole
+    image; pooling in ceil mode, and what it adds is cut off again.
     """
 
     source = "U-Net (arXiv 1505.04597)"
@@ -32,8 +32,7 @@ class UNet(Segmenter):
         """
         super().__init__()
         self.check_stride(output_stride, (self.stride,))
-        if CHANNELS[0] * width < 8:
-            raise SpecError(f"width {width} leaves fewer than 8 channels; give 0.125 or more")
+        check_width(width, CHANNELS[0])
         first = int(CHANNELS[0] * width)
         channels = [first * 2**level for level in range(len(CHANNELS))]
         self.encoder = nn.ModuleList(

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from edgeseg.errors import SpecError
-from edgeseg.host.models.blocks import ConvBNReLU
+from edgeseg.host.models.blocks import ConvBNReLU, check_width
 
 # Channels of the 13 convolutions by pooling group.
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -19,8 +18,7 @@ def vgg_groups(width: float) -> list[list[int]]:
     Raises:
         SpecError: `width` leaves fewer than 8 channels.
     """
-    if VGG16[0][0] * width < 8:
-        raise SpecError(f"width {width} leaves fewer than 8 channels; give 0.125 or more")
+    check_width(width, VGG16[0][0])
     return [[int(c * width) for c in group] for group in VGG16]
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import SpecError
-from edgeseg.host.models.blocks import ConvBNReLU, SeparableConv
+from edgeseg.host.models.blocks import ConvBNReLU, SeparableConv, check_width
 
 MIDDLE_BLOCKS = 16
 
@@ -56,8 +56,7 @@ class AlignedXception(nn.Module):
         super().__init__()
         if output_stride not in (8, 16):
             raise SpecError(f"output_stride {output_stride} is not 8 or 16")
-        if 64 * width < 8:
-            raise SpecError(f"width {width} leaves fewer than 8 channels; give 0.125 or more")
+        check_width(width, 64)
 
         def of(*channels: int) -> tuple[int, ...]:
             return tuple(max(8, int(c * width)) for c in channels)
