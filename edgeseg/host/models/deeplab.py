@@ -71,7 +71,8 @@ class DeepLabV2(Segmenter):
     Deviations: the sum is a 1x1 convolution over the concatenated class maps that starts as the
     sum: the branches then share one INT8 scale and the network has one float head. One scale in
     training (the original takes the maximum over three); no dense CRF; the strides as resnet.py
-    says.
+    says, and the first block of a dilated stage keeps the rate of the stage before, as in
+    DeepLabv3's code, where the original's has its own stage's.
     """
 
     source = "DeepLabv2 (arXiv 1606.00915) on ResNet-101 (arXiv 1512.03385)"

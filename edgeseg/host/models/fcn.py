@@ -25,7 +25,8 @@ class FCN(Segmenter):
 
     Deviations: BN after each convolution, so that it trains from scratch; layers pad to keep their
     size, where the original pads the image by 100 and crops; all stages train at once; a skip's
-    scores are not scaled down.
+    scores are not scaled down; the last upsampling is learnt too, where the original keeps it
+    bilinear.
 
     Attributes:
         skips: how many of pool4 and pool3 are scored and added.

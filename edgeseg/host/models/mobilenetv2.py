@@ -54,7 +54,11 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Feature extractor returning the stride-4 and the deepest feature maps."""
+    """Feature extractor returning the stride-4 and the deepest feature maps.
+
+    Deviation: the stride-4 map is what its stage gives, 24 channels; DeepLabv3+'s code takes the
+    144 channels inside that stage's last block.
+    """
 
     def __init__(self, output_stride: int = 16, *, width: float = 1.0) -> None:
         """Build the network; strides beyond `output_stride` become dilations (atrous).
