@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.prune import AmountType
 from edgeseg.cli.run_folder import run_folder, write_record
 from edgeseg.cli.training import training_crop_hw
+from edgeseg.cli.tune_report import TRIED, trial_line, write_tried
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from edgeseg.cli.tune_job import TuneJob
-
-TRIED = "tried.json"
 
 
 @click.command(
@@ -64,6 +63,20 @@ TRIED = "tried.json"
 @click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--lr", type=float, default=5e-4, show_default=True, help="Peak learning rate.")
 @click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or less]")
+@click.option(
+    "--photometry",
+    type=click.Choice(["none", "mild", "mixed", "strong"]),
+    default="strong",
+    show_default=True,
+    help="How far light, colour and noise of the training crops vary.",
+)
+@click.option(
+    "--distill",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Weight of CHECKPOINT's logits as a second target of a trial's training; 0 is none.",
+)
 @click.option("--val-limit", type=click.IntRange(min=1), help="Validate on this many images.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
@@ -93,6 +106,8 @@ def command(
     batch: int,
     lr: float,
     crop: tuple[int, int] | None,
+    photometry: str,
+    distill: float,
     val_limit: int | None,
     seed: int,
     device: str,
@@ -148,10 +163,11 @@ def command(
             batch=batch,
             lr=lr,
             warmup_epochs=min(1.0, trial_epochs / 10),
-            augment=Augment(crop_hw=training_crop_hw(crop, spec.size_hw)),
+            augment=Augment(crop_hw=training_crop_hw(crop, spec.size_hw), photometry=photometry),
             validate_every=trial_epochs,
             seed=seed,
             device=device,
+            distill=distill,
         ),
     )
     dense = job.cost({}, ())
@@ -173,6 +189,8 @@ def command(
         "validation": job.validation.name,
         "round_to": round_to,
         "lr": lr,
+        "photometry": photometry,
+        "distill": distill,
     }
     held = open_study(storage or str(folder / "study.log"), study or STUDY, seed, about)
     space = Space(start, max_ratio=max_ratio, floats=search_float)
@@ -182,8 +200,12 @@ def command(
     with progress_bar("tune", trials) as bar:
 
         def told(trial: FrozenTrial) -> None:
-            bar.update(trial.number + 1, trials)
-            write_tried(job, held.get_trials(deepcopy=False), (dense, reference), target)
+            rows = write_tried(job, held.get_trials(deepcopy=False), (dense, reference), target)
+            ended = sum(row["state"] in ("complete", "pruned") for row in rows)
+            line = trial_line(rows[trial.number], job.unit)
+            bar.update(ended, trials, line)
+            if not sys.stderr.isatty():
+                say(line)
 
         run_trials(
             held, space, trials,
@@ -192,47 +214,6 @@ def command(
         )  # fmt: skip
     rows = write_tried(job, held.get_trials(deepcopy=False), (dense, reference), target)
     _finish(job, held, rows, (dense, reference, target, max_drop), data, as_json)
-
-
-def write_tried(
-    job: TuneJob, trials: list[FrozenTrial], reference: tuple[float, float], target: float
-) -> list[dict[str, Any]]:
-    """Write what was tried as JSON, text and a plot; return the rows."""
-    from edgeseg.cli.tune_job import plot
-    from edgeseg.host.tune import candidate_of, pareto
-
-    rows = []
-    for trial in trials:
-        tried = "candidate" in trial.user_attrs
-        candidate = candidate_of(trial) if tried else None
-        rows.append(
-            {
-                "trial": trial.number,
-                "state": trial.state.name.lower(),
-                "cost": candidate.cost if candidate else None,
-                "miou": trial.value,
-                "drop": reference[1] - trial.value if trial.value is not None else None,
-                "parameters": dict(trial.params),
-                "ratios": dict(candidate.ratios) if candidate else {},
-                "keep_float": list(candidate.keep_float) if candidate else [],
-            }
-        )
-    atomic_write_text(job.folder / TRIED, json.dumps(rows, indent=1) + "\n")
-    lines = [f"trial  state     cost {job.unit:12}  mIoU    drop    parameters"]
-    for row in rows:
-        cost = "-" if row["cost"] is None else f"{row['cost']:.5g}"
-        miou, drop = ("-" if row[k] is None else f"{row[k]:.4f}" for k in ("miou", "drop"))
-        chosen = ", ".join(
-            f"{name} {value:.2f}" if isinstance(value, float) else name
-            for name, value in row["parameters"].items()
-            if value is not False
-        )
-        lines.append(f"{row['trial']:5}  {row['state']:8}  {cost:17}  {miou:6}  {drop:6}  {chosen}")
-    atomic_write_text(job.folder / "tried.txt", "\n".join(lines) + "\n")
-    points = [(row["cost"], row["miou"]) for row in rows if row["miou"] is not None]
-    if points:
-        plot(job.folder / "pareto.png", points, pareto(points), job.unit, reference, target)
-    return rows
 
 
 def _finish(

@@ -6,12 +6,12 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.cli.quantization import calibration_frames, quantize_step
-from edgeseg.core.files import atomic_write_bytes, atomic_write_text
+from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -165,7 +165,9 @@ class TuneJob:
         from edgeseg.host.pruneloop import PrunePlan
 
         options = self.prune_options(candidate.ratios, repair=True)
-        return PrunePlan(options, images=self.images, train=self.train)
+        return PrunePlan(
+            options, images=self.images, train=self.train, distill=self.train.distill > 0
+        )
 
     def made(self, number: int, candidate: Candidate) -> Checkpoint:
         """Return a trial's trained float checkpoint, made again where it is not in the folder."""
@@ -233,6 +235,7 @@ def recipe_text(job: TuneJob, candidate: Candidate, data: str) -> str:
         "batch": train.batch,
         "lr": train.lr,
         "class_weights": train.class_weight_exponent,
+        "distill": train.distill,
         "seed": train.seed,
         "validate_every": train.validate_every,
     }
@@ -262,26 +265,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     raise UsageError(f"{value!r} cannot be written in a recipe")
-
-
-def plot(path: Path, points: Sequence[tuple[float, float]], front: Sequence[int], unit: str,
-         reference: tuple[float, float], target: float) -> None:  # fmt: skip
-    """Draw cost against score with the Pareto front, where matplotlib is installed."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-    import io
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel=f"cost, {unit}", ylabel="validation mIoU")
-    axes.plot(*zip(*points, strict=True), "o", color="tab:gray", label="tried")
-    line = sorted(points[index] for index in front)
-    axes.plot(*zip(*line, strict=True), "o-", color="tab:orange", label="not beaten on both")
-    axes.plot(*reference, "s", color="tab:blue", label="unpruned")
-    axes.axvline(target, color="tab:red", linestyle="--", label="target")
-    axes.legend()
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    atomic_write_bytes(path, buffer.getvalue())
