@@ -14,7 +14,7 @@ from edgeseg.target.evaluate import WorstFrame
 GAP = 4
 CELL = 44
 MARGIN = 120
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 LEGEND = ("down: truth", "across: predicted", "% of each row")
 WHITE, INK, WRONG, VOID = (255, 255, 255), (30, 30, 30), (220, 40, 40), (0, 0, 0)
 
@@ -62,7 +62,9 @@ def confusion_chart(
             cv2.rectangle(chart, (left, top), (left + CELL - 2, top + CELL - 2), colour, -1)
             if totals[row, 0] and value >= 0.0005:
                 ink = WHITE if value > 0.5 else INK
-                _write(chart, f"{100 * value:.1f}".removesuffix(".0"), (left + 5, top + 27), ink)
+                # "100.0" would touch the rim of its cell.
+                figure = "100" if value >= 0.9995 else f"{100 * value:.1f}"
+                _write(chart, figure, (left + (CELL - _width(figure)) // 2, top + 27), ink)
     _write_columns(chart, columns)
     for line, text in enumerate(LEGEND):
         _write(chart, text, (6, 24 + 16 * line))
@@ -83,4 +85,8 @@ def _write(
     place: tuple[int, int],
     ink: tuple[int, int, int] = INK,
 ) -> None:
-    cv2.putText(image, text, place, FONT, 0.42, ink, 1, cv2.LINE_AA)
+    cv2.putText(image, text, place, FONT, FONT_SCALE, ink, 1, cv2.LINE_AA)
+
+
+def _width(text: str) -> int:
+    return int(cv2.getTextSize(text, FONT, FONT_SCALE, 1)[0][0])

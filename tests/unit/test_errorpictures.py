@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_PALETTE
 from edgeseg.target.errorpictures import CELL, GAP, MARGIN, WRONG, confusion_chart, error_panel
@@ -39,6 +40,21 @@ def test_the_confusion_chart_darkens_with_the_share_and_has_a_cell_for_each_pair
     assert (chart[MARGIN:, :MARGIN] < 128).any()
     # and in the corner between them, what is what
     assert (chart[:64, : MARGIN - 6] < 128).any()
+
+
+def test_figures_stand_in_the_middle_of_their_cells_with_one_decimal() -> None:
+    counts = np.zeros((2, 3), np.int64)
+    counts[0, 0], counts[1, 0], counts[1, 1] = 5, 20, 80
+    chart = confusion_chart(counts, ("a", "b"))
+    widths = []
+    for row, column in ((0, 0), (1, 0), (1, 1)):
+        top, left = MARGIN + row * CELL, MARGIN + column * CELL
+        cell = chart[top + 2 : top + CELL - 4, left : left + CELL - 2].astype(int)
+        inked = np.flatnonzero((np.abs(cell - cell[0, 0]).max(2) > 60).any(0))
+        assert inked[0] + 1 == pytest.approx(CELL - 2 - inked[-1], abs=3)
+        widths.append(inked[-1] - inked[0])
+    # 100, 20.0 and 80.0: a round figure has its decimal too
+    assert widths[0] < min(widths[1:])
 
 
 def test_predictions_of_no_class_get_a_column_of_their_own() -> None:
