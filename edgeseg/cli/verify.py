@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from edgeseg.cli.options import backends_option, json_option
 from edgeseg.cli.output import bundle_json, print_json, print_table
 from edgeseg.cli.runtimes import backend_options, chosen_backends
 from edgeseg.errors import AccuracyMissed
+
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle
 
 # Runtimes round differently, and a pixel between two classes may go either way. INT8 moves most: a
 # value on the other side of a grid step is a whole step off, and each runtime fuses its own layers
@@ -34,9 +37,10 @@ def command(
     min_agreement: float | None,
     as_json: bool,
 ) -> None:
-    """Check BUNDLE's files, then run its golden frame on this machine.
+    """Check BUNDLE's files, then resize a picture and run its golden frame on this machine.
 
-    Exit code 3 when a runtime's labels differ from the recorded ones in too many pixels.
+    Exit code 3 when a runtime's labels differ from the recorded ones in too many pixels, or when
+    frames are resized otherwise here than where the bundle was exported.
     """
     from edgeseg.core.zoo import find_bundle
     from edgeseg.target.backends import open_backend
@@ -57,13 +61,16 @@ def command(
                     "ok": agreement >= min_agreement,
                 }
             )
+    preprocess = _preprocess(loaded)
+    resized = preprocess is None or preprocess["ok"]
     if as_json:
         print_json(
             {
                 "bundle": bundle_json(loaded),
                 "min_agreement": min_agreement,
                 "results": rows,
-                "ok": all(row["ok"] for row in rows),
+                "preprocess": preprocess,
+                "ok": all(row["ok"] for row in rows) and resized,
             }
         )
     else:
@@ -80,9 +87,40 @@ def command(
                 for row in rows
             ],
         )
+        if preprocess is not None and resized:
+            steps = preprocess["max_difference"]
+            same = "to the bit" if steps == 0 else f"within {steps} of 255"
+            print(f"frames are resized as where the bundle was exported: {same}")
     bad = [f"{row['backend']} {row['agreement']:.4f}" for row in rows if not row["ok"]]
     if bad:
         raise AccuracyMissed(
             f"golden labels of {loaded.name} agree too little on {', '.join(bad)}, expected at "
             f"least {min_agreement}; update the runtime or export the bundle again"
         )
+    if preprocess is not None and not resized:
+        raise AccuracyMissed(
+            f"OpenCV {preprocess['opencv']} resizes a picture by up to "
+            f"{preprocess['max_difference']} of 255 otherwise than where {loaded.name} was "
+            f"exported, expected at most {preprocess['tolerance']}; use OpenCV 4.11 to 4.x"
+        )
+
+
+def _preprocess(bundle: Bundle) -> dict[str, Any] | None:
+    """Return how a picture is resized here, None for a bundle exported without one."""
+    there = bundle.fitted_probe()
+    if there is None:
+        return None
+    import cv2
+
+    from edgeseg.core.fitprobe import TOLERANCE, digest, fit_probe, largest_difference
+
+    here = fit_probe(bundle.spec.preprocess.resize)
+    steps = largest_difference(here, there)
+    return {
+        "opencv": cv2.__version__,
+        "sha256": digest(here),
+        "expected_sha256": digest(there),
+        "max_difference": steps,
+        "tolerance": TOLERANCE,
+        "ok": steps <= TOLERANCE,
+    }

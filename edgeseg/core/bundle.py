@@ -4,7 +4,8 @@ NAME/
   model.onnx      frame uint8 1,H,W,3 -> labels uint8 1,H,W; Q/DQ nodes when INT8
   model.fp16islands.onnx   INT8 only: the same network with its float parts typed FP16, for runtimes
                   that take every type from the graph (TensorRT 11)
-  golden.npz      one frame and the labels it gave on the host
+  golden.npz      one frame and the labels it gave on the host; what a small picture became there
+                  by the model's resize rule (fitprobe.py)
   manifest.json   format, spec, precision, steps, opset, SHA-256 of both, reference scores
 """
 
@@ -101,6 +102,19 @@ class Bundle:
                 f"{self.path / GOLDEN_FILE} has no frame and labels ({error}); export it again"
             ) from error
 
+    def fitted_probe(self) -> UInt8[np.ndarray, ...] | None:
+        """Read what fitprobe.py's picture became where the bundle was exported.
+
+        None for a bundle that was exported without it.
+        """
+        try:
+            with np.load(self.path / GOLDEN_FILE) as arrays:
+                return arrays.get("fitted")
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise BundleError(
+                f"{self.path / GOLDEN_FILE} cannot be read ({error}); export it again"
+            ) from error
+
 
 def write_bundle(
     path: Path,
@@ -137,8 +151,12 @@ def write_bundle(
         raise BundleError(f"precision {precision!r} is not one of {PRECISIONS}")
     if path.exists() and not (path / MANIFEST_FILE).is_file():
         raise BundleError(f"{path} exists and is not a bundle; give a new or a bundle's path")
+    # Here, since reading a bundle needs no OpenCV.
+    from edgeseg.core.fitprobe import fit_probe
+
+    fitted = fit_probe(spec.preprocess.resize)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, frame=golden.frame, labels=golden.labels)
+    np.savez_compressed(buffer, frame=golden.frame, labels=golden.labels, fitted=fitted)
     contents = {MODEL_FILE: onnx_bytes, GOLDEN_FILE: buffer.getvalue()}
     if islands is not None:
         contents[ISLANDS_FILE] = islands
