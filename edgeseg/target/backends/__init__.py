@@ -35,7 +35,7 @@ BACKENDS = {
 PACKAGES = {
     "tensorrt": ("tensorrt", "cuda.bindings|pycuda"),
     "onnxruntime": ("onnxruntime", "onnx"),
-    "openvino": ("openvino",),
+    "openvino": ("openvino", "onnx"),
     "torch_tensorrt": ("torch", "tensorrt", "torch_tensorrt"),
 }
 CURES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime as ort
 from jaxtyping import UInt8
 
@@ -18,6 +19,9 @@ from edgeseg.target.backends.base import (
     first_line,
     graph_shape,
 )
+from edgeseg.target.backends.four_channels import WIDTH, normalize_in_rows, widen_frame
+from edgeseg.target.backends.label_planes import LabelPlanes, end_at_logits
+from edgeseg.target.backends.uint8_activations import rewrite_activations
 
 ERRORS_ONLY = 3
 RGB = 3
@@ -27,9 +31,10 @@ RAN = {"int8": "int8+f32", "fp16": "f32", "fp32": "f32"}
 class OnnxRuntimeBackend(Backend):
     """A bundle in an ONNX Runtime session.
 
-    INT8 bundles are rewritten while they are loaded, for the sake of its CPU kernels: uint8
-    activations (uint8_activations.py), and frames of four channels that are normalised in rows
-    (four_channels.py). The file itself stays as TensorRT wants it.
+    Bundles are rewritten while they are loaded, for the sake of its CPU kernels: they end at the
+    logits (label_planes.py), and INT8 ones get uint8 activations (uint8_activations.py) and frames
+    of four channels that are normalised in rows (four_channels.py). The file itself stays as
+    TensorRT wants it.
     """
 
     def __init__(
@@ -40,8 +45,8 @@ class OnnxRuntimeBackend(Backend):
         Args:
             bundle: what to run.
             threads: threads of one inference; None leaves the choice to the runtime.
-            optimize: False switches every graph optimisation and the activation rewrite off, so
-                that the file's own arithmetic runs, for parity checks.
+            optimize: False switches every graph optimisation and all rewriting off, so that the
+                file's own arithmetic runs, for parity checks.
 
         Raises:
             BackendError: the file is no graph, or not one that takes frames and gives labels.
@@ -55,7 +60,7 @@ class OnnxRuntimeBackend(Backend):
             levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         )
         try:
-            graph, channels = _graph(bundle, rewrite=optimize)
+            graph, channels, output = _graph(bundle, rewrite=optimize)
             self._session: ort.InferenceSession | None = ort.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]
             )
@@ -71,10 +76,17 @@ class OnnxRuntimeBackend(Backend):
             # Without fusion every quantised value is turned back to float before it is used.
             precision=RAN[bundle.precision] if optimize else "f32",
             threads=threads,
-            frame_shape=_frame_shape(self._session, bundle, channels),
+            frame_shape=_frame_shape(self._session, bundle, channels, output),
         )
+        self._output = output
         self._wide: UInt8[np.ndarray, "n h w 4"] | None = (
             np.zeros((*self.io.frame_shape[:3], channels), np.uint8) if channels != RGB else None
+        )
+        n, height, width, _ = self.io.frame_shape
+        self._label = (
+            LabelPlanes((n, len(bundle.spec.class_names), height, width), threads)
+            if output != OUTPUT
+            else None
         )
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
@@ -87,40 +99,43 @@ class OnnxRuntimeBackend(Backend):
                 cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=wide)
             frames = self._wide
         try:
-            labels: UInt8[np.ndarray, "n h w"] = self._session.run([OUTPUT], {INPUT: frames})[0]
+            result: np.ndarray = self._session.run([self._output], {INPUT: frames})[0]
         except Exception as error:
             raise BackendError(f"onnxruntime failed while running: {first_line(error)}") from error
-        return labels
+        return self._label(result) if self._label else result
 
     def close(self) -> None:
         """Drop the session."""
         self._session = None
 
 
-def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int]:
-    """Return the file, or what it is rewritten to, and how many channels that takes."""
-    if not (rewrite and bundle.precision == "int8"):
-        return str(bundle.onnx_path), RGB
-    # Imported here: an FP32 bundle does not pay for the onnx package's memory.
-    import onnx
-
-    from edgeseg.target.backends.four_channels import WIDTH, normalize_in_rows, widen_frame
-    from edgeseg.target.backends.uint8_activations import rewrite_activations
-
+def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int, str]:
+    """Return the file, or what it is rewritten to, the channels that takes and its output."""
+    if not rewrite:
+        return str(bundle.onnx_path), RGB, OUTPUT
     model = onnx.load(bundle.onnx_path)
-    rewrite_activations(model)
-    channels = WIDTH if widen_frame(model, INPUT) else RGB
-    normalize_in_rows(model, INPUT)
-    return bytes(model.SerializeToString()), channels
+    output = end_at_logits(model, OUTPUT) or OUTPUT
+    channels = RGB
+    if bundle.precision == "int8":
+        rewrite_activations(model)
+        channels = WIDTH if widen_frame(model, INPUT) else RGB
+        normalize_in_rows(model, INPUT)
+    return bytes(model.SerializeToString()), channels, output
 
 
 def _frame_shape(
-    session: ort.InferenceSession, bundle: Bundle, channels: int
+    session: ort.InferenceSession, bundle: Bundle, channels: int, output: str
 ) -> tuple[int, int, int, int]:
     inputs = {value.name: value for value in session.get_inputs()}
     outputs = {value.name: value for value in session.get_outputs()}
-    frame, labels = inputs.get(INPUT), outputs.get(OUTPUT)
-    if frame is None or labels is None or {frame.type, labels.type} != {"tensor(uint8)"}:
+    frame, result = inputs.get(INPUT), outputs.get(output)
+    uint8 = "tensor(uint8)"
+    if (
+        frame is None
+        or frame.type != uint8
+        or result is None
+        or (output == OUTPUT and result.type != uint8)
+    ):
         raise BackendError(
             f"{bundle.onnx_path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, "
             f"expected uint8 {INPUT!r} and uint8 {OUTPUT!r}; export it with edgeseg export"
