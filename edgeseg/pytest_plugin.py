@@ -155,7 +155,8 @@ def _measure(
     from edgeseg.core.dataset import open_dataset
     from edgeseg.core.zoo import default_bundle
     from edgeseg.target.backends import BACKENDS, missing_package
-    from edgeseg.target.bench import Entry, bench
+    from edgeseg.target.bench import bench
+    from edgeseg.target.benchrow import Entry
 
     backend = settings.get("backend")
     if backend is None:

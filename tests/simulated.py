@@ -9,7 +9,8 @@ from tinybundle import NAMES, PALETTE, expected_labels, random_frame
 
 from edgeseg.core.dataset import Sample
 from edgeseg.core.report import Accuracy, BundleId, Memory, Percentiles, Report
-from edgeseg.target.bench import BenchOptions, Entry, bench
+from edgeseg.target.bench import BenchOptions, bench
+from edgeseg.target.benchrow import Entry
 
 # A report of round figures, to change one figure of at a time.
 MACHINE = {"system": "Linux", "cpu": "A", "cores": 2}

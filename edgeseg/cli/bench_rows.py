@@ -13,7 +13,7 @@ from edgeseg.errors import UsageError
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
     from edgeseg.target.backends.base import Backend
-    from edgeseg.target.bench import Entry
+    from edgeseg.target.benchrow import Entry
 
 REFERENCES = ("fp32", "bare", "torch")
 
@@ -23,7 +23,7 @@ def bundle_rows(
 ) -> list[Entry]:
     """Return a row for each bundle on each backend."""
     from edgeseg.cli.runtimes import backend_options
-    from edgeseg.target.bench import Entry
+    from edgeseg.target.benchrow import Entry
 
     names = [b.name if b.precision in b.name else f"{b.name} {b.precision}" for b in bundles]
     if len(set(names)) < len(names):
@@ -60,7 +60,7 @@ def reference_rows(
         UsageError: a row needs a checkpoint and there is none.
     """
     from edgeseg.core.zoo import zoo_checkpoint
-    from edgeseg.target.bench import Entry
+    from edgeseg.target.benchrow import Entry
     from edgeseg.target.references import bare_onnxruntime
 
     if not kinds:

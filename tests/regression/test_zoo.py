@@ -15,7 +15,8 @@ from edgeseg.core.dataset import open_dataset
 from edgeseg.core.zoo import find_bundle, zoo_names
 from edgeseg.target.backends import open_backend
 from edgeseg.target.baselines import machine_key
-from edgeseg.target.bench import BenchOptions, Entry, bench
+from edgeseg.target.bench import BenchOptions, bench
+from edgeseg.target.benchrow import Entry
 from edgeseg.target.evaluate import evaluate
 from edgeseg.target.graphcost import graph_cost
 from edgeseg.target.telemetry import fingerprint

@@ -11,8 +11,9 @@ from edgeseg.core.report import Report
 from edgeseg.errors import DataError, UsageError
 from edgeseg.target import bench as bench_module
 from edgeseg.target.backends.base import BackendIo
-from edgeseg.target.bench import BenchOptions, Entry, bench
+from edgeseg.target.bench import BenchOptions, bench
 from edgeseg.target.benchresult import times_csv
+from edgeseg.target.benchrow import Entry
 from edgeseg.target.references import CallableBackend, bare_onnxruntime
 
 

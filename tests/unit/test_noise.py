@@ -46,7 +46,8 @@ def test_absolute_times_alone_would_raise_false_alarms(bundle):
 def test_a_simulated_run_says_no_difference_between_equal_rows(bundle):
     from simulated import Frames, Machine, SimulatedBackend
 
-    from edgeseg.target.bench import BenchOptions, Entry, bench
+    from edgeseg.target.bench import BenchOptions, bench
+    from edgeseg.target.benchrow import Entry
 
     machine = Machine(3)
     entries = [
