@@ -13,7 +13,8 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.host.augment import Augment
 from edgeseg.host.models import build_model
 from edgeseg.host.ranks import Ranks
-from edgeseg.host.train import TrainOptions, train
+from edgeseg.host.train import train
+from edgeseg.host.trainoptions import TrainOptions
 
 SPEC = ModelSpec(
     "segnet-basic",

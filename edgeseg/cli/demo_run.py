@@ -102,7 +102,8 @@ def train_float(plan: DemoPlan, out: Path) -> TrainResult:
 
     from edgeseg.host.augment import Augment
     from edgeseg.host.models import build_model
-    from edgeseg.host.train import TrainOptions, train
+    from edgeseg.host.train import train
+    from edgeseg.host.trainoptions import TrainOptions
 
     options = TrainOptions(
         epochs=plan.epochs,
@@ -132,7 +133,8 @@ def train_int8(plan: DemoPlan, trained: TrainResult, out: Path) -> TrainResult:
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.quantize import QuantizeOptions
-    from edgeseg.host.train import TrainOptions, train
+    from edgeseg.host.train import train
+    from edgeseg.host.trainoptions import TrainOptions
 
     spec = plan.spec
     data = open_dataset(f"synthetic:{plan.images}", "train", size_hw=plan.size_hw, seed=plan.seed)

@@ -109,7 +109,7 @@ def command(
     from edgeseg.host.footprint import time_passes
     from edgeseg.host.paper import cost_columns, jobs_of, run_job, spec_for
     from edgeseg.host.published import REFERENCE, TABLES
-    from edgeseg.host.train import TrainOptions
+    from edgeseg.host.trainoptions import TrainOptions
 
     rows = _chosen(TABLES[table], archs)
     training = open_dataset(data, "train", size_hw=size, seed=seed)

@@ -193,7 +193,7 @@ def command(
     from edgeseg.host.prune import PruneOptions
     from edgeseg.host.pruneloop import PRUNED, TABLE, PrunePlan, prune_in_rounds
     from edgeseg.host.score import score_module
-    from edgeseg.host.train import TrainOptions
+    from edgeseg.host.trainoptions import TrainOptions
 
     options = PruneOptions(
         ratio=share or 0.0,

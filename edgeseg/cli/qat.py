@@ -153,7 +153,8 @@ def command(
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.quantize import QuantizeOptions
-    from edgeseg.host.train import LAST, TrainOptions
+    from edgeseg.host.train import LAST
+    from edgeseg.host.trainoptions import TrainOptions
 
     automatic = "auto" in keep_float
     if automatic and len(keep_float) > 1:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from edgeseg.core.recipe import StepDone
     from edgeseg.host.checkpoint import Checkpoint
     from edgeseg.host.quantize import QuantizeOptions
-    from edgeseg.host.train import TrainOptions, TrainResult
+    from edgeseg.host.train import TrainResult
+    from edgeseg.host.trainoptions import TrainOptions
 
 IMAGE_LIST = "calibration-images.txt"
 

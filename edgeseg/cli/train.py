@@ -133,7 +133,8 @@ def command(
     from edgeseg.host.models import MODELS, build_model
     from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
     from edgeseg.host.teachers import load_teachers
-    from edgeseg.host.train import LAST, TrainOptions, train
+    from edgeseg.host.train import LAST, train
+    from edgeseg.host.trainoptions import TrainOptions
 
     if arch not in MODELS:
         raise UsageError(unknown("model", arch, MODELS))

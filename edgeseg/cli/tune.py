@@ -13,7 +13,7 @@ from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.prune import AmountType
 from edgeseg.cli.run_folder import run_folder, write_record
 from edgeseg.cli.training import training_crop_hw
-from edgeseg.cli.tune_report import TRIED, trial_line, write_tried
+from edgeseg.cli.tune_report import TRIED, ended, trial_line, write_tried
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
 
@@ -57,6 +57,12 @@ if TYPE_CHECKING:
     default=0.8,
     show_default=True,
     help="No layer loses more than this share.",
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="LAYER",
+    help="Prune nothing of the layers matching a name or pattern (*, ?); may be repeated.",
 )
 @click.option("--images", type=click.IntRange(min=1), default=32, show_default=True,
               help="Images of --data that repair and calibrate candidates.")  # fmt: skip
@@ -102,6 +108,7 @@ def command(
     trial_epochs: int,
     round_to: int,
     max_ratio: float,
+    keep: tuple[str, ...],
     images: int,
     batch: int,
     lr: float,
@@ -130,7 +137,7 @@ def command(
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.prune import PruneOptions, absolute
     from edgeseg.host.pruneloop import PrunePlan, check_prunable
-    from edgeseg.host.train import TrainOptions
+    from edgeseg.host.trainoptions import TrainOptions
     from edgeseg.host.tune import STUDY, Space, digest_of, open_study, run_trials
     from edgeseg.target.backends import BACKENDS, why_unavailable
 
@@ -140,7 +147,7 @@ def command(
         raise UsageError("--search-float chooses what INT8 leaves out: give --precision int8")
     start = load_checkpoint(checkpoint)
     check_prunable(start.steps, PrunePlan(PruneOptions(ratio=0.1)))
-    spec = start.spec
+    spec, space = start.spec, Space(start, max_ratio=max_ratio, floats=search_float, keep=keep)
     if target_macs is None and not board and backend is None:
         backend = next((name for name in BACKENDS if not why_unavailable(name)), "onnxruntime")
     folder = run_folder("tune", spec.arch, out, used_by=TRIED, again=resume)
@@ -188,12 +195,12 @@ def command(
         "data": job.training.name,
         "validation": job.validation.name,
         "round_to": round_to,
+        "keep": list(space.kept),
         "lr": lr,
         "photometry": photometry,
         "distill": distill,
     }
     held = open_study(storage or str(folder / "study.log"), study or STUDY, seed, about)
-    space = Space(start, max_ratio=max_ratio, floats=search_float)
     reference = job.reference_miou()
     say(f"{dense:.4g} {job.unit} and mIoU {reference:.4f} as it is; target {target:.4g}")
     atomic_write_text(folder / TRIED, "[]\n")
@@ -201,9 +208,8 @@ def command(
 
         def told(trial: FrozenTrial) -> None:
             rows = write_tried(job, held.get_trials(deepcopy=False), (dense, reference), target)
-            ended = sum(row["state"] in ("complete", "pruned") for row in rows)
             line = trial_line(rows[trial.number], job.unit)
-            bar.update(ended, trials, line)
+            bar.update(ended(rows), trials, line)
             if not sys.stderr.isatty():
                 say(line)
 
@@ -232,8 +238,8 @@ def _finish(
     best = best_trial(study)
     if best is None:
         raise LatencyMissed(
-            f"none of {len(rows)} trials met {target:.4g} {job.unit}; the network has {dense:.4g}. "
-            f"Allow more with --max-ratio, or start from a smaller one"
+            f"none of {ended(rows)} trials met {target:.4g} {job.unit}; the network has "
+            f"{dense:.4g}. Allow more with --max-ratio, or start from a smaller one"
         )
     candidate = candidate_of(best)
     checkpoint, miou = job.final(best.number, candidate)
@@ -243,7 +249,7 @@ def _finish(
         "run": str(job.folder),
         "checkpoint": str(job.folder / CHECKPOINT),
         "recipe": str(job.folder / RECIPE),
-        "trials": len(rows),
+        "trials": ended(rows),
         "best": best.number,
         "unit": job.unit,
         "target": target,
@@ -263,6 +269,6 @@ def _finish(
         )  # fmt: skip
     if reference - miou > max_drop:
         raise AccuracyMissed(
-            f"the best of {len(rows)} trials loses {reference - miou:.4f} mIoU, allowed is "
+            f"the best of {ended(rows)} trials loses {reference - miou:.4f} mIoU, allowed is "
             f"{max_drop}; give more --trials or --trial-epochs, or train it on"
         )

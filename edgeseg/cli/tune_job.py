@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeseg.host.checkpoint import Checkpoint
     from edgeseg.host.prune import PruneOptions
     from edgeseg.host.pruneloop import PrunePlan
-    from edgeseg.host.train import TrainOptions
+    from edgeseg.host.trainoptions import TrainOptions
     from edgeseg.host.tune import Candidate
 
 # Pairs of timed frames; each runs the reference, then the candidate.

@@ -22,7 +22,8 @@ from edgeseg.host.footprint import count_memory, decoder_storage
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.published import REFERENCE, SCORES, PublishedRow
 from edgeseg.host.score import score_module
-from edgeseg.host.train import TrainListener, TrainOptions, train
+from edgeseg.host.train import TrainListener, train
+from edgeseg.host.trainoptions import TrainOptions
 
 RESULT, PLAN = "scores.json", "plan.json"
 # Exponent of the median frequency balancing: the paper's, and none.

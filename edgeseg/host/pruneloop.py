@@ -20,7 +20,8 @@ from edgeseg.host.prune import PruneOptions, absolute, prune
 from edgeseg.host.prunecut import widths_of, widths_table
 from edgeseg.host.prunescore import NEED_DATA
 from edgeseg.host.sparsity import PATTERN, is_sparse, sparsify
-from edgeseg.host.train import BEST, LAST, TrainListener, TrainOptions, TrainResult, train
+from edgeseg.host.train import BEST, LAST, TrainListener, TrainResult, train
+from edgeseg.host.trainoptions import TrainOptions
 from edgeseg.host.trainset import Batch
 
 PRUNED, TABLE = "pruned.safetensors", "widths.txt"

@@ -15,7 +15,8 @@ from edgeseg.host.lint import lint
 from edgeseg.host.models import build_model
 from edgeseg.host.quantize import QuantizeOptions, quantize
 from edgeseg.host.sparsity import SPARSE, has_pattern, masks_of, sparsify, two_of_four
-from edgeseg.host.train import TrainOptions, train
+from edgeseg.host.train import train
+from edgeseg.host.trainoptions import TrainOptions
 
 OPTIONS = TrainOptions(
     epochs=1, batch=2, lr=0.05, warmup_epochs=0, augment=Augment(crop_hw=(32, 48)), bf16=False

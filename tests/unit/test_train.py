@@ -11,7 +11,8 @@ from edgeseg.host.augment import Augment
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
 from edgeseg.host.models import build_model
 from edgeseg.host.score import score_module
-from edgeseg.host.train import LAST, STATE, TrainOptions, train
+from edgeseg.host.train import LAST, STATE, train
+from edgeseg.host.trainoptions import TrainOptions
 from edgeseg.host.trainset import TrainSet, collate
 
 SPEC = ModelSpec(

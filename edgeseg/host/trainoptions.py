@@ -1,0 +1,83 @@
+"""TrainOptions: how a network is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from edgeseg.errors import UsageError
+from edgeseg.host.augment import Augment
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch: crops a step.
+        optimizer: "adamw" or "sgd".
+        lr: peak learning rate.
+        weight_decay: on convolution weights only.
+        schedule: "poly", "cosine" or "constant", after the warm-up.
+        warmup_epochs: linear warm-up.
+        ema: decay of the weight average that is validated and kept; 0 keeps the raw weights.
+        class_weight_exponent: median frequency balancing to this power; 0 is none.
+        augment: crops and photometry.
+        loss_scale: the loss compares at this share of the crop's size; 0.5 saves a tenth of the
+            time and costs thin classes some precision.
+        validate_every: epochs between validations; the last epoch is always validated.
+        bf16: autocast to bfloat16; float32 if False.
+        clip_grad: largest gradient norm.
+        seed: of weights, crops and dropout.
+        device: a torch device.
+        distill: weight of the KL divergence to a teacher's logits, where one is given.
+        distill_features: weight of the distance to a teacher's features, where one is given.
+        weights_first: for a quantised network, share of the epochs with float activations.
+        follow_ranges: likewise, share of the epochs in which activation ranges still move.
+    """
+
+    epochs: int = 60
+    batch: int = 8
+    optimizer: str = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    schedule: str = "cosine"
+    warmup_epochs: float = 2.0
+    ema: float = 0.998
+    class_weight_exponent: float = 0.5
+    augment: Augment = dataclasses.field(default_factory=Augment)
+    loss_scale: float = 1.0
+    validate_every: int = 5
+    bf16: bool = True
+    clip_grad: float = 5.0
+    seed: int = 0
+    device: str = "cpu"
+    distill: float = 1.0
+    distill_features: float = 0.0
+    weights_first: float = 0.0
+    follow_ranges: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every value and report all problems at once."""
+        problems = []
+        for name in ("epochs", "batch", "validate_every"):
+            if getattr(self, name) < 1:
+                problems.append(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.lr <= 0:
+            problems.append(f"lr is {self.lr}, expected more than 0")
+        if not 0 <= self.ema < 1:
+            problems.append(f"ema is {self.ema}, expected 0 or more and less than 1")
+        if not 0 <= self.class_weight_exponent <= 1:
+            problems.append(f"class_weight_exponent is {self.class_weight_exponent}, expected 0-1")
+        if not 0.1 <= self.loss_scale <= 1:
+            problems.append(f"loss_scale is {self.loss_scale}, expected 0.1-1")
+        for name in ("weights_first", "follow_ranges"):
+            if not 0 <= getattr(self, name) < 1:
+                problems.append(f"{name} is {getattr(self, name)}, expected 0 or more, less than 1")
+        if problems:
+            raise UsageError("; ".join(problems))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return dataclasses.asdict(self)
