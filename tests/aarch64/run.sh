@@ -3,8 +3,8 @@
 #
 # It makes the root once, installs the wheel with its target extras there from aarch64 wheels, runs
 # verify, eval on 5 frames and stream on the synthetic drive with ONNX Runtime, here and there, and
-# compares the labels: of an exact network (exact_bundle.py) and of the shipped one. Needs Debian's
-# mmdebstrap and qemu-user-static, and root for chroot. The root is made once.
+# compares the labels: of an exact network (exact_bundle.py), of the shipped one with sums of whole
+# numbers (summed_bundle.py), and of the shipped one as it is. Needs Debian's mmdebstrap and qemu-user-static, and root for chroot. The root is made once.
 #
 #   EDGESEG_AARCH64_CACHE   where root and wheels lie; default ~/.cache/edgeseg-tests/aarch64
 #   PYTHON                  this machine's Python with edgeseg; default .venv/bin/python
@@ -116,13 +116,15 @@ board /opt/edgeseg/bin/pip install --quiet --no-index --force-reinstall --no-dep
     --disable-pip-version-check "/opt/wheels/$wheel" >&2
 
 rm -rf "$root/opt/run" "$cache/here"
-mkdir -p "$root/opt/run" "$cache/here/exact" "$cache/here/shipped"
+mkdir -p "$root/opt/run" "$cache/here/exact" "$cache/here/summed" "$cache/here/shipped"
 one_thread() {
     env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$@"
 }
-say "making the exact network"
+say "making the two exact networks"
 one_thread "$python" "$here/exact_bundle.py" "$cache/here/exact/bundle" >&2 ||
     fail "the exact network cannot be made here; it needs edgeseg[host]"
+one_thread "$python" "$here/summed_bundle.py" "$cache/here/summed/bundle" >&2 ||
+    fail "the shipped network cannot be written with whole sums here"
 shipped=$("$python" -c 'from edgeseg.core.zoo import default_bundle as d; print(d().path)')
 cp -r "$shipped" "$cache/here/shipped/bundle"
 cp "$here/frames.py" "$cache/here"
@@ -137,7 +139,7 @@ for verb in "verify bundle" "eval bundle --data synthetic:5" \
     "$2" -m edgeseg.cli $verb --backend onnxruntime --threads 1 --json > "$name.json"
 done
 "$2" ../frames.py bundle frames.npz'
-for name in exact shipped; do
+for name in exact summed shipped; do
     say "running verify, eval and stream of the $name bundle here"
     one_thread sh -c "$COMMANDS" sh "$cache/here/$name" "$python" 2> "$cache/here.log" ||
         fail "the commands fail on this machine; see $cache/here.log"
