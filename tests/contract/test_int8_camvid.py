@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from small_models import small
-from trained_nets import trained_on
+from trained_nets import settle, trained_on
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.dataset import open_dataset
@@ -47,9 +47,10 @@ def test_the_bundle_on_a_runtime_gives_the_labels_of_its_torch_twin(
 ) -> None:
     spec = small(arch, size_hw=SIZE)
     rgb, labels = street(camvid, "train", 24)
-    net = trained_on(spec, rgb, labels, steps=80)
+    x = Normalize(spec.preprocess)(rgb)
+    net = settle(trained_on(spec, rgb, labels, steps=80), x)
     options = QuantizeOptions()
-    module, metadata = quantize(net, options, Normalize(spec.preprocess)(rgb[:8]).split(1))
+    module, metadata = quantize(net, options, x[:8].split(1))
     steps = (StepDone("train"), StepDone("quantize", options.to_step(), metadata))
     bundle = bundle_from_checkpoint(
         Checkpoint(spec, steps, module.state_dict()),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_models import small
 from torch import nn
-from trained_nets import frames
+from trained_nets import frames, settle
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.export import deployed, export_onnx
@@ -27,14 +27,8 @@ def settled(spec: ModelSpec) -> tuple[nn.Module, torch.Tensor]:
     With the statistics it is built with, a deep network's values overflow or vanish.
     """
     torch.manual_seed(0)
-    net = build_model(spec).train()
-    for layer in net.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None  # plain averages
     x = Normalize(spec.preprocess)(frames(spec.size_hw, 4, seed=3)[0])
-    with torch.no_grad():
-        net(x)
-    return net.eval(), x
+    return settle(build_model(spec), x), x
 
 
 # Tracing ResNet-101 takes a minute of a core, and a core may be shared.
