@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,11 @@ def write_tried(
     if points:
         plot(job.folder / "pareto.png", points, pareto(points), job.unit, reference, target)
     return rows
+
+
+def ended(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many trials came to an end; killed and waiting ones did not."""
+    return sum(row["state"] in ("complete", "pruned") for row in rows)
 
 
 def trial_line(row: dict[str, Any], unit: str) -> str:

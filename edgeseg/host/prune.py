@@ -166,7 +166,7 @@ class _Search:
         self, cost: WidthCost, scores: Sequence[torch.Tensor], options: PruneOptions
     ) -> None:
         self.cost, self.units, self.options = cost, cost.units, options
-        self.fixed = _fixed_ratios(self.units, options.layer_ratios)
+        self.fixed = fixed_ratios(self.units, options.layer_ratios)
         self.scores = {
             unit.name: of_unit.tolist() for unit, of_unit in zip(self.units, scores, strict=True)
         }
@@ -252,13 +252,18 @@ class _Search:
         return min(max(kept, least, step), width // step * step)
 
 
-def _fixed_ratios(units: Sequence[Unit], patterns: Mapping[str, float]) -> dict[str, float]:
+def fixed_ratios(units: Sequence[Unit], patterns: Mapping[str, float]) -> dict[str, float]:
+    """Return the ratio of each unit whose convolutions match a name or pattern (*, ?).
+
+    Raises:
+        UsageError: a pattern matches nothing.
+    """
     fixed: dict[str, float] = {}
     for pattern, ratio in patterns.items():
         hit = [u.name for u in units if fnmatch.filter(u.producers, pattern)]
         if not hit:
             known = [name for unit in units for name in unit.producers]
-            raise UsageError("prune: " + unknown("layer", pattern, known))
+            raise UsageError(unknown("layer", pattern, known))
         fixed |= {name: ratio for name in hit}
     return fixed
 

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
+from edgeseg.host.prune import fixed_ratios
 from edgeseg.host.prunegraph import find_units
 
 TOLERANCE = 0.1
@@ -63,16 +64,24 @@ class Candidate:
 class Space:
     """The regions of one network and what a shape means in it."""
 
-    def __init__(self, start: Checkpoint, *, max_ratio: float, floats: bool) -> None:
+    def __init__(
+        self, start: Checkpoint, *, max_ratio: float, floats: bool, keep: Sequence[str] = ()
+    ) -> None:
         """Find the units of the checkpoint's network.
 
         Args:
             start: a float checkpoint.
             max_ratio: the most any unit may lose.
             floats: whether regions may stay in float.
+            keep: units whose convolutions match one of these names or patterns stay as they are.
+
+        Raises:
+            UsageError: a pattern matches nothing, or nothing is left to prune.
         """
         module = module_from_checkpoint(start)
-        self.units = {unit.name: region_of(unit.name) for unit in find_units(module)}
+        units = find_units(module)
+        self.kept = tuple(fixed_ratios(units, dict.fromkeys(keep, 0.0)))
+        self.units = {u.name: region_of(u.name) for u in units if u.name not in self.kept}
         if not self.units:
             raise UsageError("tune: the network has no channels that can be taken out")
         self.regions = tuple(dict.fromkeys(self.units.values()))
@@ -107,10 +116,10 @@ class Space:
 
     def ratios(self, shape: Shape, amount: float) -> dict[str, float]:
         """Return the ratio of every unit where the most pruned region loses `amount`."""
-        return {
-            unit: round(min(self.max_ratio, amount * shape.weights[region]), 4)
-            for unit, region in self.units.items()
-        }
+        ratios = dict.fromkeys(self.kept, 0.0)
+        for unit, region in self.units.items():
+            ratios[unit] = round(min(self.max_ratio, amount * shape.weights[region]), 4)
+        return ratios
 
     def keep_float(self, shape: Shape) -> tuple[str, ...]:
         """Return the convolutions of the regions in float."""

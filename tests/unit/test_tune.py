@@ -64,6 +64,19 @@ def test_regions_are_pruned_in_proportion_and_float_by_name(start):
     assert region_of("backbone.high_level.0.1.body.0.0") == "backbone.high_level"
 
 
+def test_layers_that_are_kept_are_neither_searched_nor_pruned(start):
+    space = Space(start, max_ratio=0.8, floats=False, keep=("encoder.0.*", "encoder.3.0"))
+    assert not {"encoder.0", "encoder.3"} & set(space.regions)
+    ratios = space.ratios(space.shape(dict.fromkeys(space.regions, 1.0), ()), 0.6)
+    assert ratios["encoder.0.0"] == ratios["encoder.3.0"] == 0
+    assert ratios["encoder.1.0"] == 0.6
+    assert ratios.keys() == Space(start, max_ratio=0.8, floats=False).units.keys()
+    with pytest.raises(UsageError, match="did you mean 'encoder"):
+        Space(start, max_ratio=0.8, floats=False, keep=("encodr.0.0",))
+    with pytest.raises(UsageError, match="no channels that can be taken out"):
+        Space(start, max_ratio=0.8, floats=False, keep=("*",))
+
+
 def arithmetic(space: Space):
     def costs(ratios, floats):
         return 100 * (1 - sum(ratios.values()) / len(ratios)) + len(floats)
