@@ -158,16 +158,16 @@ def test_the_plugin_compiles_where_tensorrts_headers_are(tmp_path):
     places = [os.environ.get("TENSORRT_INCLUDE"), "/usr/include/x86_64-linux-gnu",
               "/usr/include/aarch64-linux-gnu", "/usr/include"]  # fmt: skip
     include = next((p for p in places if p and (Path(p) / "NvInfer.h").is_file()), None)
-    nvcc = shutil.which("nvcc")
-    if include is None or nvcc is None:
-        pytest.skip("no NvInfer.h (TENSORRT_INCLUDE names its folder) or no nvcc")
-    done = subprocess.run(
-        [nvcc, "-std=c++17", "-O2", "-shared", "-Xcompiler", "-fPIC,-Wno-deprecated-declarations",
-         "-isystem", include, "-arch=sm_87", PLUGIN / "plugin.cu", "-o", tmp_path / "plugin.so"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    library = ctypes.CDLL(str(tmp_path / "plugin.so"))
+    if include is None or shutil.which("nvcc") is None or shutil.which("cmake") is None:
+        pytest.skip("no NvInfer.h (TENSORRT_INCLUDE names its folder), nvcc or cmake")
+    for command in (
+        ["cmake", "-S", PLUGIN, "-B", tmp_path, f"-DTENSORRT_INCLUDE={include}"],
+        ["cmake", "--build", tmp_path, "--verbose"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "arch=compute_87" in done.stdout
+    library = ctypes.CDLL(str(tmp_path / "libedgeseg_unpool.so"))
     count = ctypes.c_int32()
     library.getCreators.restype = ctypes.POINTER(ctypes.c_void_p)
     creators = library.getCreators(ctypes.byref(count))
