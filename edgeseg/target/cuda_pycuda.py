@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib.metadata
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +14,9 @@ import pycuda.driver as driver
 from jaxtyping import UInt8
 
 from edgeseg.errors import BackendError
+
+# CU_STREAM_NON_BLOCKING of cuda.h, which PyCUDA does not name: waits for no default stream.
+NON_BLOCKING = 1
 
 
 class PyCuda:
@@ -24,13 +29,12 @@ class PyCuda:
     can_capture = False
 
     def __init__(self) -> None:
-        """Retain the primary context."""
+        """Take the primary context."""
         self.name = f"pycuda {importlib.metadata.version('pycuda')}"
         # PyCUDA frees what nobody holds; handles stand for the objects held here.
         self._held: dict[int, Any] = {}
         with _errors():
-            driver.init()
-            self._context = driver.Device(0).retain_primary_context()
+            self._context = _primary_context()
 
     def allocate(self, size: int) -> int:
         """Return the address of device memory."""
@@ -67,7 +71,7 @@ class PyCuda:
     def create_stream(self) -> int:
         """Return a new stream."""
         with self._current():
-            stream = driver.Stream()
+            stream = driver.Stream(NON_BLOCKING)
             self._held[stream.handle] = stream
             return int(stream.handle)
 
@@ -124,12 +128,9 @@ class PyCuda:
         """Do nothing: there is none."""
 
     def close(self) -> None:
-        """Release the context."""
-        if self._context is not None:
-            with self._current():
-                self._held.clear()
-            self._context.detach()
-            self._context = None
+        """Give back what is still held; the primary context belongs to the process."""
+        with self._current():
+            self._held.clear()
 
     def _hold(self, allocation: Any) -> int:
         address = int(allocation)
@@ -144,6 +145,19 @@ class PyCuda:
                 yield
             finally:
                 self._context.pop()
+
+
+@functools.cache
+def _primary_context() -> Any:
+    """Retain the primary context, once and until the process ends.
+
+    PyCUDA's detach() of a primary context leaves it current on the thread, released. Without one
+    PyCUDA ends it at exit as a context of its own, and complains.
+    """
+    driver.init()
+    context = driver.Device(0).retain_primary_context()
+    atexit.register(context.detach)
+    return context
 
 
 @contextlib.contextmanager

@@ -1,0 +1,95 @@
+/* The part of a CUDA driver that PyCUDA's memory, streams and events need, in main memory: copies
+ * happen at once. Every call outside a current context fails as the real one does, and what is
+ * alive and pushed can be counted. Included into driver.c's library for tests of cuda_pycuda.py. */
+#include <stdlib.h>
+#include <string.h>
+
+enum { OK = 0, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400 };
+enum { DEVICE, PINNED, STREAM, EVENT, KINDS };
+
+static int alive[KINDS], retained;
+static __thread int pushed;
+static char the_context;
+
+/* For the test: objects of a kind, retained primary contexts, and contexts on this thread. */
+int double_alive(int kind) { return alive[kind]; }
+int double_retained(void) { return retained; }
+int double_pushed(void) { return pushed; }
+
+#define NEED_CONTEXT if (!pushed || !retained) return INVALID_CONTEXT
+
+static int make(int kind, void **handle, size_t size) {
+    NEED_CONTEXT;
+    *handle = calloc(1, size);
+    ++alive[kind];
+    return OK;
+}
+static int end(int kind, void *handle) {
+    NEED_CONTEXT;
+    if (!handle) return INVALID_HANDLE;
+    free(handle);
+    --alive[kind];
+    return OK;
+}
+
+int cuGetErrorString(int status, const char **text) {
+    *text = status == OUT_OF_MEMORY ? "out of memory" : "invalid";
+    return OK;
+}
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+    *context = &the_context;
+    ++retained;
+    return OK;
+}
+int cuDevicePrimaryCtxRelease_v2(int device) { --retained; return OK; }
+int cuCtxPushCurrent_v2(void *context) { ++pushed; return OK; }
+int cuCtxPopCurrent_v2(void **context) {
+    if (!pushed) return INVALID_CONTEXT;
+    *context = &the_context;
+    --pushed;
+    return OK;
+}
+int cuCtxGetDevice(int *device) { NEED_CONTEXT; *device = 0; return OK; }
+
+int cuMemAlloc_v2(unsigned long long *address, size_t size) {
+    NEED_CONTEXT;
+    if (size >> 40) return OUT_OF_MEMORY;
+    return make(DEVICE, (void **)address, size);
+}
+int cuMemFree_v2(unsigned long long address) { return end(DEVICE, (void *)address); }
+int cuMemHostAlloc(void **memory, size_t size, unsigned flags) { return make(PINNED, memory, size); }
+int cuMemFreeHost(void *memory) { return end(PINNED, memory); }
+
+/* The flags are kept: 1 is a stream that does not wait for the default one. */
+int cuStreamCreate(void **stream, unsigned flags) {
+    const int status = make(STREAM, stream, sizeof flags);
+    if (status == OK) memcpy(*stream, &flags, sizeof flags);
+    return status;
+}
+int cuStreamDestroy_v2(void *stream) { return end(STREAM, stream); }
+int double_stream_flags(void *stream) { return *(unsigned *)stream; }
+int cuStreamSynchronize(void *stream) { NEED_CONTEXT; return stream ? OK : INVALID_HANDLE; }
+int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
+    NEED_CONTEXT;
+    return stream && event ? OK : INVALID_HANDLE;
+}
+int cuEventCreate(void **event, unsigned flags) { return make(EVENT, event, 1); }
+int cuEventDestroy_v2(void *event) { return end(EVENT, event); }
+int cuEventRecord(void *event, void *stream) {
+    NEED_CONTEXT;
+    return stream && event ? OK : INVALID_HANDLE;
+}
+int cuEventSynchronize(void *event) { NEED_CONTEXT; return event ? OK : INVALID_HANDLE; }
+
+int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t size, void *stream) {
+    NEED_CONTEXT;
+    if (!stream) return INVALID_HANDLE;
+    memcpy((void *)to, from, size);
+    return OK;
+}
+int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t size, void *stream) {
+    NEED_CONTEXT;
+    if (!stream) return INVALID_HANDLE;
+    memcpy(to, (const void *)from, size);
+    return OK;
+}
