@@ -5,6 +5,7 @@ import pytest
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.cost import spec_cost
 from edgeseg.host.models import MODELS
+from edgeseg.host.published import TABLES
 
 
 def params(arch: str, **options: object) -> int:
@@ -30,6 +31,14 @@ DERIVED = {
     "fcn-basic-noaddition-nodimreduction": (1.625, 0.0224),
     "deconvnet": (877 / 4, 0.148),
 }
+
+
+def test_every_size_that_the_papers_print_is_checked_here() -> None:
+    printed = {row.arch: row.params for row in TABLES["table1"]}
+    printed |= {row.arch: row.model_bytes / 4 for row in TABLES["table6"]}
+    derived = {arch: published for arch, (published, _) in DERIVED.items()}
+    checked = {**TABLE_1, **TABLE_6, **derived}
+    assert {arch: millions * 1e6 for arch, millions in checked.items()} == pytest.approx(printed)
 
 
 @pytest.mark.parametrize("arch", [*TABLE_1, *TABLE_6])
