@@ -64,7 +64,8 @@ def pycuda() -> Path:
     subprocess.run(empty, check=True, capture_output=True)
     settings = {
         "USE_SHIPPED_BOOST": True, "CUDA_ENABLE_CURAND": False, "CUDA_INC_DIR": [str(include)],
-        "CUDADRV_LIB_DIR": [str(work / "lib")], "CUDADRV_LIBNAME": ["cuda"], "CXXFLAGS": ["-O0", "-g0"],
+        "CUDADRV_LIB_DIR": [str(work / "lib")], "CUDADRV_LIBNAME": ["cuda"],
+        "CXXFLAGS": ["-O0", "-g0"],
     }  # fmt: skip
     lines = (f"{name} = {value!r}\n" for name, value in settings.items())
     (source / "siteconf.py").write_text("".join(lines))
