@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgeseg.cli.qat_job import QatJob
     from edgeseg.host.sensitivity import Sensitivity
 
-SENSITIVITY, PICTURE, FORMAT = "sensitivity.json", "sensitivity.png", 2
+SENSITIVITY, PICTURE = "sensitivity.json", "sensitivity.png"
 SHOWN = 15
 
 
@@ -36,14 +36,14 @@ def ranked(job: QatJob, checkpoint: Path, folder: Path) -> Sensitivity:
     path = folder / SENSITIVITY
     if path.is_file():
         document = json.loads(path.read_text())
-        if document["format"] == FORMAT and document["key"] == key:
+        if document["key"] == key:
             say(f"{path}: measured already")
             return Sensitivity.from_json(document)
     choice = dataclasses.replace(job.choice, keep_float=(), learned_scales=False)
     module, _ = calibrated(job.checkpoint, choice, job.training, job.images)
     with progress_bar("sensitivity") as bar:
         found = measure(job.checkpoint.spec, module, job.validation, progress=bar.update)
-    text = json.dumps({"format": FORMAT, "key": key, **found.to_json()}, indent=1)
+    text = json.dumps({"format": 1, "key": key, **found.to_json()}, indent=1)
     atomic_write_text(path, text + "\n")
     plot_sensitivity(folder / PICTURE, found)
     return found
@@ -90,7 +90,9 @@ def report(
             )
             for trial in found.trials[:SHOWN]
         ],
-        title=f"float {found.float_miou:.4f}, all in INT8 {found.int8_miou:.4f}, disturbed "
-        f"{found.noise_mean:.4f} ± {found.noise_deviation:.4f}, {found.n_images} images",
+        title=f"float {found.float_miou:.4f}, all in INT8 {found.int8_miou:.4f} "
+        f"({found.n_images} images)",
     )
+    usual, spread = found.usual_gain, found.gain_spread
+    say(f"leaving just any layer in float gains {usual:+.4f} ± {spread:.4f}; look beyond it")
     say(f"all {len(found.trials)} layers: {folder / SENSITIVITY}, picture: {folder / PICTURE}")

@@ -38,10 +38,10 @@ def plot_sensitivity(path: Path, found: Sensitivity) -> bool:
     axes.set_yticks(list(places), [trial.layer for trial in trials], fontsize=8)
     axes.set_ylim(len(trials) - 0.4, -0.6)
     axes.axvline(0, color="0.3", linewidth=0.8)
-    middle, spread = found.noise_mean - found.int8_miou, 2 * found.noise_deviation
+    middle, spread = found.usual_gain, 2 * found.gain_spread
     axes.axvspan(
         middle - spread, middle + spread, color="0.85", zorder=0,
-        label="INT8 itself, input disturbed by 1e-6",
+        label="gain of just any layer (median ± 2 deviations)",
     )  # fmt: skip
     shown = f"{len(trials)} costliest of " if len(found.trials) > len(trials) else ""
     axes.set_title(

@@ -9,12 +9,11 @@ from edgeseg.core.dataset import PairFolder, Sample
 from edgeseg.core.metrics import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
-from edgeseg.host import sensitivity
 from edgeseg.host.fakequant import QuantConv2d, weight_scale
 from edgeseg.host.models.blocks import ConvBNReLU
-from edgeseg.host.pipeline import LabelNet, Normalize, resize_logits
+from edgeseg.host.pipeline import LabelNet, Normalize
 from edgeseg.host.quantize import QuantizeOptions, quantize, quantizers_of, set_quantizing
-from edgeseg.host.sensitivity import DRAWS, Sensitivity, measure, pick_float_layers
+from edgeseg.host.sensitivity import LayerTrial, Sensitivity, measure, pick_float_layers
 
 SPEC = ModelSpec("segnet-basic", size_hw=(32, 48))
 
@@ -113,28 +112,13 @@ def test_a_trial_is_what_switching_by_hand_gives(nets: tuple[nn.Module, nn.Modul
     assert trials["right.0"].alone_drop == pytest.approx(1 - miou(data, quantized))
 
 
-@torch.no_grad()
-def test_the_int8_networks_own_noise_is_what_disturbed_inputs_score(
-    nets: tuple[nn.Module, nn.Module], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    net, quantized = nets
-    data = Noise(net)
-    monkeypatch.setattr(sensitivity, "DISTURBANCE", 0.3)  # enough for so small a network
-    found = measure(SPEC, quantized, data)
-    draws = [ConfusionMatrix(11, 11) for _ in range(DRAWS)]
-    generator = torch.Generator().manual_seed(0)
-    for index in range(len(data)):
-        sample = data[index]
-        x = Normalize(SPEC.preprocess)(torch.from_numpy(sample.rgb)[None])
-        for matrix in draws:
-            logits = quantized(x + 0.3 * torch.randn(x.shape, generator=generator))
-            labels = resize_logits(logits, (32, 48)).argmax(1)[0].to(torch.uint8)
-            matrix.update(sample.labels, labels.numpy())
-    scores = [matrix.scores().miou for matrix in draws]
-    assert found.noise_mean == pytest.approx(np.mean(scores))
-    assert found.noise_deviation == pytest.approx(np.std(scores, ddof=1))
-    assert found.noise_deviation > 0
-    assert found.int8_miou == pytest.approx(miou(data, quantized))
+def test_what_any_layer_gains_is_told_apart_from_what_stands_out() -> None:
+    gains = (0.02, -0.0006, -0.0005, -0.0005, -0.0004)
+    trials = tuple(LayerTrial(str(n), 0.0, gain, 0.0) for n, gain in enumerate(gains))
+    found = Sensitivity(0.7, 0.6, 4, trials)
+    assert found.usual_gain == -0.0005
+    assert found.gain_spread == pytest.approx(1.4826 * 0.0001)
+    assert found.to_json()["usual_gain"] == -0.0005
 
 
 def test_images_without_labels_are_refused(nets: tuple[nn.Module, nn.Module]) -> None:
