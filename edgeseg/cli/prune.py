@@ -17,6 +17,7 @@ from edgeseg.cli.training import (
     hold_out_option,
     mix_options,
     mixed_in,
+    result_option,
     splits,
     training_crop_hw,
     training_options,
@@ -145,6 +146,7 @@ def layer_ratios(texts: tuple[str, ...]) -> dict[str, float]:
     help="Weight of the unpruned network's logits as a second target; 0 is none.",
 )
 @training_options(epochs=0, lr=5e-4, validate_every=5)
+@result_option
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/prune/ARCH]")
 @json_option
 @needs("torch", "safetensors", "cv2", "torch_pruning")
@@ -178,6 +180,7 @@ def command(
     validate_every: int,
     val_limit: int | None,
     resume: bool,
+    result: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -229,10 +232,10 @@ def command(
         device=device,
         distill=distill,
     ) if epochs else None  # fmt: skip
-    plan = PrunePlan(options, rounds, sparsity or "", images, fine_tune, distill > 0)
+    plan = PrunePlan(options, rounds, sparsity or "", images, fine_tune, distill > 0, result)
     folder = run_folder("prune", spec.arch, out, used_by=PRUNED, again=resume)
     with progress_bar("prune") as bar:
-        result = prune_in_rounds(
+        pruned = prune_in_rounds(
             start,
             plan,
             folder,
@@ -243,16 +246,16 @@ def command(
             progress=lambda done: bar.update(done, images),
             listener=lambda _: BarListener(bar, epochs, lines=not sys.stderr.isatty()),
         )
-    atomic_write_text(folder / TABLE, result.table)
+    atomic_write_text(folder / TABLE, pruned.table)
     say(f"widths, layer by layer: {folder / TABLE}")
-    scores = dict(result.checkpoint.scores.get("validation") or {})
-    if validation is not None and not result.trained:
+    scores = dict(pruned.checkpoint.scores.get("validation") or {})
+    if validation is not None and not pruned.trained:
         say("scoring the pruned network, which nothing has trained yet")
-        module = module_from_checkpoint(result.checkpoint)
+        module = module_from_checkpoint(pruned.checkpoint)
         scores = score_module(spec, module, validation).to_json()
-    rows = [row for one in result.trained for row in one.rows]
-    say(f"page: {write_run_page(folder, rows, scores, result.checkpoint, validation)}")
-    _finish(result, folder, scores or None, as_json)
+    rows = [row for one in pruned.trained for row in one.rows]
+    say(f"page: {write_run_page(folder, rows, scores, pruned.checkpoint, validation)}")
+    _finish(pruned, folder, scores or None, as_json)
 
 
 def _finish(

@@ -72,6 +72,17 @@ def training_options(
     return decorate
 
 
+def result_option(function: Function) -> Function:
+    """Add --result."""
+    return click.option(
+        "--result",
+        type=click.Choice(["best", "last"]),
+        default="best",
+        show_default=True,
+        help="Which checkpoint is the result: picked on validation, that data then flatters it.",
+    )(function)
+
+
 def result_options(function: Function) -> Function:
     """Add --result and --stop-after."""
     stop = click.option(
@@ -79,13 +90,7 @@ def result_options(function: Function) -> Function:
         type=click.IntRange(min=1),
         help="End after this epoch; the schedule remains that of --epochs.",
     )
-    return click.option(
-        "--result",
-        type=click.Choice(["best", "last"]),
-        default="best",
-        show_default=True,
-        help="Which checkpoint is the result: picked on validation, that data then flatters it.",
-    )(stop(function))
+    return result_option(stop(function))
 
 
 def mix_options(function: Function) -> Function:

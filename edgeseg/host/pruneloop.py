@@ -38,6 +38,8 @@ class PrunePlan:
         images: labelled frames for an importance that looks at the loss, and for the repair.
         train: how to train after each round; None leaves the weights as they are.
         distill: whether the network before any pruning teaches.
+        result: "best" or "last", the checkpoint of a round's training that the next one, or the
+            caller, goes on from.
     """
 
     options: PruneOptions
@@ -46,6 +48,7 @@ class PrunePlan:
     images: int = 64
     train: TrainOptions | None = None
     distill: bool = False
+    result: str = "best"
 
     def __post_init__(self) -> None:
         """Refuse what would do nothing."""
@@ -163,10 +166,10 @@ def prune_in_rounds(
                     resume=resume, listener=listener(number),
                 )
             )  # fmt: skip
-            current = trained[-1].best
+            current = trained[-1].last if plan.result == "last" else trained[-1].best
     file = PRUNED
     if trained:
-        file = BEST if trained[-1].best.scores else LAST
+        file = BEST if trained[-1].best.scores and plan.result == "best" else LAST
         save_checkpoint(folder / file, current)
     return PruneResult(
         current,

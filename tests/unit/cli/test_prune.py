@@ -83,6 +83,19 @@ def test_rounds_train_in_between_and_train_and_qat_go_on_from_there(dense, tmp_p
     assert "shifts its groups of four" in capsys.readouterr().err
 
 
+def test_the_last_epoch_can_be_each_round_s_result(dense, tmp_path, capsys):
+    arguments = ["--target-macs", "0.5", "--rounds", "2", "--result", "last", "-o", str(tmp_path)]
+    assert run(["prune", str(dense), *TRAINING, *arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["checkpoint"] == str(tmp_path / "last.safetensors")
+    assert not (tmp_path / "best.safetensors").exists()
+    found, last = (
+        load_checkpoint(tmp_path / name).weights["classifier.weight"]
+        for name in ("last.safetensors", "round-2/last.safetensors")
+    )
+    assert found.equal(last)
+
+
 def test_layer_ratios_are_kept_to(dense, tmp_path):
     arguments = ["--layer-ratio", "encoder.[01]*=0.5", "--layer-ratio", "decoder.0.0=0"]
     assert run(["prune", str(dense), *arguments, "-o", str(tmp_path)]) == 0
