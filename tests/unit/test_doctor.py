@@ -172,8 +172,9 @@ def test_an_empty_package_named_tensorrt_is_none(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("l4t", "name"),
-    [("36.3.0", "6.0"), ("36.2.0", "6.0 preview"), ("34.1.1", "5"), ("36.4.0", "6.1"), ("36.4.3", "6.2"), ("36.4.4", "6.2.1"),
-     ("36.5", "6.2.2"), ("38.4", "7.1"), ("39.2", "7.2"), ("28.1", None)],
+    [("36.3.0", "6.0"), ("36.2.0", "6.0 preview"), ("34.1.1", "5"), ("36.4.0", "6.1"),
+     ("36.4.3", "6.2"), ("36.4.4", "6.2.1"), ("36.5", "6.2.2"),
+     ("38.4", "7.1"), ("39.2", "7.2"), ("28.1", None)],
 )  # fmt: skip
 def test_a_release_names_its_jetpack(l4t, name):
     assert boardcheck.jetpack(l4t) == name
