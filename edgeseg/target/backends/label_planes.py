@@ -49,7 +49,8 @@ class LabelPlanes:
         self._best = np.empty(size_hw, np.float32)
         self._plane = np.empty(size_hw, np.float32)
         self._wins = np.empty(size_hw, np.uint8)
-        self._numbers = [np.full(size_hw, label, np.uint8) for label in range(classes)]
+        self._number = np.empty(size_hw, np.uint8)
+        self._classes = classes
 
     def __call__(self, logits: Float32[np.ndarray, "n k h w"]) -> UInt8[np.ndarray, "n H W"]:
         """Return the class with the largest resized logit, the first of equal ones.
@@ -60,10 +61,10 @@ class LabelPlanes:
         Raises:
             BackendError: the logits are of another number of classes.
         """
-        if logits.shape[1] != len(self._numbers):
+        if logits.shape[1] != self._classes:
             raise BackendError(
                 f"the graph gives {logits.shape[1]} classes, its manifest names "
-                f"{len(self._numbers)}; export the bundle again"
+                f"{self._classes}; export the bundle again"
             )
         with _threads(self._threads):
             for planes, labels in zip(logits, self._labels, strict=True):
@@ -73,11 +74,12 @@ class LabelPlanes:
     def _label(self, planes: np.ndarray, labels: np.ndarray) -> None:
         self._resize(planes[0], self._best)
         labels.fill(0)
-        for number, values in zip(self._numbers[1:], planes[1:], strict=True):
-            self._resize(values, self._plane)
+        for number in range(1, self._classes):
+            self._resize(planes[number], self._plane)
             cv2.compare(self._plane, self._best, cv2.CMP_GT, dst=self._wins)
             cv2.max(self._plane, self._best, dst=self._best)
-            cv2.copyTo(number, self._wins, labels)
+            self._number.fill(number)
+            cv2.copyTo(self._number, self._wins, labels)
 
     def _resize(self, values: np.ndarray, out: np.ndarray) -> None:
         cv2.resize(values, self._size_wh, dst=out, interpolation=cv2.INTER_LINEAR)
