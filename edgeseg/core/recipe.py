@@ -38,7 +38,7 @@ PRUNING = (
 # What `prune --epochs` trains with between its rounds.
 PRUNED_TRAINING = (
     "rounds", "mix", "mix_share", "hold_out", "crop", "epochs", "batch", "lr", "photometry",
-    "class_weights", "distill", "validate_every",
+    "class_weights", "distill", "validate_every", "result",
 )  # fmt: skip
 QUANTIZING = (
     "data", "observer", "percentile", "images", "keep_float", "max_drop", "equalize",
