@@ -36,13 +36,16 @@ class LabelPlanes:
     """Turns logits into labels.
 
     Args:
-        shape: n, classes, height and width of the labels.
+        frame_shape: n, h, w, 3 of the frames that the labels are of.
+        classes: planes of a frame's logits.
         threads: OpenCV's while it resizes; None leaves its own choice.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], threads: int | None) -> None:
+    def __init__(
+        self, frame_shape: tuple[int, int, int, int], classes: int, threads: int | None
+    ) -> None:
         """Allocate what every frame needs."""
-        frames, classes, *size_hw = shape
+        frames, *size_hw, _ = frame_shape
         self._size_wh = (size_hw[1], size_hw[0])
         self._threads = threads
         self._labels = np.empty((frames, *size_hw), np.uint8)

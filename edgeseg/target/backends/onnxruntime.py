@@ -82,12 +82,9 @@ class OnnxRuntimeBackend(Backend):
         self._wide: UInt8[np.ndarray, "n h w 4"] | None = (
             np.zeros((*self.io.frame_shape[:3], channels), np.uint8) if channels != RGB else None
         )
-        n, height, width, _ = self.io.frame_shape
-        self._label = (
-            LabelPlanes((n, len(bundle.spec.class_names), height, width), threads)
-            if output != OUTPUT
-            else None
-        )
+        self._label: LabelPlanes | None = None
+        if output != OUTPUT:
+            self._label = LabelPlanes(self.io.frame_shape, bundle.spec.n_classes, threads)
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
         """Return one label per pixel; see Backend.infer for who owns the array."""

@@ -79,12 +79,9 @@ class OpenVinoBackend(Backend):
             frame_shape=frame_shape,
         )
         self._output = output
-        n, height, width, _ = frame_shape
-        self._label = (
-            LabelPlanes((n, len(bundle.spec.class_names), height, width), threads)
-            if output != OUTPUT
-            else None
-        )
+        self._label: LabelPlanes | None = None
+        if output != OUTPUT:
+            self._label = LabelPlanes(frame_shape, bundle.spec.n_classes, threads)
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
         """Return one label per pixel; see Backend.infer for who owns the array."""

@@ -55,7 +55,7 @@ def test_the_labels_are_those_of_the_whole_graph(size_hw):
     assert [node.op_type for node in cut.graph.node] == ["Identity"]
     onnx.checker.check_model(cut)
     expected = run(whole, logits)
-    labels = LabelPlanes((2, 5, *size_hw), None)(run(cut, logits))
+    labels = LabelPlanes((2, *size_hw, 3), 5, None)(run(cut, logits))
     assert labels.shape == (2, *size_hw)
     assert labels.dtype == np.uint8
     assert len(np.unique(expected)) == 5
@@ -65,7 +65,7 @@ def test_the_labels_are_those_of_the_whole_graph(size_hw):
 
 def test_the_first_of_equal_classes_wins():
     logits = np.random.default_rng(0).integers(0, 3, (2, 5, *LARGE)).astype(np.float32)
-    assert np.array_equal(LabelPlanes((2, 5, *LARGE), 1)(logits), logits.argmax(1))
+    assert np.array_equal(LabelPlanes((2, *LARGE, 3), 5, 1)(logits), logits.argmax(1))
 
 
 def test_the_caller_s_threads_are_opencvs_only_meanwhile():
@@ -77,7 +77,7 @@ def test_the_caller_s_threads_are_opencvs_only_meanwhile():
             super()._resize(values, out)
 
     before = cv2.getNumThreads()
-    Spied((1, 3, *LARGE), before + 1)(np.zeros((1, 3, *SMALL), np.float32))
+    Spied((1, *LARGE, 3), 3, before + 1)(np.zeros((1, 3, *SMALL), np.float32))
     assert set(seen) == {before + 1}
     assert cv2.getNumThreads() == before
 
