@@ -125,6 +125,7 @@ def command(
     """
     import torch
 
+    from edgeseg.core.files import sha256_file
     from edgeseg.core.nearest import unknown
     from edgeseg.core.spec import ModelSpec, Preprocess
     from edgeseg.errors import UsageError
@@ -196,6 +197,7 @@ def command(
             extra=extra,
             validation=validation,
             teacher=teacher,
+            taught_by=[sha256_file(path) for path in teachers],
             resume=resume,
             stop_after=stop_after,
             ranks=ranks,

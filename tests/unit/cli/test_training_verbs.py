@@ -96,6 +96,7 @@ def test_a_teacher_pulls_a_student_that_labels_hardly_move(drives, trained, tmp_
     """One step at a tiny weight and at a large one: only the second moves towards the teacher."""
     import torch
 
+    from edgeseg.core.files import sha256_file
     from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
 
     torch.manual_seed(0)
@@ -107,7 +108,9 @@ def test_a_teacher_pulls_a_student_that_labels_hardly_move(drives, trained, tmp_
         command = ["train", "segnet-basic", "--data", str(drives), "-o", str(folder), *TINY]
         options = ["--teacher", str(trained), "--distill", weight, "--epochs", "6", "--seed", "5"]
         assert run([*command, *options]) == 0
-        student = module_from_checkpoint(load_checkpoint(folder / "last.safetensors")).eval()
+        taught = load_checkpoint(folder / "last.safetensors")
+        assert taught.steps[-1].metadata == {"teachers": [sha256_file(trained)]}
+        student = module_from_checkpoint(taught).eval()
         with torch.no_grad():
             distance[weight] = float((student(x).softmax(1) - teacher(x).softmax(1)).abs().mean())
     assert distance["1000"] < distance["1e-6"]
