@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgeseg.core.spec import ModelSpec
+from edgeseg.core.spec import ModelSpec, Preprocess
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
 from edgeseg.host.pipeline import resize_logits
@@ -40,6 +40,24 @@ class Ensemble(nn.Module):
         return torch.stack(chances).mean(0).clamp(min=1e-8).log()
 
 
+class Renormalized(nn.Module):
+    """A teacher that gets the student's frames and sees them normalised as in its own training."""
+
+    def __init__(self, teacher: nn.Module, theirs: Preprocess, ours: Preprocess) -> None:
+        """Both normalise with a fixed mean and deviation per RGB channel, 0-1."""
+        super().__init__()
+        self.teacher = teacher
+        mean, std = torch.tensor(theirs.mean), torch.tensor(theirs.std)
+        self.register_buffer("gain", (torch.tensor(ours.std) / std).view(1, 3, 1, 1))
+        shift = (torch.tensor(ours.mean) - mean) / std
+        self.register_buffer("shift", shift.view(1, 3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map N,3,h,w in the student's normalisation to the teacher's logits."""
+        logits: torch.Tensor = self.teacher(images * self.gain + self.shift)
+        return logits
+
+
 def load_teachers(paths: Sequence[Path], student: ModelSpec) -> nn.Module | None:
     """Read the checkpoints that teach `student`; several teach as an ensemble, none gives None.
 
@@ -50,8 +68,8 @@ def load_teachers(paths: Sequence[Path], student: ModelSpec) -> nn.Module | None
 
     Raises:
         CheckpointError: a file is no checkpoint.
-        UsageError: one has other classes, or normalises frames otherwise than the student; all
-            are named.
+        UsageError: one has other classes, or one of it and the student normalises by the frame's
+            own statistics; all are named.
     """
     members, problems = [], []
     for path in paths:
@@ -62,13 +80,16 @@ def load_teachers(paths: Sequence[Path], student: ModelSpec) -> nn.Module | None
                 f"{path} has classes {checkpoint.spec.class_names}, the student "
                 f"{student.class_names}"
             )
-        elif (theirs.mean, theirs.std, theirs.normalize) != (ours.mean, ours.std, ours.normalize):
+        elif theirs.normalize != ours.normalize:
             problems.append(
-                f"{path} was trained on frames normalised {theirs.normalize} with mean "
-                f"{theirs.mean}, std {theirs.std}; the student's are {ours.normalize}, "
-                f"{ours.mean}, {ours.std}"
+                f"{path} was trained on frames normalised {theirs.normalize}, the student's are "
+                f"{ours.normalize}"
             )
-        members.append(module_from_checkpoint(checkpoint))
+        module = module_from_checkpoint(checkpoint)
+        fixed = theirs.normalize == "fixed"
+        if fixed and (theirs.mean, theirs.std) != (ours.mean, ours.std):
+            module = Renormalized(module, theirs, ours)
+        members.append(module)
     if problems:
         raise UsageError("these cannot teach: " + "; ".join(problems))
     if not members:

@@ -55,6 +55,20 @@ def test_a_teacher_is_frozen_and_stays_so(tmp_path):
         Ensemble([])
 
 
+def test_a_teacher_sees_frames_normalised_as_in_its_own_training(tmp_path):
+    rule = Preprocess(mean=(0.5, 0.4, 0.3), std=(0.5, 0.25, 0.2))
+    theirs = dataclasses.replace(BASIC, preprocess=rule)
+    own = saved(theirs, tmp_path / "t.safetensors", 1)
+    frames = torch.rand(2, 3, 48, 64)
+
+    def seen(by):
+        return (frames - torch.tensor(by.mean).view(3, 1, 1)) / torch.tensor(by.std).view(3, 1, 1)
+
+    with torch.no_grad():
+        found = load_teachers([tmp_path / "t.safetensors"], BASIC)(seen(BASIC.preprocess))
+        torch.testing.assert_close(found, own(seen(rule)), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
