@@ -10,6 +10,7 @@ BASIC = {"channels": 8, "kernel": 3}
 
 SMALL: dict[str, dict[str, object]] = {
     "deeplabv3plus-mobilenetv2": PLUS,
+    "deeplabv3plus-efficientnetlite0": PLUS,
     "deeplabv3plus-resnet50": PLUS,
     "deeplabv3plus-resnet101": PLUS,
     "deeplabv3plus-xception": PLUS,

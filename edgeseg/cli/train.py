@@ -46,7 +46,7 @@ from edgeseg.cli.training import (
     type=PATH,
     metavar="FILE",
     help="Start the encoder from this state dict (.pth or .safetensors) of torchvision's VGG16, "
-    "MobileNetV2 or ResNet; fixed normalisation is then ImageNet's.",
+    "MobileNetV2 or ResNet, or of EfficientNet-Lite0; fixed normalisation is then that file's.",
 )
 @click.option(
     "--teacher",
@@ -132,7 +132,7 @@ def command(
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.models import MODELS, build_model
-    from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_encoder_weights
+    from edgeseg.host.models.pretrained import expected_statistics, load_encoder_weights
     from edgeseg.host.teachers import load_teachers
     from edgeseg.host.train import LAST, train
     from edgeseg.host.trainoptions import TrainOptions
@@ -155,7 +155,7 @@ def command(
             palette=training.palette,
             ignore_index=training.ignore_index,
             size_hw=size,
-            preprocess=Preprocess(IMAGENET_MEAN, IMAGENET_STD, normalize)
+            preprocess=Preprocess(*expected_statistics(MODELS[arch]), normalize)
             if encoder_weights
             else Preprocess(normalize=normalize),
             output_stride=stride,
@@ -169,7 +169,9 @@ def command(
         # A short run must not end inside its warm-up.
         warmup_epochs=min(2.0, epochs / 10),
         class_weight_exponent=class_weights,
-        augment=Augment(crop_hw=training_crop_hw(crop, size), photometry=photometry),
+        augment=Augment(
+            crop_hw=training_crop_hw(crop, size), photometry=photometry, classmix=classmix
+        ),
         validate_every=validate_every,
         seed=seed,
         device=device,

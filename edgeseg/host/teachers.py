@@ -43,6 +43,9 @@ class Ensemble(nn.Module):
 class Renormalized(nn.Module):
     """A teacher that gets the student's frames and sees them normalised as in its own training."""
 
+    gain: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, teacher: nn.Module, theirs: Preprocess, ours: Preprocess) -> None:
         """Both normalise with a fixed mean and deviation per RGB channel, 0-1."""
         super().__init__()

@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent
 LIKE = {
     "deeplabv3plus-resnet50": "deeplabv3-resnet50",
     "deeplabv3plus-resnet101": "deeplabv3-resnet50",
+    "deeplabv3plus-efficientnetlite0": "deeplabv3plus-mobilenetv2",
     "deeplabv3-mobilenetv2": "deeplabv3plus-mobilenetv2",
     "deeplabv3-resnet101": "deeplabv3-resnet50",
     "deeplabv3-xception": "deeplabv3plus-xception",

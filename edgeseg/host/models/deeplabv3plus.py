@@ -1,4 +1,4 @@
-"""DeepLabv3+ with separable ASPP and decoder (arXiv 1802.02611) on four backbones."""
+"""DeepLabv3+ with separable ASPP and decoder (arXiv 1802.02611) on five backbones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
 from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, SeparableConv, initialize
 from edgeseg.host.models.deeplabv3 import Backbone
-from edgeseg.host.models.mobilenetv2 import MobileNetV2
+from edgeseg.host.models.mobilenetv2 import EfficientNetLite0, MobileNetV2
 from edgeseg.host.models.resnet import ResNet50, ResNet101
 from edgeseg.host.models.xception import AlignedXception
 
@@ -84,7 +84,7 @@ class DeepLabV3PlusMobileNetV2(DeepLabV3Plus):
     """
 
     source = "DeepLabv3+ (arXiv 1802.02611) on MobileNetV2 (arXiv 1801.04381)"
-    backbone_type = MobileNetV2
+    backbone_type: ClassVar[type[Backbone]] = MobileNetV2
     rates_double = False
 
     def __init__(
@@ -102,6 +102,13 @@ class DeepLabV3PlusMobileNetV2(DeepLabV3Plus):
             atrous_rates=atrous_rates,
             **options,  # type: ignore[arg-type] # widths are ints, rates and shares floats
         )
+
+
+class DeepLabV3PlusEfficientNetLite0(DeepLabV3PlusMobileNetV2):
+    """On EfficientNet-Lite0, with the rates that MobileNetV2 has here."""
+
+    source = "DeepLabv3+ (arXiv 1802.02611) on EfficientNet-Lite0 (arXiv 1905.11946)"
+    backbone_type = EfficientNetLite0
 
 
 class DeepLabV3PlusResNet50(DeepLabV3Plus):

