@@ -81,6 +81,13 @@ from edgeseg.cli.training import (
     show_default=True,
     help="Fixed mean and deviation, or those of each frame.",
 )
+@click.option(
+    "--classmix",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of crops over which half of the classes of another image's crop are pasted.",
+)
 @training_options(epochs=60, lr=2e-3, validate_every=5)
 @result_options
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/train/ARCH]")
@@ -101,6 +108,7 @@ def command(
     settings: tuple[str, ...],
     normalize: str,
     photometry: str,
+    classmix: float,
     class_weights: float,
     epochs: int,
     batch: int,

@@ -47,9 +47,9 @@ QUANTIZING = (
 QAT = ("distill", "distill_features", "scales", "freeze_after", "weights_first")
 # Options by kind, named as the command line names them.
 KEYS: dict[str, tuple[str, ...]] = {
-    "train": (*TRAINING, *TAUGHT, "size", "set", "normalize", "hold_out"),
+    "train": (*TRAINING, *TAUGHT, "classmix", "size", "set", "normalize", "hold_out"),
     "prune": (*PRUNING, *PRUNED_TRAINING),
-    "finetune": (*TRAINING, *TAUGHT, "hold_out"),
+    "finetune": (*TRAINING, *TAUGHT, "classmix", "hold_out"),
     "quantize": QUANTIZING,
     "qat": (*TRAINING, *QAT),
 }

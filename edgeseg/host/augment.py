@@ -31,6 +31,7 @@ class Augment:
         rare_crops: probability that a crop is centred on a pixel of a class drawn uniformly from
             those present, instead of anywhere.
         blackout: probability that a small rectangle is painted grey.
+        classmix: probability that half of the classes of another image's crop are pasted over.
     """
 
     crop_hw: tuple[int, int] = (256, 320)
@@ -41,6 +42,7 @@ class Augment:
     photometry: str = "strong"
     rare_crops: float = 0.4
     blackout: float = 0.15
+    classmix: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -104,6 +106,24 @@ def training_crop(
     if rng.random() < augment.blackout:
         rgb, labels = _blackout(rgb, labels, rng, ignore_index)
     return Crop(rgb, labels, thumbnail.mean(0), thumbnail.std(0))
+
+
+def paste_classes(crop: Crop, donor: Crop, rng: np.random.Generator, *, ignore_index: int) -> Crop:
+    """Put half of the classes of `donor`, drawn at random, where they lie over `crop`.
+
+    Source: ClassMix, Olsson et al., arXiv 2007.07936, section 3.2; there the labels are a
+    network's, here the true ones.
+    """
+    present = np.unique(donor.labels)
+    present = present[present != ignore_index]
+    chosen = rng.choice(present, size=(len(present) + 1) // 2, replace=False)
+    over = np.isin(donor.labels, chosen)
+    return Crop(
+        np.where(over[..., None], donor.rgb, crop.rgb),
+        np.where(over, donor.labels, crop.labels),
+        crop.mean,
+        crop.std,
+    )
 
 
 def _crop_matrix(

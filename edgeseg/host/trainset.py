@@ -9,7 +9,7 @@ import torch
 
 from edgeseg.core.dataset import Dataset
 from edgeseg.errors import DataError
-from edgeseg.host.augment import Augment, Crop, training_crop
+from edgeseg.host.augment import Augment, Crop, paste_classes, training_crop
 from edgeseg.host.pipeline import MIN_STD
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -67,7 +67,12 @@ class TrainSet:
         number, index = entry
         rgb, labels = self._main[index] if number < 0 else _pair(self._extra[number][0], index)
         rng = np.random.default_rng((self.seed, epoch, position, 1))
-        return training_crop(rgb, labels, self.augment, rng, ignore_index=self.ignore_index)
+        crop = training_crop(rgb, labels, self.augment, rng, ignore_index=self.ignore_index)
+        if self.augment.classmix and rng.random() < self.augment.classmix:
+            rgb, labels = self._main[int(rng.integers(len(self._main)))]
+            donor = training_crop(rgb, labels, self.augment, rng, ignore_index=self.ignore_index)
+            crop = paste_classes(crop, donor, rng, ignore_index=self.ignore_index)
+        return crop
 
 
 def _pair(dataset: Dataset, index: int) -> tuple[np.ndarray, np.ndarray]:

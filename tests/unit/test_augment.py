@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgeseg.errors import UsageError
-from edgeseg.host.augment import Augment, training_crop
+from edgeseg.host.augment import Augment, Crop, paste_classes, training_crop
 
 GEOMETRY_ONLY = Augment(crop_hw=(64, 96), photometry="none", blackout=0.0)
 
@@ -47,6 +49,31 @@ def test_photometry_changes_colours_but_never_labels(street):
         assert set(np.unique(crop.labels)) <= set(range(12))
     brightness = [crop.rgb.mean() for crop in crops(street, strong)]
     assert np.std(brightness) > 2 * np.std([crop.rgb.mean() for crop in crops(street, plain)])
+
+
+@given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 6))
+def test_pasted_classes_come_whole_and_with_their_picture(seed, classes):
+    rng = np.random.default_rng(seed)
+    statistics = np.zeros(3), np.ones(3)
+    labels = rng.integers(0, classes, (2, 16, 24)).astype(np.uint8)
+    labels[1, :2] = 11
+    under, donor = (Crop(np.repeat(one[..., None] + k, 3, -1), one, *statistics)
+                    for one, k in zip(labels, (0, 100), strict=True))  # fmt: skip
+    mixed = paste_classes(under, donor, rng, ignore_index=11)
+    over = mixed.rgb[..., 0] >= 100
+    pasted = np.unique(donor.labels[over])
+    assert len(pasted) == (len(np.unique(labels[1, 2:])) + 1) // 2
+    assert np.array_equal(over, np.isin(donor.labels, pasted))
+    assert not over[:2].any()
+    assert np.array_equal(mixed.labels, np.where(over, donor.labels, under.labels))
+    assert np.array_equal(mixed.rgb[..., 0], mixed.labels + 100 * over)
+
+
+def test_a_donor_without_labels_gives_nothing():
+    under, donor = (Crop(np.full((4, 6, 3), k, np.uint8), np.full((4, 6), k, np.uint8),
+                         np.zeros(3), np.ones(3)) for k in (3, 11))  # fmt: skip
+    mixed = paste_classes(under, donor, np.random.default_rng(0), ignore_index=11)
+    assert np.array_equal(mixed.rgb, under.rgb)
 
 
 def test_mixed_photometry_is_mild_for_some_crops_and_strong_for_others(street):

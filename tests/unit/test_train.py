@@ -163,3 +163,15 @@ def test_ranks_split_every_batch_without_overlap():
     ]
     assert sorted(parts[0] + parts[1]) == sorted(whole)
     assert len(whole) == 12
+
+
+def test_classmix_pastes_over_some_crops_and_leaves_the_others_as_they_were():
+    def labels(share):
+        augment = dataclasses.replace(OPTIONS.augment, classmix=share)
+        trainset = TrainSet(Blobs(8), augment, seed=1, batch=8)
+        return [crop.labels for epoch in range(4) for crop in next(trainset.epoch(epoch))]
+
+    plain, some, every = labels(0), labels(0.5), labels(1)
+    changed = [not np.array_equal(*pair) for pair in zip(plain, some, strict=True)]
+    assert 4 < sum(changed) < 28
+    assert sum(not np.array_equal(*pair) for pair in zip(plain, every, strict=True)) > 24
