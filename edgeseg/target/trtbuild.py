@@ -1,35 +1,28 @@
-"""Building a plan with TensorRT, 8.6 to 11, by what the installed one has and not by its version.
-
-TensorRT ends the process when there is no CUDA driver: call find_gpu before anything here.
-"""
+"""Building a plan with TensorRT, 8.6 to 11, by what it has and not by its version."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from edgeseg.errors import BackendError, BackendUnavailable, ExportError
-from edgeseg.target.cuda import find_gpu
-from edgeseg.target.layers import LayerReport, layers_from_inspector
-
-OUT_OF_MEMORY = re.compile(
-    r"out of memory|outofmemory|insufficient memory|memoryallocation|could not be allocated"
-    r"|bad_alloc",
-    re.IGNORECASE,
+from edgeseg.target.layers import LayerReport
+from edgeseg.target.trtruntime import (
+    OUT_OF_MEMORY,
+    because,
+    device_memory_bytes,
+    inspect,
+    is_strongly_typed,
+    load_plugins,
+    load_tensorrt,
+    made,
+    make_log,
+    one_line,
+    open_engine,
 )
-# TensorRT's own words in 8.6 to 11 for a plan of another release and for bytes that are no plan.
-OTHER_VERSION = re.compile(
-    r"not compatible with this version|version tag does not match|expecting library version"
-    r"|serializationversion",
-    re.IGNORECASE,
-)
-NO_PLAN = re.compile(r"magic ?tag|corrupt|checksum|deserialization failed|header", re.IGNORECASE)
-KEPT_MESSAGES = 50
-Made = TypeVar("Made")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,77 +71,6 @@ class Built:
     facts: dict[str, Any]
 
 
-def load_tensorrt() -> Any:
-    """Import TensorRT's Python module, after the driver was looked for.
-
-    Raises:
-        BackendUnavailable: no driver, no device, or no TensorRT.
-    """
-    find_gpu()
-    try:
-        import tensorrt as trt
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"TensorRT's Python module cannot be imported ({error}); on a Jetson apt-get install "
-            "python3-libnvinfer and make the venv with --system-site-packages"
-        ) from error
-    if not hasattr(trt, "Logger"):
-        # tensorrt-stubs leaves an empty package of that name behind.
-        raise BackendUnavailable(
-            "the installed package tensorrt is empty, as tensorrt-stubs leaves it; pip uninstall "
-            "tensorrt-stubs, and on a Jetson make the venv with --system-site-packages"
-        )
-    return trt
-
-
-def is_strongly_typed(trt: Any) -> bool:
-    """Return whether this TensorRT takes every type from the graph: it has no INT8 flag."""
-    return not hasattr(trt.BuilderFlag, "INT8")
-
-
-def make_log(trt: Any) -> Any:
-    """Return a logger that keeps errors and warnings and prints nothing.
-
-    Its `errors` and `warnings` are lists of lines, the newest last.
-    """
-
-    class Log(trt.ILogger):  # type: ignore[misc] # the base is known at run time only
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-            self.warnings: list[str] = []
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                del self.errors[: len(self.errors) - KEPT_MESSAGES]
-                self.errors.append(msg)
-            elif severity == trt.ILogger.WARNING:
-                del self.warnings[: len(self.warnings) - KEPT_MESSAGES]
-                self.warnings.append(msg)
-
-    return Log()
-
-
-def load_plugins(trt: Any, log: Any, plugin: Path | None) -> None:
-    """Register TensorRT's own plugins and those of a library.
-
-    Raises:
-        BackendError: the library cannot be loaded.
-    """
-    trt.init_libnvinfer_plugins(log, "")
-    if plugin is None:
-        return
-    try:
-        handle = trt.get_plugin_registry().load_library(str(plugin))
-    except Exception as error:
-        raise BackendError(f"plugin library {plugin} cannot be loaded: {error}") from error
-    if handle is None:
-        raise BackendError(
-            f"plugin library {plugin} cannot be loaded{_because(log)}; build it against this "
-            "TensorRT, see deploy/plugin"
-        )
-
-
 def build_plan(
     request: BuildRequest, *, progress: Callable[..., None] = lambda *args: None
 ) -> Built:
@@ -163,7 +85,7 @@ def build_plan(
     data, not_halved = _graph(request)
     load_plugins(trt, log, request.plugin)
     version = str(trt.__version__)
-    builder = _made(trt.Builder, log, version)
+    builder = made(trt.Builder, log, version)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(data):
@@ -185,7 +107,7 @@ def build_plan(
     if plan is None:
         raise _build_error(request, version, log)
     data = bytes(plan)
-    runtime = _made(trt.Runtime, log, version)
+    runtime = made(trt.Runtime, log, version)
     engine = open_engine(runtime, data, log, version)
     return Built(
         plan=data,
@@ -200,63 +122,6 @@ def build_plan(
             "not_halved": not_halved,
         },
     )
-
-
-def open_engine(runtime: Any, plan: bytes, log: Any, version: str) -> Any:
-    """Deserialise a plan.
-
-    Raises:
-        BackendError: it is of another TensorRT or GPU, damaged, or there is no memory for it.
-    """
-    engine = runtime.deserialize_cuda_engine(plan)
-    if engine is not None:
-        return engine
-    said = " ".join(log.errors)
-    if OUT_OF_MEMORY.search(said):
-        raise BackendError(
-            f"no memory for the engine{_because(log)}; close other programs or the desktop"
-        )
-    if OTHER_VERSION.search(said):
-        raise BackendError(
-            f"the plan is of another TensorRT than {version}{_because(log)}; "
-            "build it again with edgeseg build"
-        )
-    if NO_PLAN.search(said):
-        raise BackendError(f"the plan is damaged{_because(log)}; build it again with edgeseg build")
-    raise BackendError(
-        f"TensorRT {version} cannot load the plan{_because(log)}; build it again with edgeseg build"
-    )
-
-
-def open_runtime(trt: Any, log: Any) -> Any:
-    """Return a runtime; the driver must have been looked for."""
-    return _made(trt.Runtime, log, str(trt.__version__))
-
-
-def inspect(trt: Any, engine: Any) -> LayerReport:
-    """Return what the engine's layers compute in."""
-    inspector = engine.create_engine_inspector()
-    return layers_from_inspector(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
-
-
-def device_memory_bytes(engine: Any) -> int | None:
-    """Return the engine's scratch memory on the device, under its old or its new name."""
-    for name in ("device_memory_size_v2", "device_memory_size"):
-        size = getattr(engine, name, None)
-        if size is not None:
-            return int(size)
-    return None
-
-
-def _made(factory: Callable[[Any], Made], log: Any, version: str) -> Made:
-    try:
-        return factory(log)
-    except TypeError as error:
-        # The bindings' way to say that the library gave a null pointer.
-        raise BackendUnavailable(
-            f"TensorRT {version} does not start on this machine{_because(log)}; its libraries and "
-            "the CUDA driver may not fit each other, run edgeseg doctor"
-        ) from error
 
 
 def _graph(request: BuildRequest) -> tuple[bytes, str]:
@@ -379,11 +244,11 @@ def _dla_layers(builder: Any, network: Any, config: Any) -> dict[str, int]:
 def _build_error(request: BuildRequest, version: str, log: Any) -> BackendError:
     if OUT_OF_MEMORY.search(" ".join((*log.errors, *log.warnings))):
         return BackendError(
-            f"TensorRT {version} ran out of memory while building {request.onnx}{_because(log)}; "
+            f"TensorRT {version} ran out of memory while building {request.onnx}{because(log)}; "
             "close other programs or the desktop, add swap, or give a smaller --workspace"
         )
     return BackendError(
-        f"TensorRT {version} cannot build {request.onnx}{_because(log)}; "
+        f"TensorRT {version} cannot build {request.onnx}{because(log)}; "
         "trtexec --onnx=model.onnx shows whether it is the graph"
     )
 
@@ -395,13 +260,4 @@ def _parser_errors(parser: Any, log: Any) -> str:
         named = getattr(error, "node_name", None)
         where = f" at {named()}" if callable(named) else f" at node {error.node()}"
         found.append(f"{error.desc()}{where}")
-    return _one_line("; ".join(found) or " ".join(log.errors) or "no reason given")
-
-
-def _because(log: Any) -> str:
-    return f" ({_one_line(log.errors[-1])})" if log.errors else ""
-
-
-def _one_line(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 240 else text[:237] + "..."
+    return one_line("; ".join(found) or " ".join(log.errors) or "no reason given")

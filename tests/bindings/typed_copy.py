@@ -11,7 +11,7 @@ from pathlib import Path
 
 import edgeseg
 
-MODULES = ("target/trtbuild.py", "target/backends/tensorrt.py")
+MODULES = ("target/trtbuild.py", "target/trtruntime.py", "target/backends/tensorrt.py")
 # Our names for objects of TensorRT, wherever they are annotated as Any.
 CLASSES = {
     "builder": "Builder",

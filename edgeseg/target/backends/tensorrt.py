@@ -30,7 +30,7 @@ from edgeseg.target.engine import (
     engine_from_bundle,
 )
 from edgeseg.target.telemetry import ROOT
-from edgeseg.target.trtbuild import (
+from edgeseg.target.trtruntime import (
     is_strongly_typed,
     load_plugins,
     load_tensorrt,

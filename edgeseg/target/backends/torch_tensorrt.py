@@ -33,7 +33,7 @@ from edgeseg.target.engine import (
     EngineOptions,
     engine_from_bundle,
 )
-from edgeseg.target.trtbuild import is_strongly_typed, load_tensorrt
+from edgeseg.target.trtruntime import is_strongly_typed, load_tensorrt
 
 
 class TorchTensorRtBackend(Backend):
