@@ -14,7 +14,7 @@ from edgeseg.errors import RecipeError
 # Options that a recipe writes as the Python API has them, by their name on the command line.
 FLAGS = {"layer_ratios": "layer-ratio"}
 # Options whose value may be a name that --where places.
-NAMED_KEYS = ("data", "mix", "teacher")
+NAMED_KEYS = ("data", "mix", "teacher", "encoder_weights")
 SIZE_KEYS = ("size", "crop")
 INPUT = "{input}"
 
@@ -41,8 +41,8 @@ def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
 
     Args:
         recipe: what to do.
-        data: where each data set and teacher lies that the recipe names; a name that is missing
-            is itself a path or "synthetic".
+        data: where each data set, teacher and encoder file lies that the recipe names; a name that
+            is missing is itself a path or "synthetic".
 
     Raises:
         RecipeError: steps that no command can carry out as they stand; all are named.

@@ -207,7 +207,14 @@ def command(
             extra=extra,
             validation=validation,
             teacher=teacher,
-            taught_by=[sha256_file(path) for path in teachers],
+            learnt_from={
+                role: [sha256_file(path) for path in paths]
+                for role, paths in (
+                    ("teachers", teachers),
+                    ("encoder_weights", [encoder_weights] if encoder_weights else []),
+                )
+                if paths
+            },
             resume=resume,
             stop_after=stop_after,
             ranks=ranks,

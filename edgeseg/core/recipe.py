@@ -47,7 +47,16 @@ QUANTIZING = (
 QAT = ("distill", "distill_features", "scales", "freeze_after", "weights_first")
 # Options by kind, named as the command line names them.
 KEYS: dict[str, tuple[str, ...]] = {
-    "train": (*TRAINING, *TAUGHT, "classmix", "size", "set", "normalize", "hold_out"),
+    "train": (
+        *TRAINING,
+        *TAUGHT,
+        "classmix",
+        "encoder_weights",
+        "size",
+        "set",
+        "normalize",
+        "hold_out",
+    ),
     "prune": (*PRUNING, *PRUNED_TRAINING),
     "finetune": (*TRAINING, *TAUGHT, "classmix", "hold_out"),
     "quantize": QUANTIZING,

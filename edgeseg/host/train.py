@@ -82,7 +82,7 @@ def train(
     extra: Sequence[tuple[Dataset, float]] = (),
     validation: Dataset | None = None,
     teacher: nn.Module | None = None,
-    taught_by: Sequence[str] = (),
+    learnt_from: Mapping[str, Sequence[str]] | None = None,
     resume: bool = False,
     stop_after: int | None = None,
     ranks: Ranks = ALONE,
@@ -103,7 +103,8 @@ def train(
         validation: scored at full size every `validate_every` epochs.
         teacher: a frozen network with the same input and classes whose logits, and features
             where its convolutions have the module's names, are distilled.
-        taught_by: SHA-256 of the teachers' files, for the checkpoint's step.
+        learnt_from: SHA-256 of files by what they were (teachers, encoder_weights), kept in the
+            checkpoint's step.
         resume: continue from run_dir's state if there is one; the result is that of an
             uninterrupted run.
         stop_after: end after this epoch as if killed there (for tests and time limits).
@@ -115,7 +116,7 @@ def train(
         DataError: the data cannot be trained on.
         EdgesegError: the loss became infinite or not a number.
     """
-    step = StepDone(kind, options.to_json(), {"teachers": list(taught_by)} if taught_by else {})
+    step = StepDone(kind, options.to_json(), dict(learnt_from or {}))
     run = _Run(spec, module, data, options, run_dir, step)
     run.steps_before, run.extra, run.teacher = tuple(steps_before), list(extra), teacher
     run.ranks = ranks

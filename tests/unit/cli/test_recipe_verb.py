@@ -128,6 +128,12 @@ def test_a_step_can_name_its_teachers() -> None:
     assert [words[index + 1] for index in places] == ["/d", "b.safetensors"]
 
 
+def test_a_step_can_name_its_encoders_weights_and_paste_classes() -> None:
+    given = 'data = "camvid"\nencoder_weights = "camvid"\nclassmix = 0.5'
+    words = " ".join(commands(TRAIN.replace('data = "camvid"', given, 1))[0])
+    assert "--encoder-weights /d --classmix 0.5" in words
+
+
 def test_what_no_command_can_do_is_refused() -> None:
     with pytest.raises(RecipeError, match="qat calibrates on what it trains on"):
         commands(TRAIN + QAT.replace('data = "camvid"', 'data = "synthetic"', 1))
