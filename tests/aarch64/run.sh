@@ -4,7 +4,8 @@
 # It makes the root once, installs the wheel with its target extras there from aarch64 wheels, runs
 # verify, eval on 5 frames and stream on the synthetic drive with ONNX Runtime, here and there, and
 # compares the labels: of an exact network (exact_bundle.py), of the shipped one with sums of whole
-# numbers (summed_bundle.py), and of the shipped one as it is. Needs Debian's mmdebstrap and qemu-user-static, and root for chroot. The root is made once.
+# numbers (summed_bundle.py), and of the shipped one as it is. Needs Debian's mmdebstrap and
+# qemu-user-static, and root for chroot.
 #
 #   EDGESEG_AARCH64_CACHE   where root and wheels lie; default ~/.cache/edgeseg-tests/aarch64
 #   PYTHON                  this machine's Python with edgeseg; default .venv/bin/python
