@@ -21,14 +21,8 @@ from edgeseg.host.augment import Crop
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.curves import EpochRow, write_curves
 from edgeseg.host.depthwise import fast_depthwise_backward
-from edgeseg.host.distill import FeatureTaps
-from edgeseg.host.losses import (
-    distillation_loss,
-    median_frequency_weights,
-    segmentation_loss,
-)
+from edgeseg.host.objective import Objective
 from edgeseg.host.optim import WeightAverage, build_optimizer, learning_rate
-from edgeseg.host.pipeline import resize_logits
 from edgeseg.host.quantize import is_quantized
 from edgeseg.host.ranks import ALONE, Ranks, synchronised_norms
 from edgeseg.host.schedule import begin_epoch, end_epoch
@@ -38,8 +32,6 @@ from edgeseg.host.trainoptions import TrainOptions
 from edgeseg.host.trainset import TrainSet, collate
 from edgeseg.host.trainstate import load_state, save_state
 
-# Class frequencies of a larger set are estimated from so many samples.
-WEIGHT_SAMPLES = 400
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.safetensors"
 
 
@@ -132,8 +124,7 @@ def train(
             run.epoch(epoch, validation, listener)
             if stop_after is not None and epoch + 1 >= stop_after:
                 break
-    if run.taps:
-        run.taps.close()
+    run.objective.close()
     last = load_checkpoint(run_dir / LAST)
     best = load_checkpoint(run_dir / BEST) if (run_dir / BEST).is_file() else last
     module.load_state_dict(dict(last.weights))
@@ -157,7 +148,6 @@ class _Run:
         self.steps_before: tuple[StepDone, ...] = ()
         self.extra: list[tuple[Dataset, float]] = []
         self.teacher: nn.Module | None = None
-        self.taps: FeatureTaps | None = None
         self.rows: list[EpochRow] = []
         self.ranks = ALONE
         self.device = torch.device(options.device)
@@ -185,15 +175,7 @@ class _Run:
         self.average = WeightAverage(self.module, options.ema) if options.ema else None
         self.quantized = is_quantized(self.module)
         self.masks = masks_of(self.module, self.steps_before)
-        if self.teacher is not None:
-            self.teacher.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if options.distill_features:
-                self.taps = FeatureTaps(self.teacher, self.module)
-        self.weights: torch.Tensor | None = None
-        if options.class_weight_exponent:
-            self.weights = median_frequency_weights(
-                self.data, exponent=options.class_weight_exponent, limit=WEIGHT_SAMPLES
-            ).to(self.device)
+        self.objective = Objective(options, self.data, self.module, self.teacher, self.ranks)
 
     def resume(self) -> None:
         path = self.run_dir / STATE
@@ -268,17 +250,7 @@ class _Run:
         rule = self.spec.preprocess
         images, labels = collate(crops, normalize=rule.normalize, mean=rule.mean, std=rule.std)
         images = images.to(self.device, memory_format=torch.channels_last)
-        loss = _loss(
-            self.callable,
-            self.teacher,
-            images,
-            labels.to(self.device),
-            self.weights,
-            self.spec,
-            self.options,
-            self.taps,
-            self.ranks,
-        )
+        loss = self.objective.loss(self.callable, images, labels.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_grad)
@@ -309,44 +281,6 @@ class _Run:
         save_checkpoint(self.run_dir / LAST, checkpoint)
         save_state(self.run_dir / STATE, self.module, self.optimizer, self.average, self.rows)
         write_curves(self.run_dir, self.rows)
-
-
-def _loss(
-    module: nn.Module,
-    teacher: nn.Module | None,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    weights: torch.Tensor | None,
-    spec: ModelSpec,
-    options: TrainOptions,
-    taps: FeatureTaps | None,
-    ranks: Ranks,
-) -> torch.Tensor:
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=options.bf16):
-        logits = module(images).float()
-    loss = logits.new_zeros(())
-    if teacher is not None and (options.distill or taps):
-        with (
-            torch.no_grad(),
-            torch.autocast(images.device.type, torch.bfloat16, enabled=options.bf16),
-        ):
-            target = teacher(images).float()
-        if options.distill:
-            # A teacher of another architecture may answer at another resolution.
-            target = resize_logits(target, logits.shape[-2:])
-            loss = options.distill * distillation_loss(logits, target)
-        if taps:
-            loss = loss + options.distill_features * taps.loss()
-    loss = loss * ranks.weight(torch.tensor(len(images), device=images.device))
-    if options.loss_scale != 1:
-        size = [round(side * options.loss_scale) for side in labels.shape[-2:]]
-        labels = nn.functional.interpolate(
-            labels[:, None].float(), size=size, mode="nearest"
-        )[:, 0].long()  # fmt: skip
-    logits = resize_logits(logits, labels.shape[-2:])
-    pixels = (labels != spec.ignore_index).sum()
-    own = segmentation_loss(logits, labels, weights=weights, ignore_index=spec.ignore_index)
-    return loss + own * ranks.weight(pixels)
 
 
 @contextlib.contextmanager

@@ -116,35 +116,6 @@ def test_a_teacher_pulls_a_student_that_labels_hardly_move(drives, trained, tmp_
     assert distance["1000"] < distance["1e-6"]
 
 
-def test_encoder_weights_start_the_encoder_and_are_recorded(drives, tmp_path, capsys):
-    import torch
-
-    from edgeseg.core.files import sha256_file
-    from edgeseg.core.spec import ModelSpec
-    from edgeseg.host.checkpoint import load_checkpoint
-    from edgeseg.host.models import build_model
-    from edgeseg.host.models.pretrained import encoder_names
-
-    arch = "deeplabv3plus-efficientnetlite0"
-    torch.manual_seed(3)
-    module = build_model(ModelSpec(arch))
-    state, names = module.state_dict(), encoder_names(module, batch_norm=True)
-    weights = tmp_path / "lite0.pth"
-    torch.save({theirs: state[ours] for ours, theirs in names.items()}, weights)
-    command = ["train", arch, "--data", str(drives), *TINY[: TINY.index("--set")], "--lr", "1e-9"]
-    command += ["--set", "aspp_channels=16", "--set", "decoder_channels=16"]
-    assert run([*command, "--encoder-weights", str(weights), "-o", str(tmp_path / "run")]) == 0
-    assert "240 tensors from the file" in capsys.readouterr().err
-    trained = load_checkpoint(tmp_path / "run" / "last.safetensors")
-    assert trained.spec.preprocess.mean[0] == 127 / 255
-    assert trained.steps[-1].metadata == {"encoder_weights": [sha256_file(weights)]}
-    kept = "backbone.high_level.3.3.body.1.0.weight"
-    torch.testing.assert_close(trained.weights[kept], state[kept], rtol=0, atol=1e-6)
-    both = [*command, "--encoder-weights", str(weights), "--init", "x", "-o", str(tmp_path / "b")]
-    assert run(both) == 2
-    assert "leave one out" in capsys.readouterr().err
-
-
 def test_the_last_epoch_can_be_the_result_and_the_run_can_stop_early(drives, tmp_path, capsys):
     arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY]
     more = ["--epochs", "3", "--stop-after", "2", "--validate-every", "1", "--result", "last"]
@@ -167,6 +138,7 @@ def test_init_refuses_another_architecture(drives, trained, tmp_path, capsys):
 def test_encoder_weights_are_loaded_and_reported(drives, tmp_path, capsys):
     import torch
 
+    from edgeseg.core.files import sha256_file
     from edgeseg.core.spec import ModelSpec
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.models import build_model
@@ -182,6 +154,8 @@ def test_encoder_weights_are_loaded_and_reported(drives, tmp_path, capsys):
     key = "layer4.0.conv2.weight"
     np.testing.assert_allclose(trained.weights[f"backbone.{key}"], donor[key], atol=1e-5)
     assert trained.spec.preprocess.mean == (0.485, 0.456, 0.406)
+    given = sha256_file(tmp_path / "resnet.pth")
+    assert trained.steps[-1].metadata == {"encoder_weights": [given]}
 
 
 def test_qat_mixes_data_and_records_its_steps(drives, trained, tmp_path):
