@@ -47,15 +47,12 @@ def test_the_exported_graph_computes_what_torch_does(arch: str, precision: str) 
     if precision == "int8":
         module, _ = quantize(module, QuantizeOptions(observer="max"), x.split(2))
     model = onnx.load_from_string(export_onnx(spec, module, precision, raw_logits=True))
-    good = 0
-    for seed in (9, 10, 11):
-        rgb, _ = frames(SIZE, 1, seed=seed)
-        labels, logits = run_unoptimized(model, rgb.numpy())
-        with torch.no_grad():
-            expected_labels, expected = deployed(spec, module, precision, raw_logits=True)(rgb)
-        noise = np.square(logits - expected.numpy()).mean() / expected.numpy().var()
-        good += noise < 1e-3 and (labels == expected_labels.numpy()).mean() >= 0.99
+    rgb, _ = frames(SIZE, 1, seed=9)
+    labels, logits = run_unoptimized(model, rgb.numpy())
+    with torch.no_grad():
+        expected_labels, expected = deployed(spec, module, precision, raw_logits=True)(rgb)
+    noise = np.square(logits - expected.numpy()).mean() / expected.numpy().var()
     # One value on the edge between two levels, or two equal cells of a pooling window, may fall
-    # otherwise than in torch and change a whole frame of so narrow a network; a wrong graph is off
-    # by the signal itself, in every frame.
-    assert good >= 2
+    # otherwise than in torch; a wrong graph is off by the signal itself.
+    assert noise < 1e-3
+    assert (labels == expected_labels.numpy()).mean() >= 0.99
