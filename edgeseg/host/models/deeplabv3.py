@@ -10,7 +10,7 @@ from torch import nn
 
 from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
 from edgeseg.host.models.blocks import Segmenter, initialize
-from edgeseg.host.models.mobilenetv2 import InvertedResidualNet, MobileNetV2
+from edgeseg.host.models.invertedresidual import InvertedResidualNet, MobileNetV2
 from edgeseg.host.models.resnet import ResNet50, ResNet101
 from edgeseg.host.models.xception import AlignedXception
 

@@ -12,7 +12,7 @@ from torch import nn
 from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
 from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, SeparableConv, initialize
 from edgeseg.host.models.deeplabv3 import Backbone
-from edgeseg.host.models.mobilenetv2 import EfficientNetLite0, MobileNetV2
+from edgeseg.host.models.invertedresidual import EfficientNetLite0, MobileNetV2
 from edgeseg.host.models.resnet import ResNet50, ResNet101
 from edgeseg.host.models.xception import AlignedXception
 

@@ -19,7 +19,7 @@ from edgeseg.host.models.blocks import Segmenter
 from edgeseg.host.models.deconvnet import DeconvNet
 from edgeseg.host.models.deeplab import DeepLabLargeFOV
 from edgeseg.host.models.fcn import FCN
-from edgeseg.host.models.mobilenetv2 import (
+from edgeseg.host.models.invertedresidual import (
     LOW_LEVEL_STAGE,
     EfficientNetLite0,
     InvertedResidualNet,
