@@ -49,6 +49,15 @@ from edgeseg.cli.training import (
     "MobileNetV2 or ResNet, or of EfficientNet-Lite0; fixed normalisation is then that file's.",
 )
 @click.option(
+    "--encoder-lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="FACTOR",
+    help="Learning rate of the encoder, as a factor of --lr; below 1 keeps more of what "
+    "--encoder-weights brought.",
+)
+@click.option(
     "--teacher",
     "teachers",
     type=PATH,
@@ -101,6 +110,7 @@ def command(
     hold_out: str | None,
     init: Path | None,
     encoder_weights: Path | None,
+    encoder_lr: float,
     teachers: tuple[Path, ...],
     distill: float,
     size: tuple[int, int],
@@ -174,6 +184,7 @@ def command(
         epochs=epochs,
         batch=batch,
         lr=lr,
+        encoder_lr=encoder_lr,
         # A short run must not end inside its warm-up.
         warmup_epochs=min(2.0, epochs / 10),
         class_weight_exponent=class_weights,

@@ -30,7 +30,8 @@ TRAINING = (
     "data", "mix", "mix_share", "crop", "epochs", "batch", "lr", "seed", "photometry",
     "class_weights", "result", "stop_after",
 )  # fmt: skip
-TAUGHT = ("teacher", "distill")
+# What a float network alone is trained with.
+FLOAT_TRAINING = ("teacher", "distill", "classmix", "encoder_lr", "hold_out")
 PRUNING = (
     "ratio", "target_macs", "target_params", "importance", "scope", "layer_ratios", "max_ratio",
     "round_to", "seed", "data", "images", "sparsity", "repair",
@@ -49,16 +50,14 @@ QAT = ("distill", "distill_features", "scales", "freeze_after", "weights_first")
 KEYS: dict[str, tuple[str, ...]] = {
     "train": (
         *TRAINING,
-        *TAUGHT,
-        "classmix",
+        *FLOAT_TRAINING,
         "encoder_weights",
         "size",
         "set",
         "normalize",
-        "hold_out",
     ),
     "prune": (*PRUNING, *PRUNED_TRAINING),
-    "finetune": (*TRAINING, *TAUGHT, "classmix", "hold_out"),
+    "finetune": (*TRAINING, *FLOAT_TRAINING),
     "quantize": QUANTIZING,
     "qat": (*TRAINING, *QAT),
 }

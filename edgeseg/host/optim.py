@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -17,32 +17,49 @@ SCALE_LR = 10.0
 
 
 def build_optimizer(
-    module: nn.Module, name: str, *, lr: float, weight_decay: float
+    module: nn.Module,
+    name: str,
+    *,
+    lr: float,
+    weight_decay: float,
+    encoder: Collection[str] = (),
+    encoder_lr: float = 1.0,
 ) -> torch.optim.Optimizer:
     """Return AdamW or SGD with Nesterov momentum 0.9; no decay on biases, BN and scales.
 
-    Learned step sizes are a group of their own with `lr_factor` SCALE_LR: their logarithms need
-    moves of some per cent in a fine-tuning whose rate suits weights.
+    A group's `lr_factor` multiplies the rate of the schedule. Learned step sizes have SCALE_LR:
+    their logarithms need moves of some per cent in a fine-tuning whose rate suits weights.
+
+    Args:
+        module: whose parameters are trained.
+        name: "adamw" or "sgd".
+        lr: the rate to start with.
+        weight_decay: of weights with more than one axis.
+        encoder: names of parameters that train at `encoder_lr` times the rate.
+        encoder_lr: see `encoder`.
 
     Raises:
         UsageError: `name` is unknown.
     """
-    decayed = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
-    scales = [p for name, p in module.named_parameters() if name.split(".")[-1] in LEARNED_SCALES]
-    learned = {id(p) for p in scales}
-    plain = [
-        p for p in module.parameters() if p.requires_grad and p.ndim <= 1 and id(p) not in learned
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for key, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        factor = encoder_lr if key in encoder else 1.0
+        if key.split(".")[-1] in LEARNED_SCALES:
+            group = (0.0, SCALE_LR * factor)
+        else:
+            group = (weight_decay if parameter.ndim > 1 else 0.0, factor)
+        groups.setdefault(group, []).append(parameter)
+    settings: list[dict[str, Any]] = [
+        {"params": parameters, "weight_decay": decay, "lr_factor": factor}
+        # In a fixed order, by which a resumed run finds its moments again.
+        for (decay, factor), parameters in sorted(groups.items(), key=lambda g: (-g[0][0], g[0][1]))
     ]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    if scales:
-        groups.append({"params": scales, "weight_decay": 0.0, "lr_factor": SCALE_LR})
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr)
+        return torch.optim.AdamW(settings, lr=lr)
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
+        return torch.optim.SGD(settings, lr=lr, momentum=0.9, nesterov=True)
     raise UsageError(f"optimizer {name!r} is not one of adamw, sgd")
 
 

@@ -21,6 +21,7 @@ from edgeseg.host.augment import Crop
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.curves import EpochRow, write_curves
 from edgeseg.host.depthwise import fast_depthwise_backward
+from edgeseg.host.models.pretrained import encoder_names
 from edgeseg.host.objective import Objective
 from edgeseg.host.optim import WeightAverage, build_optimizer, learning_rate
 from edgeseg.host.quantize import is_quantized
@@ -169,8 +170,15 @@ class _Run:
         )
         self.module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.callable = self.ranks.wrap(self.module)
+        # An architecture without a known encoder is refused only where it would matter.
+        own_rate = options.encoder_lr != 1
         self.optimizer = build_optimizer(
-            self.module, options.optimizer, lr=options.lr, weight_decay=options.weight_decay
+            self.module,
+            options.optimizer,
+            lr=options.lr,
+            weight_decay=options.weight_decay,
+            encoder=encoder_names(self.module, batch_norm=True) if own_rate else (),
+            encoder_lr=options.encoder_lr,
         )
         self.average = WeightAverage(self.module, options.ema) if options.ema else None
         self.quantized = is_quantized(self.module)
@@ -243,7 +251,7 @@ class _Run:
             warmup=round(steps_per_epoch * options.warmup_epochs),
         )
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group.get("lr_factor", 1.0)
+            group["lr"] = rate * group["lr_factor"]
         return rate
 
     def _step(self, crops: Sequence[Crop]) -> float:

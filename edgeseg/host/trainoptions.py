@@ -18,6 +18,8 @@ class TrainOptions:
         batch: crops a step.
         optimizer: "adamw" or "sgd".
         lr: peak learning rate.
+        encoder_lr: factor on it for the encoder's weights; below 1 keeps more of what pre-training
+            taught them.
         weight_decay: on convolution weights only.
         schedule: "poly", "cosine" or "constant", after the warm-up.
         warmup_epochs: linear warm-up.
@@ -41,6 +43,7 @@ class TrainOptions:
     batch: int = 8
     optimizer: str = "adamw"
     lr: float = 2e-3
+    encoder_lr: float = 1.0
     weight_decay: float = 0.02
     schedule: str = "cosine"
     warmup_epochs: float = 2.0
@@ -66,6 +69,8 @@ class TrainOptions:
                 problems.append(f"{name} is {getattr(self, name)}, expected at least 1")
         if self.lr <= 0:
             problems.append(f"lr is {self.lr}, expected more than 0")
+        if self.encoder_lr <= 0:
+            problems.append(f"encoder_lr is {self.encoder_lr}, expected more than 0")
         if not 0 <= self.ema < 1:
             problems.append(f"ema is {self.ema}, expected 0 or more and less than 1")
         if not 0 <= self.class_weight_exponent <= 1:

@@ -24,6 +24,17 @@ def test_biases_and_norms_are_not_decayed():
     assert len(plain["params"]) == 3
 
 
+def test_the_encoder_trains_at_its_own_rate_and_nothing_is_left_out_or_taken_twice():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+    encoder = ("0.weight", "0.bias", "1.weight", "1.bias")
+    groups = build_optimizer(
+        net, "adamw", lr=1e-3, weight_decay=0.1, encoder=encoder, encoder_lr=0.1
+    ).param_groups
+    factors = {id(p): group["lr_factor"] for group in groups for p in group["params"]}
+    assert len(factors) == sum(len(group["params"]) for group in groups) == 6
+    assert {key for key, p in net.named_parameters() if factors[id(p)] == 0.1} == set(encoder)
+
+
 def test_unknown_names_are_usage_errors():
     with pytest.raises(UsageError, match="adamw, sgd"):
         build_optimizer(nn.Conv2d(1, 1, 1), "lion", lr=1, weight_decay=0)

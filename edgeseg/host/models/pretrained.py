@@ -171,8 +171,8 @@ def encoder_names(module: nn.Module, *, batch_norm: bool) -> dict[str, str]:
         keys = (k for k in backbone.state_dict() if not k.endswith(COUNTERS))
         return {f"backbone.{key}": key for key in keys}
     raise UsageError(
-        f"{type(module).__name__} has no encoder that torchvision names; --encoder-weights fits "
-        "networks on VGG16, MobileNetV2, ResNet and EfficientNet-Lite0"
+        f"{type(module).__name__} has no encoder that torchvision names; --encoder-weights and "
+        "--encoder-lr fit networks on VGG16, MobileNetV2, ResNet and EfficientNet-Lite0"
     )
 
 

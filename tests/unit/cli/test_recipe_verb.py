@@ -129,9 +129,9 @@ def test_a_step_can_name_its_teachers() -> None:
 
 
 def test_a_step_can_name_its_encoders_weights_and_paste_classes() -> None:
-    given = 'data = "camvid"\nencoder_weights = "camvid"\nclassmix = 0.5'
+    given = 'data = "camvid"\nencoder_weights = "camvid"\nencoder_lr = 0.1\nclassmix = 0.5'
     words = " ".join(commands(TRAIN.replace('data = "camvid"', given, 1))[0])
-    assert "--encoder-weights /d --classmix 0.5" in words
+    assert "--encoder-weights /d --encoder-lr 0.1 --classmix 0.5" in words
 
 
 def test_what_no_command_can_do_is_refused() -> None:

@@ -158,6 +158,27 @@ def test_encoder_weights_are_loaded_and_reported(drives, tmp_path, capsys):
     assert trained.steps[-1].metadata == {"encoder_weights": [given]}
 
 
+def test_the_encoder_may_train_at_a_rate_of_its_own(drives, tmp_path, capsys):
+    import torch
+
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    def weights(factor):
+        arguments = ["train", "deeplabv3plus-mobilenetv2", "--data", str(drives), *TINY[:-4]]
+        arguments += ["--set", "width=0.25", "--set", "aspp_channels=8", "--encoder-lr", factor]
+        assert run([*arguments, "-o", str(tmp_path / factor)]) == 0
+        return load_checkpoint(tmp_path / factor / "last.safetensors").weights
+
+    still, slow, equal = weights("1e-9"), weights("0.1"), weights("1")
+    encoder, decoder = "backbone.stem.0.weight", "reduce.0.weight"
+    moved = [float((other[encoder] - still[encoder]).abs().max()) for other in (slow, equal)]
+    assert 0 < moved[0] < 0.3 * moved[1]
+    assert not torch.equal(still[decoder], equal[decoder])
+    arguments = ["train", "unet", "--data", str(drives), "-o", str(tmp_path / "unet"), *TINY[:-4]]
+    assert run([*arguments, "--encoder-lr", "0.1"]) == 2
+    assert "UNet has no encoder" in capsys.readouterr().err
+
+
 def test_qat_mixes_data_and_records_its_steps(drives, trained, tmp_path):
     from edgeseg.host.checkpoint import load_checkpoint
 
