@@ -8,7 +8,8 @@ from stand_ins import ArgmaxBackend
 from tinybundle import NAMES, PALETTE, expected_labels, random_frame
 
 from edgeseg.core.dataset import Sample
-from edgeseg.core.report import Accuracy, BundleId, Memory, Percentiles, Report
+from edgeseg.core.report import Accuracy, BundleId, Memory, Report
+from edgeseg.core.stagetimes import Percentiles
 from edgeseg.target.bench import BenchOptions, bench
 from edgeseg.target.benchrow import Entry
 

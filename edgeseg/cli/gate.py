@@ -15,7 +15,8 @@ from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, EdgesegError, LatencyMissed, UsageError
 
 if TYPE_CHECKING:
-    from edgeseg.core.report import Budget, Report
+    from edgeseg.core.budget import Budget
+    from edgeseg.core.report import Report
     from edgeseg.target.gate import Verdict
 
 
@@ -156,7 +157,7 @@ def _write_pages(verdict: Verdict, report: Path, junit: Path | None, markdown: P
 
 
 def _read_budget(path: Path) -> Budget:
-    from edgeseg.core.report import Budget
+    from edgeseg.core.budget import Budget
 
     if sys.version_info >= (3, 11):
         import tomllib

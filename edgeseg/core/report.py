@@ -1,32 +1,19 @@
-"""Report: what one run measured; Budget: what a run may cost. No clock lives here."""
+"""Report: what one run measured. No clock lives here."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.stagetimes import Percentiles
 from edgeseg.errors import UsageError
 
 FORMAT = 1
 STAGES = ("capture", "preprocess", "infer", "sink", "wait", "end_to_end")
-NS_PER_MS = 1e6
-# A day at 30 FPS is 2.6 million frames; percentiles are taken over the newest of this many, nine
-# minutes' worth, so that a long run's memory stays where it is.
-WINDOW = 16_384
-
-
-@dataclasses.dataclass(frozen=True)
-class Percentiles:
-    """Median, 90th and 99th percentile of one series, in milliseconds."""
-
-    p50: float
-    p90: float
-    p99: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,119 +219,6 @@ def read_report(path: Path) -> Report:
     if not isinstance(document, dict):
         raise UsageError(f"{path} holds no report; give the JSON of edgeseg stream")
     return Report.from_json(document)
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """Limits a report is judged against; None means no limit.
-
-    Attributes:
-        min_miou: smallest mIoU, 0-1.
-        min_fps: smallest rate.
-        min_class_iou: smallest intersection over union by class name, 0-1.
-        max_infer_p50_ms: largest median of the network alone.
-        max_infer_p90_ms: largest 90th percentile of the network alone.
-        max_infer_p99_ms: largest 99th percentile of the network alone.
-        max_time_ratio: largest time as a multiple of the in-run reference's.
-        max_end_to_end_p99_ms: largest 99th percentile of the whole way.
-        max_frame_age_p90_ms: largest 90th percentile of the age of a live frame.
-        max_peak_bytes: largest peak memory.
-        max_dropped_ratio: largest share of captured frames that were dropped, 0-1.
-        max_joules_per_frame: most energy of one frame.
-        max_bundle_bytes: largest size of the bundle's files.
-    """
-
-    min_miou: float | None = None
-    min_fps: float | None = None
-    min_class_iou: Mapping[str, float] | None = None
-    max_infer_p50_ms: float | None = None
-    max_infer_p90_ms: float | None = None
-    max_infer_p99_ms: float | None = None
-    max_time_ratio: float | None = None
-    max_end_to_end_p99_ms: float | None = None
-    max_frame_age_p90_ms: float | None = None
-    max_peak_bytes: int | None = None
-    max_dropped_ratio: float | None = None
-    max_joules_per_frame: float | None = None
-    max_bundle_bytes: int | None = None
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Budget:
-        """Check a parsed TOML or JSON table and build the budget.
-
-        Raises:
-            UsageError: every unknown key and every value that is no number, in one message.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        problems = [f"unknown key {key!r}" for key in document if key not in names]
-        kinds: dict[str, Any] = {}
-        for key, value in document.items():
-            if key == "min_class_iou" and isinstance(value, Mapping):
-                problems += [
-                    f"{key}.{name} is {limit!r}, expected a number"
-                    for name, limit in value.items()
-                    if not _is_number(limit)
-                ]
-                kinds[key] = dict(value)
-            elif key == "min_class_iou":
-                problems.append(f"{key} is {value!r}, expected a table of class = number")
-            elif key in names and not _is_number(value):
-                problems.append(f"{key} is {value!r}, expected a number")
-            elif key in names:
-                kinds[key] = int(value) if key.endswith("_bytes") else float(value)
-        if problems:
-            raise UsageError(f"budget: {'; '.join(problems)}; known keys: {', '.join(names)}")
-        return cls(**kinds)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-class StageTimes:
-    """Durations of one stage, in nanoseconds; the newest WINDOW of them are kept."""
-
-    def __init__(self, window: int = WINDOW) -> None:
-        """Start empty."""
-        self._window = window
-        # All of it now: memory that grows for the first nine minutes looks like a leak.
-        self._values = array("q", bytes(8 * window))
-        self._count = 0
-
-    def __len__(self) -> int:
-        """Return how many durations were added in all."""
-        return self._count
-
-    def add(self, duration_ns: int) -> None:
-        """Add one duration."""
-        self._values[self._count % self._window] = duration_ns
-        self._count += 1
-
-    def percentiles(self) -> Percentiles | None:
-        """Return the percentiles in ms, or None when nothing was added."""
-        return percentiles_ms(self._values[: min(self._count, self._window)])
-
-
-def percentiles_ms(durations_ns: Iterable[int]) -> Percentiles | None:
-    """Return p50, p90 and p99 in ms, interpolated linearly between neighbours; None if empty."""
-    ordered = sorted(durations_ns)
-    if not ordered:
-        return None
-
-    def at(share: float) -> float:
-        position = share * (len(ordered) - 1)
-        low = int(position)
-        high = min(low + 1, len(ordered) - 1)
-        return (ordered[low] + (ordered[high] - ordered[low]) * (position - low)) / NS_PER_MS
-
-    return Percentiles(at(0.5), at(0.9), at(0.99))
-
-
-def frames_per_second(n_stamps: int, first_ns: int, last_ns: int) -> float | None:
-    """Return (stamps - 1) / (last - first): n stamps enclose n - 1 gaps. None below two stamps."""
-    if n_stamps < 2 or last_ns <= first_ns:
-        return None
-    return (n_stamps - 1) * 1e9 / (last_ns - first_ns)
 
 
 def _known(kind: type, document: Mapping[str, Any]) -> Any:

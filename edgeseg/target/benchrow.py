@@ -11,15 +11,8 @@ import numpy as np
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.dataset import Dataset
-from edgeseg.core.report import (
-    NS_PER_MS,
-    Accuracy,
-    BundleId,
-    Memory,
-    Reference,
-    Report,
-    StageTimes,
-)
+from edgeseg.core.report import Accuracy, BundleId, Memory, Reference, Report
+from edgeseg.core.stagetimes import NS_PER_MS, StageTimes
 from edgeseg.target.backends.base import Backend
 from edgeseg.target.benchresult import Ratio
 from edgeseg.target.bootstrap import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edgeseg.core.report import STAGES, StageTimes
+from edgeseg.core.report import STAGES
+from edgeseg.core.stagetimes import StageTimes
 from edgeseg.errors import EdgesegError
 from edgeseg.target.handoff import Handoff, Outcome
 from edgeseg.target.observer import Observer

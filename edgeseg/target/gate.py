@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgeseg.core.report import Budget, Memory, Reference, Report
+from edgeseg.core.budget import Budget
+from edgeseg.core.report import Memory, Reference, Report
 
 # What must be equal before absolute times or bytes of two reports say anything about each other.
 MACHINE_KEYS = ("system", "architecture", "board", "cpu", "cores", "l4t", "power_mode")

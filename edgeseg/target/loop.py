@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.image import Placement, fit_rgb
-from edgeseg.core.report import Accuracy, BundleId, Memory, Report, frames_per_second
+from edgeseg.core.report import Accuracy, BundleId, Memory, Report
+from edgeseg.core.stagetimes import frames_per_second
 from edgeseg.errors import BackendError, EdgesegError, SourceError
 from edgeseg.target.backends.base import Backend
 from edgeseg.target.finish import Finish

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.report import NS_PER_MS, Percentiles, frames_per_second, percentiles_ms
+from edgeseg.core.stagetimes import NS_PER_MS, Percentiles, frames_per_second, percentiles_ms
 from edgeseg.target.backends.tensorrt import TensorRtBackend
 
 ROUNDS = 9

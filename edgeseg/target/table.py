@@ -6,7 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from edgeseg.core.report import STAGES, Percentiles, Report
+from edgeseg.core.report import STAGES, Report
+from edgeseg.core.stagetimes import Percentiles
 from edgeseg.target.streamfacts import stream_facts
 
 PIPE_WIDTH = 120

@@ -10,8 +10,8 @@ import pytest
 
 import edgeseg
 from edgeseg.core.boards import BOARDS
+from edgeseg.core.budget import Budget
 from edgeseg.core.recipe import Recipe
-from edgeseg.core.report import Budget
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -3,15 +3,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseg.core.report import (
-    Accuracy,
-    Budget,
-    BundleId,
-    Memory,
-    Percentiles,
-    Report,
-    percentiles_ms,
-)
+from edgeseg.core.budget import Budget
+from edgeseg.core.report import Accuracy, BundleId, Memory, Report
+from edgeseg.core.stagetimes import Percentiles, percentiles_ms
 from edgeseg.target.gate import judge
 
 share = st.floats(0, 1)

@@ -6,7 +6,8 @@ import pytest
 from simulated import MACHINE
 from simulated import PLAIN as BASE
 
-from edgeseg.core.report import Percentiles, Reference, write_report
+from edgeseg.core.report import Reference, write_report
+from edgeseg.core.stagetimes import Percentiles
 from edgeseg.errors import UsageError
 from edgeseg.target.baselines import (
     accept,

@@ -5,7 +5,9 @@ import pytest
 from simulated import BACKEND, MACHINE
 from simulated import PLAIN as BASE
 
-from edgeseg.core.report import Accuracy, Budget, Memory, Percentiles, Report
+from edgeseg.core.budget import Budget
+from edgeseg.core.report import Accuracy, Memory, Report
+from edgeseg.core.stagetimes import Percentiles
 from edgeseg.target.gate import Tolerance, judge
 
 

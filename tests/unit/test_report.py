@@ -5,18 +5,14 @@ import pytest
 
 from edgeseg.core.report import (
     Accuracy,
-    Budget,
     BundleId,
     Memory,
-    Percentiles,
     Reference,
     Report,
-    StageTimes,
-    frames_per_second,
-    percentiles_ms,
     read_report,
     write_report,
 )
+from edgeseg.core.stagetimes import Percentiles
 from edgeseg.errors import UsageError
 
 
@@ -90,36 +86,6 @@ def test_a_file_that_is_no_report_is_named(tmp_path, text):
         read_report(path)
 
 
-def test_fps_counts_gaps_not_stamps():
-    stamps = [round(i * 1e9 / 30) for i in range(31)]
-    assert frames_per_second(len(stamps), stamps[0], stamps[-1]) == pytest.approx(30.0, abs=1e-6)
-    assert frames_per_second(1, 5, 5) is None
-    assert frames_per_second(0, 0, 0) is None
-
-
-def test_percentiles_interpolate_and_convert_to_ms():
-    found = percentiles_ms(range(0, 101_000_000, 1_000_000))
-    assert found == Percentiles(50.0, 90.0, 99.0)
-    assert percentiles_ms([]) is None
-    assert percentiles_ms([4_000_000]) == Percentiles(4.0, 4.0, 4.0)
-
-
-def test_stage_times_keep_the_newest_of_a_full_window():
-    times = StageTimes(window=4)
-    for value in (100, 100, 100, 100, 2, 2, 2, 2):
-        times.add(value * 1_000_000)
-    assert len(times) == 8
-    assert times.percentiles() == Percentiles(2.0, 2.0, 2.0)
-    assert StageTimes().percentiles() is None
-
-
-def test_budget_names_every_wrong_key_at_once():
-    budget = Budget.from_document({"min_miou": 0.6, "max_peak_bytes": 10})
-    assert (budget.min_miou, budget.max_peak_bytes, budget.min_fps) == (0.6, 10, None)
-    with pytest.raises(UsageError, match=r"'fps'.*min_miou is 'high'.*known keys"):
-        Budget.from_document({"fps": 3, "min_miou": "high"})
-
-
 def test_what_a_bench_adds_survives_json():
     report = dataclasses.replace(
         full_report(),
@@ -129,13 +95,3 @@ def test_what_a_bench_adds_survives_json():
         reference=Reference("fp32", "cd" * 32, "onnxruntime 1", "f32", 0.6, 0.58, 0.61),
     )
     assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
-
-
-def test_a_budget_limits_classes_by_name():
-    budget = Budget.from_document({"min_class_iou": {"Pole": 0.1}, "max_bundle_bytes": 3e6})
-    assert budget.min_class_iou == {"Pole": 0.1}
-    assert isinstance(budget.max_bundle_bytes, int)
-    with pytest.raises(UsageError, match=r"max_fps.*min_class_iou.Pole is 'x'"):
-        Budget.from_document({"min_class_iou": {"Pole": "x"}, "max_fps": 3})
-    with pytest.raises(UsageError, match="expected a table"):
-        Budget.from_document({"min_class_iou": 0.3})

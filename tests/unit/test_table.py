@@ -1,4 +1,5 @@
-from edgeseg.core.report import Accuracy, BundleId, Memory, Percentiles, Report
+from edgeseg.core.report import Accuracy, BundleId, Memory, Report
+from edgeseg.core.stagetimes import Percentiles
 from edgeseg.target.table import print_report
 
 FULL = Report(

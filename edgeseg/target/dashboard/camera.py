@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edgeseg.core.report import StageTimes, frames_per_second, percentiles_ms
 from edgeseg.core.spec import ModelSpec
+from edgeseg.core.stagetimes import StageTimes, frames_per_second, percentiles_ms
 from edgeseg.target.dashboard.events import EventLog
 from edgeseg.target.dashboard.picture import PictureSlot
 from edgeseg.target.dashboard.series import Series

@@ -1,0 +1,21 @@
+import pytest
+
+from edgeseg.core.budget import Budget
+from edgeseg.errors import UsageError
+
+
+def test_budget_names_every_wrong_key_at_once():
+    budget = Budget.from_document({"min_miou": 0.6, "max_peak_bytes": 10})
+    assert (budget.min_miou, budget.max_peak_bytes, budget.min_fps) == (0.6, 10, None)
+    with pytest.raises(UsageError, match=r"'fps'.*min_miou is 'high'.*known keys"):
+        Budget.from_document({"fps": 3, "min_miou": "high"})
+
+
+def test_a_budget_limits_classes_by_name():
+    budget = Budget.from_document({"min_class_iou": {"Pole": 0.1}, "max_bundle_bytes": 3e6})
+    assert budget.min_class_iou == {"Pole": 0.1}
+    assert isinstance(budget.max_bundle_bytes, int)
+    with pytest.raises(UsageError, match=r"max_fps.*min_class_iou.Pole is 'x'"):
+        Budget.from_document({"min_class_iou": {"Pole": "x"}, "max_fps": 3})
+    with pytest.raises(UsageError, match="expected a table"):
+        Budget.from_document({"min_class_iou": 0.3})
