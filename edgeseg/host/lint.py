@@ -14,12 +14,13 @@ from edgeseg.core.nearest import unknown
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host.engineplan import Layer, plan_engine
 from edgeseg.host.finding import SEVERITIES, Finding
+from edgeseg.host.lintfusion import FUSION_RULES, is_head
 from edgeseg.host.lintlimits import LIMIT_RULES
 from edgeseg.host.lintoperators import OPERATOR_RULES
-from edgeseg.host.lintquantizers import QUANTIZER_RULES, is_head
+from edgeseg.host.lintquantizers import QUANTIZER_RULES
 from edgeseg.host.tensorrtlines import LINES, Line
 
-RULES = (*OPERATOR_RULES, *LIMIT_RULES, *QUANTIZER_RULES)
+RULES = (*OPERATOR_RULES, *LIMIT_RULES, *QUANTIZER_RULES, *FUSION_RULES)
 # INT8 tensor cores work on channels in groups of 32 (NVIDIA/TensorRT #1310); what is missing to the
 # next multiple is computed all the same.
 INT8_CHANNELS = 32
