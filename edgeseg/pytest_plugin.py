@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from edgeseg.core.report import Report
     from edgeseg.target.bench import BenchOptions
     from edgeseg.target.benchresult import BenchResult
-    from edgeseg.target.gate import Tolerance, Verdict
+    from edgeseg.target.gate import Tolerance
+    from edgeseg.target.verdict import Verdict
 
 MARKER = (
     "edgeseg(bundle, data, baseline=None, backend=None, reference=None, threads=1, limit=None, "

@@ -17,7 +17,7 @@ from edgeseg.errors import AccuracyMissed, EdgesegError, LatencyMissed, UsageErr
 if TYPE_CHECKING:
     from edgeseg.core.budget import Budget
     from edgeseg.core.report import Report
-    from edgeseg.target.gate import Verdict
+    from edgeseg.target.verdict import Verdict
 
 
 @click.command(

@@ -12,7 +12,9 @@ from typing import Any
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.report import Report
 from edgeseg.errors import UsageError
-from edgeseg.target.gate import MACHINE_KEYS, Verdict, figures
+from edgeseg.target.comparable import MACHINE_KEYS
+from edgeseg.target.gate import figures
+from edgeseg.target.verdict import Verdict
 
 
 def machine_key(machine: Mapping[str, Any]) -> str:

@@ -9,16 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from edgeseg.core.budget import Budget
-from edgeseg.core.report import Memory, Reference, Report
-
-# What must be equal before absolute times or bytes of two reports say anything about each other.
-MACHINE_KEYS = ("system", "architecture", "board", "cpu", "cores", "l4t", "power_mode")
-BACKEND_KEYS = ("runtime", "device", "precision", "threads")
-ACCURACY = "accuracy"
-COST = "cost"
+from edgeseg.core.report import Report
+from edgeseg.target.comparable import machine_difference, method_difference, reference_difference
+from edgeseg.target.verdict import ACCURACY, COST, Check, Verdict, bounded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,66 +40,6 @@ class Tolerance:
     memory_slack_bytes: int = 8_000_000
     size_ratio: float = 1.02
     energy_ratio: float = 1.10
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One comparison.
-
-    Attributes:
-        name: what was compared.
-        kind: ACCURACY or COST, which decides the exit code.
-        value: the report's figure, None where it has none.
-        limit: the bound, None where there is none to compare with.
-        ok: None when the two figures cannot be compared.
-        why: one line.
-        interval: 95 % interval of the value, None where it has none.
-    """
-
-    name: str
-    kind: str
-    value: float | int | None
-    limit: float | int | None
-    ok: bool | None
-    why: str
-    interval: tuple[float, float] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """All checks of one report."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def verdict(self) -> str:
-        """Say "fail" if any check fails, else "not_comparable" if any cannot be made."""
-        if any(check.ok is False for check in self.checks):
-            return "fail"
-        if any(check.ok is None for check in self.checks) or not self.checks:
-            return "not_comparable"
-        return "pass"
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 3 accuracy failed, 4 only time or memory failed, 1 not comparable."""
-        failed = {check.kind for check in self.checks if check.ok is False}
-        if failed:
-            return 3 if ACCURACY in failed else 4
-        return 0 if self.verdict == "pass" else 1
-
-    def reasons(self) -> str:
-        """Return why it did not pass, in one line."""
-        wanted = False if self.verdict == "fail" else None
-        found = [f"{check.name}: {check.why}" for check in self.checks if check.ok is wanted]
-        return "; ".join(found) or "no limit is set"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document of `edgeseg gate --json`."""
-        return {
-            "verdict": self.verdict,
-            "checks": [dataclasses.asdict(check) for check in self.checks],
-        }
 
 
 def judge(
@@ -211,35 +146,15 @@ def _against_budget(report: Report, budget: Budget) -> list[Check]:
     for name, (field, kind) in LOWER_BOUNDS.items():
         low = getattr(budget, field)
         if low is not None:
-            checks.append(_bounded(name, kind, found[name], low=low))
+            checks.append(bounded(name, kind, found[name], low=low))
     for name, low in (budget.min_class_iou or {}).items():
-        checks.append(_bounded(f"iou of {name}", ACCURACY, class_ious(report).get(name), low=low))
+        checks.append(bounded(f"iou of {name}", ACCURACY, class_ious(report).get(name), low=low))
     for name, field in UPPER_BOUNDS.items():
         high = getattr(budget, field)
         if high is not None:
             interval = _interval(report, name)
-            checks.append(_bounded(name, COST, found[name], high=high, interval=interval))
+            checks.append(bounded(name, COST, found[name], high=high, interval=interval))
     return checks
-
-
-def _bounded(
-    name: str,
-    kind: str,
-    value: float | int | None,
-    *,
-    low: float | int = -math.inf,
-    high: float | int = math.inf,
-    interval: tuple[float, float] | None = None,
-) -> Check:
-    word, limit = ("at least", low) if high == math.inf else ("at most", high)
-    if value is None:
-        return Check(name, kind, None, limit, False, f"the report has no {name}; measure it")
-    why = f"{value:.6g}, expected {word} {limit:.6g}"
-    ok = low <= value <= high
-    if not ok and interval is not None and interval[0] <= high and interval[1] >= low:
-        ok = True
-        why += f"; the limit lies inside the interval {interval[0]:.6g} to {interval[1]:.6g}"
-    return Check(name, kind, value, limit, ok, why, interval)
 
 
 def _against_baseline(report: Report, baseline: Report, tolerance: Tolerance) -> list[Check]:
@@ -263,7 +178,7 @@ def _accuracy_checks(report: Report, baseline: Report, tolerance: Tolerance) -> 
             continue
         check_name, limit = f"{name}_against_baseline", before - drop
         if same:
-            yield _bounded(check_name, ACCURACY, value, low=limit)
+            yield bounded(check_name, ACCURACY, value, low=limit)
         else:
             yield Check(check_name, ACCURACY, value, limit, None, why)
 
@@ -273,12 +188,12 @@ def _size_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iter
         before = baseline.cost.get(name)
         if before is not None:
             high = before * tolerance.size_ratio
-            yield _bounded(f"{name}_against_baseline", COST, report.cost.get(name), high=high)
+            yield bounded(f"{name}_against_baseline", COST, report.cost.get(name), high=high)
     before = baseline.cost.get("int8_conv_share")
     if before is not None:
         # Equal to the digit: one convolution that fell out of INT8 is a finding.
         value = report.cost.get("int8_conv_share")
-        yield _bounded("int8_conv_share_against_baseline", COST, value, low=before - 1e-9)
+        yield bounded("int8_conv_share_against_baseline", COST, value, low=before - 1e-9)
 
 
 def _time_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
@@ -290,7 +205,7 @@ def _time_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iter
     names = {"infer_p50_ms": tolerance.latency_ratio}
     names |= dict.fromkeys(("infer_p90_ms", "infer_p99_ms"), tolerance.tail_ratio)
     if baseline.reference is not None:
-        why_not = why_not or _reference_difference(report.reference, baseline.reference)
+        why_not = why_not or reference_difference(report.reference, baseline.reference)
         names = {"time_ratio": tolerance.latency_ratio}
         names |= dict.fromkeys(("time_ratio_p90", "time_ratio_p99"), tolerance.tail_ratio)
     if baseline.run.get("live"):
@@ -308,7 +223,7 @@ def _time_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iter
         interval, old = _interval(report, name), _interval(baseline, name)
         if value is not None and interval is not None and old is not None:
             interval = _of_both(value, interval, was, old)
-        yield _bounded(check_name, COST, value, high=limit, interval=interval)
+        yield bounded(check_name, COST, value, high=limit, interval=interval)
 
 
 def _of_both(
@@ -341,37 +256,9 @@ def _resource_checks(report: Report, baseline: Report, tolerance: Tolerance) -> 
             continue
         reason = why_not
         if name == "peak_bytes":
-            reason = reason or _method_difference(report.memory, baseline.memory)
+            reason = reason or method_difference(report.memory, baseline.memory)
         limit = was * ratio + extra
         if reason is not None:
             yield Check(f"{name}_against_baseline", COST, now[name], limit, None, reason)
         else:
-            yield _bounded(f"{name}_against_baseline", COST, now[name], high=limit)
-
-
-def _reference_difference(now: Reference | None, before: Reference) -> str | None:
-    if now is None:
-        return f"no reference row was run, the baseline's is {before.name!r}"
-    for field in ("sha256", "backend", "precision"):
-        found, was = getattr(now, field), getattr(before, field)
-        if found != was:
-            return f"the reference row's {field} is {found!r}, the baseline's {was!r}"
-    return None
-
-
-def _method_difference(now: Memory | None, before: Memory | None) -> str | None:
-    if now is None or before is None or now.method == before.method:
-        return None
-    return f"memory is measured as {now.method!r}, the baseline's as {before.method!r}"
-
-
-def machine_difference(report: Report, baseline: Report) -> str | None:
-    """Return why absolute figures of two reports do not compare, None when they do."""
-    for keys, now, before in (
-        (MACHINE_KEYS, report.machine, baseline.machine),
-        (BACKEND_KEYS, report.backend, baseline.backend),
-    ):
-        for key in keys:
-            if now.get(key) != before.get(key):
-                return f"{key} is {now.get(key)!r}, the baseline's {before.get(key)!r}"
-    return None
+            yield bounded(f"{name}_against_baseline", COST, now[name], high=limit)

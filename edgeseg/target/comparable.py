@@ -1,0 +1,39 @@
+"""Whether figures of two reports can be compared at all: machine, runtime, reference, method."""
+
+from __future__ import annotations
+
+from edgeseg.core.report import Memory, Reference, Report
+
+# What must be equal before absolute times or bytes of two reports say anything about each other.
+MACHINE_KEYS = ("system", "architecture", "board", "cpu", "cores", "l4t", "power_mode")
+BACKEND_KEYS = ("runtime", "device", "precision", "threads")
+
+
+def reference_difference(now: Reference | None, before: Reference) -> str | None:
+    """Return why ratios to two reference rows do not compare, None when they do."""
+    if now is None:
+        return f"no reference row was run, the baseline's is {before.name!r}"
+    for field in ("sha256", "backend", "precision"):
+        found, was = getattr(now, field), getattr(before, field)
+        if found != was:
+            return f"the reference row's {field} is {found!r}, the baseline's {was!r}"
+    return None
+
+
+def method_difference(now: Memory | None, before: Memory | None) -> str | None:
+    """Return why two peaks of memory do not compare, None when they do."""
+    if now is None or before is None or now.method == before.method:
+        return None
+    return f"memory is measured as {now.method!r}, the baseline's as {before.method!r}"
+
+
+def machine_difference(report: Report, baseline: Report) -> str | None:
+    """Return why absolute figures of two reports do not compare, None when they do."""
+    for keys, now, before in (
+        (MACHINE_KEYS, report.machine, baseline.machine),
+        (BACKEND_KEYS, report.backend, baseline.backend),
+    ):
+        for key in keys:
+            if now.get(key) != before.get(key):
+                return f"{key} is {now.get(key)!r}, the baseline's {before.get(key)!r}"
+    return None
