@@ -32,8 +32,9 @@ class EpochRow:
 
     @property
     def miou(self) -> float:
-        """Validation mIoU, -1 where none was run."""
-        return float(self.scores["miou"]) if self.scores else -1.0
+        """Validation mIoU, -1 where none was run or no pixel had a label."""
+        found = self.scores["miou"] if self.scores else None
+        return -1.0 if found is None else float(found)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -55,7 +56,7 @@ def write_curves(run_dir: Path, rows: Sequence[EpochRow]) -> None:
         writer.writerow(
             [row.epoch, f"{row.loss:.5f}", f"{row.lr:.6g}", f"{row.seconds:.1f}"]
             + [
-                f"{scores[key]:.5f}" if key in scores else ""
+                "" if scores.get(key) is None else f"{scores[key]:.5f}"
                 for key in ("global_accuracy", "class_accuracy", "miou")
             ]
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -34,6 +36,8 @@ from edgeseg.host.trainset import TrainSet, collate
 from edgeseg.host.trainstate import load_state, save_state
 
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.safetensors"
+# Options that change nothing about the result of a resumed run.
+MAY_CHANGE = ("device", "validate_every")
 
 
 class TrainListener(Protocol):
@@ -121,10 +125,8 @@ def train(
         fast_depthwise_backward(module) if on_cpu else contextlib.nullcontext(),
         synchronised_norms(module, ranks),
     ):
-        for epoch in range(len(run.rows), options.epochs):
+        for epoch in range(len(run.rows), min(options.epochs, stop_after or options.epochs)):
             run.epoch(epoch, validation, listener)
-            if stop_after is not None and epoch + 1 >= stop_after:
-                break
     run.objective.close()
     last = load_checkpoint(run_dir / LAST)
     best = load_checkpoint(run_dir / BEST) if (run_dir / BEST).is_file() else last
@@ -188,7 +190,27 @@ class _Run:
     def resume(self) -> None:
         path = self.run_dir / STATE
         if path.is_file():
-            self.rows = load_state(path, self.module, self.optimizer, self.average)
+            self.rows = load_state(
+                path, self.module, self.optimizer, self.average, self.made_with()
+            )
+
+    def made_with(self) -> dict[str, Any]:
+        """Return what a resumed run must have in common with the one it goes on with."""
+        options = {k: v for k, v in self.step_done.options.items() if k not in MAY_CHANGE}
+        before = json.dumps([step.to_json() for step in self.steps_before], sort_keys=True)
+        made: dict[str, Any] = {
+            "arch": self.spec.arch,
+            "kind": self.step_done.kind,
+            "data": self.data.name,
+            "images": len(self.data),
+            "mix": [[other.name, share] for other, share in self.extra],
+            "steps_before": hashlib.sha256(before.encode()).hexdigest(),
+            **options,
+            **{f"{role}'s sha256": hashes for role, hashes in self.step_done.metadata.items()},
+        }
+        # As the file will give it back: tuples become lists.
+        plain: dict[str, Any] = json.loads(json.dumps(made))
+        return plain
 
     def epoch(self, epoch: int, validation: Dataset | None, listener: TrainListener | None) -> None:
         started = time.perf_counter()
@@ -287,7 +309,14 @@ class _Run:
         if row.scores and row.miou > best_before:
             save_checkpoint(self.run_dir / BEST, checkpoint)
         save_checkpoint(self.run_dir / LAST, checkpoint)
-        save_state(self.run_dir / STATE, self.module, self.optimizer, self.average, self.rows)
+        save_state(
+            self.run_dir / STATE,
+            self.module,
+            self.optimizer,
+            self.average,
+            self.rows,
+            self.made_with(),
+        )
         write_curves(self.run_dir, self.rows)
 
 

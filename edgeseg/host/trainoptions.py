@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
-from edgeseg.errors import UsageError
+import torch
+
+from edgeseg.errors import BackendUnavailable, UsageError
 from edgeseg.host.augment import Augment
 
 
@@ -67,10 +70,9 @@ class TrainOptions:
         for name in ("epochs", "batch", "validate_every"):
             if getattr(self, name) < 1:
                 problems.append(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.lr <= 0:
-            problems.append(f"lr is {self.lr}, expected more than 0")
-        if self.encoder_lr <= 0:
-            problems.append(f"encoder_lr is {self.encoder_lr}, expected more than 0")
+        for name in ("lr", "encoder_lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                problems.append(f"{name} is {getattr(self, name)}, expected more than 0")
         if not 0 <= self.ema < 1:
             problems.append(f"ema is {self.ema}, expected 0 or more and less than 1")
         if not 0 <= self.class_weight_exponent <= 1:
@@ -82,7 +84,32 @@ class TrainOptions:
                 problems.append(f"{name} is {getattr(self, name)}, expected 0 or more, less than 1")
         if problems:
             raise UsageError("; ".join(problems))
+        check_device(self.device)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return dataclasses.asdict(self)
+
+
+def check_device(name: str) -> None:
+    """Check that this torch can compute on a device, before anything is started on it.
+
+    Raises:
+        UsageError: it is no name of a device.
+        BackendUnavailable: there is no such device here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device {name!r} is unknown; give cpu, cuda or cuda:N") from error
+    if device.type != "cuda":
+        return
+    if not torch.cuda.is_available():
+        raise BackendUnavailable(
+            f"device {name} is not here: torch {torch.__version__} sees no NVIDIA GPU; install a "
+            "CUDA build of torch, or leave --device out"
+        )
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise BackendUnavailable(
+            f"device {name} is not here: torch sees {torch.cuda.device_count()} GPUs"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from edgeseg.core.files import atomic_write_bytes
-from edgeseg.errors import CheckpointError
+from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.curves import EpochRow
 from edgeseg.host.optim import WeightAverage
 
@@ -24,8 +24,12 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     average: WeightAverage | None,
     rows: Sequence[EpochRow],
+    made_with: Mapping[str, Any],
 ) -> None:
-    """Write weights, optimiser moments, weight average and the rows so far, atomically."""
+    """Write weights, optimiser moments, weight average and the rows so far, atomically.
+
+    `made_with` is what a run must have in common with this one to go on from here, JSON values.
+    """
     tensors = {f"module.{key}": value for key, value in module.state_dict().items()}
     if average:
         tensors |= {f"average.{key}": value for key, value in average.state.items()}
@@ -36,6 +40,7 @@ def save_state(
     header = {
         "rows": [row.to_json() for row in rows],
         "updates": average.updates if average else 0,
+        "made_with": dict(made_with),
     }
     contiguous = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     data = safetensors.torch.save(contiguous, metadata={"edgeseg_state": json.dumps(header)})
@@ -43,33 +48,70 @@ def save_state(
 
 
 def load_state(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+    path: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
+    made_with: Mapping[str, Any],
 ) -> list[EpochRow]:
     """Restore what save_state wrote; returns the rows of the epochs done.
 
     Raises:
         CheckpointError: the file is damaged or belongs to another module or optimiser.
+        UsageError: it is of a run that was made with something else; all of it is named.
     """
     try:
         with safetensors.safe_open(str(path), framework="pt") as archive:
             header = json.loads((archive.metadata() or {})["edgeseg_state"])
             tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 not a dict
+        _check_same_run(path, header.get("made_with", {}), made_with)
         module.load_state_dict(_part(tensors, "module."))
         if average:
-            average.state = _part(tensors, "average.")
+            stored = _part(tensors, "average.")
+            for key, value in average.state.items():
+                # Into the tensors that are there: a file knows no device.
+                value.copy_(stored[key])
             average.updates = header["updates"]
         moments: dict[int, dict[str, Any]] = {}
         for key, value in _part(tensors, "optimizer.").items():
             index, name = key.split(".", 1)
             moments.setdefault(int(index), {})[name] = value
+        _check_shapes(optimizer, moments)
         document = optimizer.state_dict()
         document["state"] = moments
         optimizer.load_state_dict(document)
         return [EpochRow.from_json(row) for row in header["rows"]]
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (safetensors.SafetensorError, KeyError, IndexError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} cannot be resumed ({str(error).splitlines()[0]}); remove it to start anew"
         ) from error
+
+
+def _check_same_run(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare what both know of: an older edgeseg wrote fewer options."""
+    changed = [
+        f"{key} {before[key]!r}, now {now[key]!r}"
+        for key in now
+        if key in before and before[key] != now[key]
+    ]
+    if changed:
+        raise UsageError(
+            f"{path.parent} holds a run with {'; '.join(changed)}; give the same again, or another "
+            "-o to start anew (train --init goes on from its result)"
+        )
+
+
+def _check_shapes(
+    optimizer: torch.optim.Optimizer, moments: Mapping[int, Mapping[str, Any]]
+) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, entry in moments.items():
+        for value in entry.values():
+            if value.ndim and value.shape != parameters[index].shape:
+                raise ValueError(
+                    f"moments of shape {tuple(value.shape)} for a parameter of shape "
+                    f"{tuple(parameters[index].shape)}"
+                )
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -10,10 +10,12 @@ from edgeseg.errors import CheckpointError, DataError, EdgesegError, UsageError
 from edgeseg.host.augment import Augment
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
 from edgeseg.host.models import build_model
+from edgeseg.host.optim import WeightAverage, build_optimizer
 from edgeseg.host.score import score_module
 from edgeseg.host.train import LAST, STATE, train
 from edgeseg.host.trainoptions import TrainOptions
 from edgeseg.host.trainset import TrainSet, collate
+from edgeseg.host.trainstate import load_state, save_state
 
 SPEC = ModelSpec(
     "segnet-basic",
@@ -97,6 +99,88 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     for key, value in whole.last.weights.items():
         assert torch.equal(value, resumed.last.weights[key]), key
     assert len(resumed.rows) == 4
+
+
+def test_stopping_after_an_epoch_twice_trains_no_further(tmp_path):
+    for _ in range(2):
+        result = train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, stop_after=1, resume=True)
+    assert len(result.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lr": 0.5, "seed": 9}, r"lr 0\.005, now 0\.5; seed 0, now 9"),
+        ({"epochs": 9}, "epochs 4, now 9"),
+        ({"augment": Augment(crop_hw=(32, 32))}, "augment"),
+    ],
+)
+def test_a_run_is_not_resumed_with_other_options(tmp_path, change, said):
+    train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, stop_after=1)
+    before = (tmp_path / LAST).read_bytes()
+    with pytest.raises(UsageError, match=said):
+        train(
+            SPEC,
+            fresh(),
+            Blobs(8),
+            dataclasses.replace(OPTIONS, **change),
+            tmp_path,
+            resume=True,
+        )
+    assert (tmp_path / LAST).read_bytes() == before
+
+
+def test_nor_with_other_data_or_from_another_start(tmp_path):
+    def go(data, sha, **more):
+        train(SPEC, fresh(), data, OPTIONS, tmp_path, learnt_from={"start": [sha]}, **more)
+
+    go(Blobs(8), "a", stop_after=1)
+    with pytest.raises(UsageError, match=r"blobs-8-0.*blobs-8-1"):
+        go(Blobs(8, seed=1), "a", resume=True)
+    with pytest.raises(UsageError, match="start's sha256"):
+        go(Blobs(8), "b", resume=True)
+
+
+def test_how_often_is_validated_may_change_on_the_way(tmp_path):
+    train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, stop_after=1)
+    often = dataclasses.replace(OPTIONS, validate_every=1)
+    assert len(train(SPEC, fresh(), Blobs(8), often, tmp_path, resume=True).rows) == 4
+
+
+def test_the_average_is_resumed_into_the_tensors_that_are_there(tmp_path):
+    """They are on the run's device, of which a file knows nothing."""
+    module = fresh()
+    optimizer = build_optimizer(module, "adamw", lr=1e-3, weight_decay=0.0)
+    average = WeightAverage(module, 0.9)
+    save_state(tmp_path / STATE, module, optimizer, average, [], {})
+    kept = dict(average.state)
+    for value in average.state.values():
+        value.zero_()
+    load_state(tmp_path / STATE, module, optimizer, average, {})
+    assert all(average.state[key] is value for key, value in kept.items())
+    assert any(value.any() for value in average.state.values())
+
+
+def test_moments_of_another_order_of_parameters_are_refused(tmp_path):
+    module = fresh()
+    optimizer = build_optimizer(module, "adamw", lr=1e-3, weight_decay=0.1)
+    module(torch.randn(2, 3, 32, 48)).sum().backward()
+    optimizer.step()
+    save_state(tmp_path / STATE, module, optimizer, None, [], {})
+    other = torch.optim.AdamW(list(module.parameters())[::-1])
+    with pytest.raises(CheckpointError, match="moments of shape"):
+        load_state(tmp_path / STATE, module, other, None, {})
+
+
+def test_a_validation_without_a_labelled_pixel_scores_nothing_and_loses_nothing(tmp_path):
+    class Void(Blobs):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return dataclasses.replace(sample, labels=np.full_like(sample.labels, 2))
+
+    result = train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, validation=Void(2))
+    assert [row.miou for row in result.rows] == [-1.0] * 4
+    assert (tmp_path / LAST).is_file()
 
 
 def test_resuming_a_damaged_state_says_what_to_do(tmp_path):
