@@ -12,6 +12,7 @@ import click
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.run_folder import run_folder, write_record
+from edgeseg.cli.start import fitting, refuse_quantized
 from edgeseg.cli.training import (
     BarListener,
     hold_out_option,
@@ -211,11 +212,14 @@ def command(
         repair=repair,
     )
     start = load_checkpoint(checkpoint)
+    refuse_quantized(start, checkpoint)
     spec = start.spec
     if hold_out and not data:
         raise UsageError("--hold-out leaves a drive out of --data; give --data")
     training, validation = (
-        splits(data, hold_out, spec.size_hw, seed, val_limit) if data else (None, None)
+        fitting(checkpoint, spec, *splits(data, hold_out, spec.size_hw, seed, val_limit))
+        if data
+        else (None, None)
     )
     fine_tune = TrainOptions(
         epochs=epochs,

@@ -10,6 +10,7 @@ import click
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.quantization import quantize_options
 from edgeseg.cli.run_folder import run_folder
+from edgeseg.cli.start import fitting, refuse_quantized
 from edgeseg.cli.training import (
     finish,
     mix_options,
@@ -149,6 +150,7 @@ def command(
     from edgeseg.cli.qat_job import QatJob, quantized_as
     from edgeseg.cli.qat_sensitivity import picked, ranked, report
     from edgeseg.core.dataset import open_dataset
+    from edgeseg.core.files import sha256_file
     from edgeseg.errors import UsageError
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint
@@ -171,12 +173,12 @@ def command(
         learned_scales=scales == "learned",
     )
     loaded = load_checkpoint(checkpoint)
-    if loaded.quantized:
-        raise UsageError(f"{checkpoint} is quantized already; give the float checkpoint")
+    refuse_quantized(loaded, checkpoint)
     spec = loaded.spec
     training = open_dataset(data, "train", size_hw=spec.size_hw, seed=seed)
     limit = val_limit or (RANKING_IMAGES if sensitivity or automatic else None)
     validation = open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=limit)
+    training, validation = fitting(checkpoint, spec, training, validation)
     options = TrainOptions(
         epochs=epochs,
         batch=batch,
@@ -199,7 +201,9 @@ def command(
     folder = run_folder(
         "qat", spec.arch, out, used_by=LAST, again=resume or sensitivity or compare_ptq
     )
-    job = QatJob(loaded, training, validation, extra, choice, images, options)
+    job = QatJob(
+        loaded, sha256_file(checkpoint), training, validation, extra, choice, images, options
+    )
     if compare_ptq:
         compare(job, checkpoint, folder, as_json)
         return
@@ -212,7 +216,11 @@ def command(
             kept = quantized_as(load_checkpoint(folder / LAST)).keep_float
         else:
             kept = picked(job, ranked(job, checkpoint, folder), max_drop)
-        whole = open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit)
+        (whole,) = fitting(
+            checkpoint,
+            spec,
+            open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit),
+        )
         job = dataclasses.replace(
             job, choice=dataclasses.replace(choice, keep_float=kept), validation=whole
         )

@@ -33,6 +33,7 @@ class QatJob:
 
     Attributes:
         checkpoint: the float network, which is also the teacher.
+        sha256: of its file.
         training: what calibrates and trains.
         validation: what is scored.
         extra: further data with its share.
@@ -42,6 +43,7 @@ class QatJob:
     """
 
     checkpoint: Checkpoint
+    sha256: str
     training: Dataset
     validation: Dataset
     extra: Sequence[tuple[Dataset, float]]
@@ -79,6 +81,7 @@ class QatJob:
                 extra=self.extra,
                 validation=self.validation,
                 teacher=module_from_checkpoint(self.checkpoint) if taught else None,
+                learnt_from={"start": [self.sha256]},
                 resume=resume,
                 stop_after=stop_after,
                 listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),

@@ -10,8 +10,9 @@ import click
 
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import progress_bar, say
-from edgeseg.cli.ranks import joined_ranks
+from edgeseg.cli.ranks import first_of_ranks, joined_ranks
 from edgeseg.cli.run_folder import run_folder
+from edgeseg.cli.start import find_checkpoint, fit_start, fitting, load_start
 from edgeseg.cli.training import (
     BarListener,
     finish,
@@ -21,10 +22,11 @@ from edgeseg.cli.training import (
     parse_settings,
     result_options,
     splits,
-    starting_point,
     training_crop_hw,
     training_options,
 )
+
+DEFAULT_SIZE = (360, 480)
 
 
 @click.command(
@@ -38,8 +40,9 @@ from edgeseg.cli.training import (
 @click.option(
     "--init",
     type=PATH,
-    metavar="CHECKPOINT",
-    help="Go on from these float weights, as a fine-tuning step; --set and --normalize are its.",
+    metavar="CHECKPOINT|NAME",
+    help="Go on from a checkpoint or a model of the zoo, as a fine-tuning step: its size unless "
+    "--size is given, its options and normalisation; other classes get a fresh last layer.",
 )
 @click.option(
     "--encoder-weights",
@@ -73,7 +76,7 @@ from edgeseg.cli.training import (
     help="Weight of what the --teacher says.",
 )
 @click.option(
-    "--size", type=SIZE, default=(360, 480), show_default="360x480", help="Input of the network."
+    "--size", type=SIZE, help="Input of the network.  [default: 360x480, or that of --init]"
 )
 @click.option("--crop", type=SIZE, help="Size of the training crops.  [default: 256x320 or --size]")
 @click.option(
@@ -86,9 +89,7 @@ from edgeseg.cli.training import (
 @click.option(
     "--normalize",
     type=click.Choice(["fixed", "per_image"]),
-    default="fixed",
-    show_default=True,
-    help="Fixed mean and deviation, or those of each frame.",
+    help="Fixed mean and deviation, or those of each frame.  [default: fixed, or that of --init]",
 )
 @click.option(
     "--classmix",
@@ -113,10 +114,10 @@ def command(
     encoder_lr: float,
     teachers: tuple[Path, ...],
     distill: float,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     crop: tuple[int, int] | None,
     settings: tuple[str, ...],
-    normalize: str,
+    normalize: str | None,
     photometry: str,
     classmix: float,
     class_weights: float,
@@ -159,12 +160,19 @@ def command(
         raise UsageError(unknown("model", arch, MODELS))
     if init and encoder_weights:
         raise UsageError("--init and --encoder-weights both give the start; leave one out")
+    if init and (settings or normalize):
+        raise UsageError("--init has its own options and normalisation: no --set or --normalize")
+    normalize = normalize or "fixed"
     given = parse_settings(settings)
     stride = given.pop("output_stride", MODELS[arch].stride)
+    init = init and find_checkpoint(init)
+    start = load_start(init, arch, size) if init else None
+    size = size or (start.spec.size_hw if start else DEFAULT_SIZE)
     training, validation = splits(data, hold_out, size, seed, val_limit)
-    extra = mixed_in(mix, mix_share, training, size, seed)
-    if init:
-        start = starting_point(init, arch, training)
+    torch.manual_seed(seed)
+    if init and start:
+        start = fit_start(start, init, training, quiet=not first_of_ranks())
+        training, validation = fitting(init, start.spec, training, validation)
         spec, before = start.spec, start.steps
     else:
         spec = ModelSpec(
@@ -180,6 +188,7 @@ def command(
             options=given,
         )
         before = ()
+    extra = mixed_in(mix, mix_share, training, size, seed)
     options = TrainOptions(
         epochs=epochs,
         batch=batch,
@@ -199,7 +208,7 @@ def command(
     teacher = load_teachers(teachers, spec)
     folder = run_folder("train", arch, out, used_by=LAST, again=resume)
     torch.manual_seed(seed)
-    module = module_from_checkpoint(start) if init else build_model(spec)
+    module = module_from_checkpoint(start) if start else build_model(spec)
     loaded = load_encoder_weights(module, encoder_weights) if encoder_weights else None
     with joined_ranks(device) as (ranks, own_device), progress_bar("train") as bar:
         if ranks.first:
@@ -221,6 +230,7 @@ def command(
             learnt_from={
                 role: [sha256_file(path) for path in paths]
                 for role, paths in (
+                    ("start", [init] if init else []),
                     ("teachers", teachers),
                     ("encoder_weights", [encoder_weights] if encoder_weights else []),
                 )

@@ -15,7 +15,6 @@ from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeseg.core.dataset import Dataset
-    from edgeseg.host.checkpoint import Checkpoint
     from edgeseg.host.curves import EpochRow
     from edgeseg.host.train import TrainResult
 
@@ -126,7 +125,8 @@ def splits(
         UsageError: `hold_out` is no drive of it.
     """
     from edgeseg.core.camvid import hold_out as split_off
-    from edgeseg.core.dataset import limited, open_dataset
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.core.dataview import limited
 
     training = open_dataset(data, "train", size_hw=size_hw, seed=seed)
     if hold_out:
@@ -149,12 +149,13 @@ def mixed_in(
         DataError: its classes are not those of `main`, the data it is mixed into.
     """
     from edgeseg.core.dataset import check_same_classes, open_dataset
+    from edgeseg.core.dataview import with_ignored
 
     if not mix:
         return []
     extra = open_dataset(mix, "train", size_hw=size_hw, seed=seed)
     check_same_classes(main, extra)
-    return [(extra, share)]
+    return [(with_ignored(extra, main.ignore_index), share)]
 
 
 def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
@@ -173,26 +174,6 @@ def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             settings[key] = value
     return settings
-
-
-def starting_point(path: Path, arch: str, data: Dataset) -> Checkpoint:
-    """Read the float checkpoint that a fine-tuning step starts from.
-
-    Raises:
-        CheckpointError: the file is no checkpoint.
-        UsageError: it is quantized, of another architecture or of other classes.
-    """
-    from edgeseg.host.checkpoint import load_checkpoint
-
-    checkpoint = load_checkpoint(path)
-    spec = checkpoint.spec
-    if checkpoint.quantized:
-        raise UsageError(f"{path} is quantized already; give the float checkpoint")
-    if spec.arch != arch:
-        raise UsageError(f"{path} is a {spec.arch}, not a {arch}")
-    if spec.class_names != data.class_names:
-        raise UsageError(f"{path} has classes {spec.class_names}, the data {data.class_names}")
-    return checkpoint
 
 
 class BarListener:

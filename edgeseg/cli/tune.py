@@ -12,6 +12,7 @@ from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.prune import AmountType
 from edgeseg.cli.run_folder import run_folder, write_record
+from edgeseg.cli.start import fitting, refuse_quantized
 from edgeseg.cli.training import training_crop_hw
 from edgeseg.cli.tune_report import TRIED, ended, trial_line, write_tried
 from edgeseg.core.files import atomic_write_text
@@ -146,16 +147,23 @@ def command(
     if search_float and precision != "int8":
         raise UsageError("--search-float chooses what INT8 leaves out: give --precision int8")
     start = load_checkpoint(checkpoint)
+    refuse_quantized(start, checkpoint)
     check_prunable(start.steps, PrunePlan(PruneOptions(ratio=0.1)))
     spec, space = start.spec, Space(start, max_ratio=max_ratio, floats=search_float, keep=keep)
     if target_macs is None and not board and backend is None:
         backend = next((name for name in BACKENDS if not why_unavailable(name)), "onnxruntime")
     folder = run_folder("tune", spec.arch, out, used_by=TRIED, again=resume)
     folder.mkdir(parents=True, exist_ok=True)
-    job = TuneJob(
-        start,
+    training, validation = fitting(
+        checkpoint,
+        spec,
         open_dataset(data, "train", size_hw=spec.size_hw, seed=seed),
         open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit),
+    )
+    job = TuneJob(
+        start,
+        training,
+        validation,
         folder,
         "MACs" if target_macs is not None else "floor ms" if board else "ms",
         precision,

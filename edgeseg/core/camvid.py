@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeseg.core.dataset import SPLITS, Dataset, PairFolder, Subset, filter_names
+from edgeseg.core.dataset import SPLITS, Dataset, PairFolder
+from edgeseg.core.dataview import Subset, filter_names
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
 from edgeseg.errors import DataError, UsageError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -124,44 +124,6 @@ class PairFolder:
         return Sample(image.stem, rgb, labels)
 
 
-@dataclasses.dataclass(frozen=True)
-class Subset:
-    """Chosen samples of another dataset, in the order given."""
-
-    base: Dataset
-    indices: tuple[int, ...]
-    name: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the chosen samples."""
-        names = self.base.names
-        return tuple(names[i] for i in self.indices)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Those of the base."""
-        return self.base.class_names
-
-    @property
-    def palette(self) -> tuple[tuple[int, int, int], ...]:
-        """Those of the base."""
-        return self.base.palette
-
-    @property
-    def ignore_index(self) -> int:
-        """That of the base."""
-        return self.base.ignore_index
-
-    def __len__(self) -> int:
-        """Return the number of chosen samples."""
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Read a chosen sample from the base."""
-        return self.base[self.indices[index]]
-
-
 class SyntheticDataset:
     """Frames of the synthetic drive.
 
@@ -230,8 +192,9 @@ def open_dataset(
         UsageError: the split is unknown, or N or limit is not a positive number.
         DataError: the folder is missing, empty or in neither layout.
     """
-    # here and not above: both build on PairFolder
+    # here and not above: these build on this module
     from edgeseg.core.camvid import is_camvid, open_camvid
+    from edgeseg.core.dataview import limited
     from edgeseg.core.folders import is_mask_folder, open_mask_folder
 
     if split not in SPLITS:
@@ -260,20 +223,6 @@ def open_dataset(
             "and classes.txt was found there"
         )
     return limited(dataset, limit)
-
-
-def limited(dataset: Dataset, limit: int | None) -> Dataset:
-    """Return at most `limit` samples, spread evenly; all of them for None."""
-    if limit is None or limit >= len(dataset):
-        return dataset
-    spread = tuple(i * len(dataset) // limit for i in range(limit))
-    return Subset(dataset, spread, f"{dataset.name}, {limit} of {len(dataset)}")
-
-
-def filter_names(dataset: Dataset, keep: Callable[[str], bool]) -> Subset:
-    """Return the samples whose name `keep` accepts, without reading any."""
-    indices = tuple(i for i, name in enumerate(dataset.names) if keep(name))
-    return Subset(dataset, indices, f"{dataset.name}, {len(indices)} of {len(dataset)}")
 
 
 def check_same_classes(main: Dataset, other: Dataset) -> None:

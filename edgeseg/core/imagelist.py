@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeseg.core.dataset import Dataset, PairFolder, Subset
+from edgeseg.core.dataset import Dataset, PairFolder
+from edgeseg.core.dataview import Subset
 from edgeseg.core.files import sha256_file
 from edgeseg.errors import DataError
 

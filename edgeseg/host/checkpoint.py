@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,16 +108,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def module_from_checkpoint(checkpoint: Checkpoint) -> nn.Module:
-    """Rebuild the network: fresh module, steps replayed, weights loaded strictly, eval mode.
+    """Rebuild the network: structure, weights loaded strictly, eval mode.
 
     Raises:
         CheckpointError: the weights do not fit the rebuilt structure.
     """
-    module = build_model(checkpoint.spec)
-    for step in checkpoint.steps:
-        if step.kind in REPLAY:
-            name, function = REPLAY[step.kind].split(":")
-            module = getattr(importlib.import_module(name), function)(module, step)
+    module = structure(checkpoint.spec, checkpoint.steps)
     try:
         module.load_state_dict(dict(checkpoint.weights), strict=True)
     except RuntimeError as error:
@@ -126,3 +122,13 @@ def module_from_checkpoint(checkpoint: Checkpoint) -> nn.Module:
             f"the weights do not fit {checkpoint.spec.arch}: {summary}"
         ) from error
     return module.eval()
+
+
+def structure(spec: ModelSpec, steps: Iterable[StepDone]) -> nn.Module:
+    """Build a fresh network and replay on it what the steps did to its structure."""
+    module: nn.Module = build_model(spec)
+    for step in steps:
+        if step.kind in REPLAY:
+            name, function = REPLAY[step.kind].split(":")
+            module = getattr(importlib.import_module(name), function)(module, step)
+    return module

@@ -6,7 +6,7 @@ import torch
 from torch import fx, nn
 
 
-def fold_batch_norms(graph_module: fx.GraphModule) -> list[str]:
+def fold_batch_norms(graph_module: fx.GraphModule) -> dict[str, str]:
     """Fold every BatchNorm2d that directly follows a convolution into it, in place.
 
     For y = g (Wx + b - m) / sqrt(v + e) + h, with k = g / sqrt(v + e): W' = kW, b' = k (b - m) + h,
@@ -16,11 +16,11 @@ def fold_batch_norms(graph_module: fx.GraphModule) -> list[str]:
     A batch norm stays when its convolution has another reader, or serves more than one call.
 
     Returns:
-        The names of the convolutions that took a batch norm.
+        The convolutions that took a batch norm, each with the batch norm's name.
     """
     modules = dict(graph_module.named_modules())
     calls = [node.target for node in graph_module.graph.nodes if node.op == "call_module"]
-    folded = []
+    folded: dict[str, str] = {}
     for node in list(graph_module.graph.nodes):
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
             continue
@@ -38,7 +38,7 @@ def fold_batch_norms(graph_module: fx.GraphModule) -> list[str]:
         _fold(conv, modules[node.target])
         node.replace_all_uses_with(source)
         graph_module.graph.erase_node(node)
-        folded.append(str(source.target))
+        folded[str(source.target)] = str(node.target)
     graph_module.delete_all_unused_submodules()
     graph_module.recompile()
     return folded

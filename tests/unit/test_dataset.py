@@ -9,12 +9,11 @@ from edgeseg.core.dataset import (
     Dataset,
     PairFolder,
     Sample,
-    Subset,
     check_labels,
     check_same_classes,
-    filter_names,
     open_dataset,
 )
+from edgeseg.core.dataview import Subset, filter_names
 from edgeseg.core.image import write_png
 from edgeseg.errors import DataError, UsageError
 

@@ -78,7 +78,7 @@ def test_rounds_train_in_between_and_train_and_qat_go_on_from_there(dense, tmp_p
     )
     capsys.readouterr()
     assert run(["prune", str(tmp_path / "qat" / "last.safetensors"), "--ratio", "0.5"]) == 2
-    assert "pruning goes before quantization" in capsys.readouterr().err
+    assert "is quantized already; give the float checkpoint" in capsys.readouterr().err
     assert run(["prune", best, "--ratio", "0.5"]) == 2
     assert "shifts its groups of four" in capsys.readouterr().err
 

@@ -16,6 +16,23 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A field as a robot sees it: images, masks and three classes of its own."""
+    root = tmp_path_factory.mktemp("field")
+    rng = np.random.default_rng(1)
+    for split, count in (("train", 4), ("val", 2)):
+        for folder in ("images", "masks"):
+            (root / folder / split).mkdir(parents=True)
+        for number in range(count):
+            labels = rng.integers(0, 3, (96, 128)).astype(np.uint8)
+            picture = (labels[..., None] * 80 + rng.integers(0, 60, (96, 128, 3))).astype(np.uint8)
+            cv2.imwrite(str(root / "images" / split / f"{number}.png"), picture)
+            cv2.imwrite(str(root / "masks" / split / f"{number}.png"), labels)
+    (root / "classes.txt").write_text("soil\nweed\ncrop\n")
+    return root
+
+
+@pytest.fixture(scope="module")
 def drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("camvid")
     rng = np.random.default_rng(0)
@@ -81,15 +98,127 @@ def test_an_unknown_drive_lists_those_there_are(drives, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_init_goes_on_from_a_checkpoint_as_a_finetune_step(drives, trained, tmp_path):
+def test_init_goes_on_from_a_checkpoint_as_a_finetune_step(drives, trained, tmp_path, capsys):
+    from edgeseg.core.files import sha256_file
     from edgeseg.host.checkpoint import load_checkpoint
 
-    arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY]
+    arguments = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path), *TINY[:-4]]
     assert run([*arguments, "--init", str(trained), "--lr", "1e-9"]) == 0
     after, before = load_checkpoint(tmp_path / "last.safetensors"), load_checkpoint(trained)
     assert [step.kind for step in after.steps] == ["train", "finetune"]
     key = "classifier.weight"
     np.testing.assert_allclose(after.weights[key], before.weights[key], atol=1e-5)
+    assert after.steps[-1].metadata == {"start": [sha256_file(trained)]}
+    for own in (["--set", "channels=8"], ["--normalize", "per_image"]):
+        assert run([*arguments, "--init", str(trained), *own]) == 2
+        assert "no --set or --normalize" in capsys.readouterr().err
+
+
+def test_init_has_its_own_size_unless_another_is_given(drives, trained, tmp_path):
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    def spec(*size):
+        folder = tmp_path / "-".join(("run", *size))
+        command = ["train", "segnet-basic", "--data", str(drives), "-o", str(folder)]
+        command += ["--init", str(trained), "--epochs", "1", "--batch", "2", *size]
+        assert run(command) == 0
+        checkpoint = load_checkpoint(folder / "last.safetensors")
+        return checkpoint.spec.size_hw, checkpoint.steps[-1].options["augment"]["crop_hw"]
+
+    assert spec() == ((48, 64), [48, 64])
+    assert spec("--size", "64x80") == ((64, 80), [64, 80])
+
+
+def test_a_shipped_network_goes_on_with_other_classes_and_becomes_int8_again(
+    masks, tmp_path, capsys
+):
+    """What a user does who has images of his own: zoo -> train --init -> qat -> export."""
+    from edgeseg.core.bundle import read_bundle
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    arch, name = "deeplabv3plus-mobilenetv2", "deeplabv3plus-mobilenetv2-camvid-slim"
+    small = ["--crop", "48x64", "--batch", "2", "--epochs", "1", "--photometry", "mild"]
+    command = ["train", arch, "--init", name, "--size", "96x128", "--data", str(masks), *small]
+    assert run([*command, "-o", str(tmp_path / "float")]) == 0
+    said = capsys.readouterr().err
+    assert "goes on in float" in said
+    assert "has other classes than" in said
+    assert "starts afresh" in said
+    checkpoint = load_checkpoint(tmp_path / "float" / "last.safetensors")
+    assert checkpoint.spec.class_names == ("soil", "weed", "crop")
+    kinds = [step.kind for step in checkpoint.steps]
+    assert kinds[-1] == "finetune"
+    assert "prune" in kinds
+    assert "quantize" not in kinds
+    command = ["qat", str(tmp_path / "float" / "last.safetensors"), "--data", str(masks), *small]
+    assert run([*command, "--images", "2", "-o", str(tmp_path / "int8")]) == 0
+    trained = str(tmp_path / "int8" / "last.safetensors")
+    assert run(["export", trained, "--int8", "-o", str(tmp_path / "bundle")]) == 0
+    bundle = read_bundle(tmp_path / "bundle")
+    assert (bundle.spec.size_hw, bundle.precision) == ((96, 128), "int8")
+    assert bundle.spec.class_names == ("soil", "weed", "crop")
+
+
+@pytest.mark.parametrize("verb", ["qat", "prune", "tune"])
+def test_data_of_other_classes_is_refused_before_anything_is_done(
+    verb, masks, trained, tmp_path, capsys
+):
+    more = {"qat": [], "prune": ["--ratio", "0.3"], "tune": ["--target-macs", "0.5"]}[verb]
+    command = [verb, str(trained), "--data", str(masks), "-o", str(tmp_path / "run"), *more]
+    assert run(command) == 2
+    said = capsys.readouterr().err
+    assert "soil, weed, crop" in said
+    assert "--init" in said
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+@pytest.mark.parametrize("verb", ["qat", "prune", "tune"])
+def test_a_quantised_network_is_refused_with_the_way_back(verb, drives, tmp_path, capsys):
+    from edgeseg.core.zoo import ZOO
+
+    shipped = ZOO / "segnet-basic-camvid" / "checkpoint.safetensors"
+    more = {"qat": [], "prune": ["--ratio", "0.3"], "tune": ["--target-macs", "0.5"]}[verb]
+    assert run([verb, str(shipped), "--data", str(drives), "-o", str(tmp_path / "r"), *more]) == 2
+    assert "edgeseg train segnet-basic --init" in capsys.readouterr().err
+
+
+def test_another_label_for_ignored_pixels_may_be_mixed_in_and_trained_on(
+    drives, trained, tmp_path, capsys
+):
+    """CamVid's void is 11; a folder of masks without a void line has 255."""
+    from edgeseg.core.spec import CAMVID_CLASSES
+
+    other = tmp_path / "other"
+    for folder in ("images", "masks"):
+        (other / folder).mkdir(parents=True)
+    rng = np.random.default_rng(3)
+    for number in range(4):
+        labels = rng.choice([0, 3, 255], size=(48, 64)).astype(np.uint8)
+        picture = rng.integers(0, 255, (48, 64, 3)).astype(np.uint8)
+        cv2.imwrite(str(other / "images" / f"{number}.png"), picture)
+        cv2.imwrite(str(other / "masks" / f"{number}.png"), labels)
+    (other / "classes.txt").write_text("\n".join(CAMVID_CLASSES) + "\n")
+    base = ["--epochs", "1", "--batch", "2"]
+    mixed = ["train", "segnet-basic", "--data", str(drives), "--mix", str(other), *TINY]
+    assert run([*mixed, "--mix-share", "1", "-o", str(tmp_path / "mixed")]) == 0
+    onwards = ["train", "segnet-basic", "--data", str(other), "--init", str(trained), *base]
+    assert run([*onwards, "-o", str(tmp_path / "onwards")]) == 0
+    quantised = ["qat", str(trained), "--data", str(other), "--images", "2", *base]
+    assert run([*quantised, "-o", str(tmp_path / "qat")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "code", "word"), [("cuda", 5, "sees no NVIDIA GPU"), ("foo", 2, "cpu, cuda")]
+)
+def test_a_device_that_is_not_here_is_refused(device, code, word, drives, tmp_path, capsys):
+    import torch
+
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    command = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path / "run"), *TINY]
+    assert run([*command, "--device", device]) == code
+    assert word in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_teacher_pulls_a_student_that_labels_hardly_move(drives, trained, tmp_path):

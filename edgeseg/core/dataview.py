@@ -1,0 +1,113 @@
+"""Views of a data set: some of its samples, or another label for its ignored pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from edgeseg.core.dataset import Dataset, Sample
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset:
+    """Chosen samples of another dataset, in the order given."""
+
+    base: Dataset
+    indices: tuple[int, ...]
+    name: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the chosen samples."""
+        names = self.base.names
+        return tuple(names[i] for i in self.indices)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Those of the base."""
+        return self.base.class_names
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """Those of the base."""
+        return self.base.palette
+
+    @property
+    def ignore_index(self) -> int:
+        """That of the base."""
+        return self.base.ignore_index
+
+    def __len__(self) -> int:
+        """Return the number of chosen samples."""
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read a chosen sample from the base."""
+        return self.base[self.indices[index]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Revoided:
+    """A data set whose ignored pixels have another label.
+
+    Attributes:
+        base: the data set.
+        ignore_index: the label that its ignored pixels get.
+    """
+
+    base: Dataset
+    ignore_index: int
+
+    @property
+    def name(self) -> str:
+        """Return the base's name: it is the same data."""
+        return self.base.name
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the base's names."""
+        return self.base.names
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the base's classes."""
+        return self.base.class_names
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """Return the base's colours."""
+        return self.base.palette
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.base)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a sample with its ignored pixels relabelled."""
+        sample = self.base[index]
+        if sample.labels is None:
+            return sample
+        void = np.uint8(self.ignore_index)
+        labels = np.where(sample.labels == self.base.ignore_index, void, sample.labels)
+        return dataclasses.replace(sample, labels=labels)
+
+
+def limited(dataset: Dataset, limit: int | None) -> Dataset:
+    """Return at most `limit` samples, spread evenly; all of them for None."""
+    if limit is None or limit >= len(dataset):
+        return dataset
+    spread = tuple(i * len(dataset) // limit for i in range(limit))
+    return Subset(dataset, spread, f"{dataset.name}, {limit} of {len(dataset)}")
+
+
+def filter_names(dataset: Dataset, keep: Callable[[str], bool]) -> Subset:
+    """Return the samples whose name `keep` accepts, without reading any."""
+    indices = tuple(i for i, name in enumerate(dataset.names) if keep(name))
+    return Subset(dataset, indices, f"{dataset.name}, {len(indices)} of {len(dataset)}")
+
+
+def with_ignored(dataset: Dataset, ignore_index: int) -> Dataset:
+    """Return `dataset` with `ignore_index` as the label of its ignored pixels."""
+    return dataset if dataset.ignore_index == ignore_index else Revoided(dataset, ignore_index)

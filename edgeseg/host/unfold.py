@@ -1,0 +1,127 @@
+"""Unfolding: a quantised checkpoint as a float network again, batch norms included."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import nn
+
+from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.checkpoint import Checkpoint, structure
+from edgeseg.host.fold import fold_batch_norms
+from edgeseg.host.placement import trace
+
+
+def unfolded(checkpoint: Checkpoint, batches: Iterable[torch.Tensor]) -> Checkpoint:
+    """Return the float network that a quantised one rounds, ready to be trained or pruned.
+
+    Quantisation folded every batch norm into its convolution (host/fold.py), and a network without
+    them trains badly. Here each comes back as the one that changes nothing: with m and v the mean
+    and variance of what the convolution gives for `batches`, its running statistics are m and v,
+    its gain sqrt(v + e) and its shift the folded bias + m.
+
+    Args:
+        checkpoint: of a quantised network, trained since or not.
+        batches: normalised inputs N,3,H,W that look like the ones to train on.
+
+    Returns:
+        The checkpoint without its quantize step and what followed, which computes what the
+        quantised network does with its quantisers off, to float rounding.
+
+    Raises:
+        UsageError: `batches` is empty, or the checkpoint is not quantised.
+        CheckpointError: its weights do not fit its architecture.
+    """
+    kinds = [step.kind for step in checkpoint.steps]
+    if "quantize" not in kinds:
+        raise UsageError("the network is not quantised; there is nothing to unfold")
+    steps = checkpoint.steps[: kinds.index("quantize")]
+    module = structure(checkpoint.spec, steps).eval()
+    # Folded on a copy, to learn which batch norm went into which convolution.
+    norms = fold_batch_norms(trace(structure(checkpoint.spec, steps).eval()))
+    try:
+        module.load_state_dict(_with_norms(module, checkpoint.weights, norms))
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the weights do not fit {checkpoint.spec.arch}: {str(error).splitlines()[-1].strip()}"
+        ) from error
+    with torch.no_grad():
+        _measure(module, norms, batches)
+    return dataclasses.replace(checkpoint, steps=steps, weights=module.state_dict())
+
+
+def _with_norms(
+    module: nn.Module, folded: Mapping[str, torch.Tensor], norms: Mapping[str, str]
+) -> dict[str, torch.Tensor]:
+    """Return a state dict with batch norms that add the folded biases and change nothing else."""
+    state = module.state_dict()
+    own = {f"{norm}." for norm in norms.values()}
+    new = {
+        key: folded[key]
+        for key in state
+        if not key.startswith(tuple(own)) and key.removesuffix(".bias") not in norms
+    }
+    for conv, name in norms.items():
+        norm = module.get_submodule(name)
+        if not isinstance(norm, nn.BatchNorm2d):
+            raise RuntimeError(f"{name} is no batch norm")
+        shift = folded[f"{conv}.bias"]
+        if f"{conv}.bias" in state:
+            new[f"{conv}.bias"] = torch.zeros_like(shift)
+        new |= {
+            f"{name}.weight": torch.full_like(shift, (1 + norm.eps) ** 0.5),
+            f"{name}.bias": shift,
+            f"{name}.running_mean": torch.zeros_like(shift),
+            f"{name}.running_var": torch.ones_like(shift),
+            f"{name}.num_batches_tracked": torch.tensor(0),
+        }
+    return new
+
+
+class _Moments:
+    """Mean and variance per channel of all that one batch norm reads."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum: torch.Tensor | float = 0.0
+        self.squares: torch.Tensor | float = 0.0
+
+    def __call__(self, norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        values = inputs[0].double().transpose(0, 1).flatten(1)
+        self.count += values.shape[1]
+        self.sum = self.sum + values.sum(1)
+        self.squares = self.squares + values.square().sum(1)
+
+
+def _measure(module: nn.Module, norms: Mapping[str, str], batches: Iterable[torch.Tensor]) -> None:
+    found = {name: _Moments() for name in norms.values()}
+    with _hooked(module, found):
+        for batch in batches:
+            module(batch)
+    for name, moments in found.items():
+        if not moments.count:
+            raise UsageError("no frames to measure batch norms on; give a data set with images")
+        norm = module.get_submodule(name)
+        mean = torch.as_tensor(moments.sum) / moments.count
+        variance = (torch.as_tensor(moments.squares) / moments.count - mean**2).clamp(min=0)
+        norm.running_mean.copy_(mean)  # type: ignore[operator, union-attr]
+        norm.running_var.copy_(variance)  # type: ignore[operator, union-attr]
+        # Of the rounded variance, so that gain and root cancel to the digit.
+        norm.weight.copy_((norm.running_var + norm.eps).sqrt())  # type: ignore[operator, union-attr]
+        norm.bias.add_(norm.running_mean)  # type: ignore[operator, union-attr]
+
+
+@contextlib.contextmanager
+def _hooked(module: nn.Module, found: Mapping[str, _Moments]) -> Iterator[None]:
+    handles = [
+        module.get_submodule(name).register_forward_pre_hook(moments)
+        for name, moments in found.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
