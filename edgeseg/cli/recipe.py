@@ -19,8 +19,8 @@ STAGE = "stage.json"
 
 @click.command(
     name="recipe",
-    epilog="Example: edgeseg recipe calibration/deeplabv3plus-mobilenetv2-camvid.toml "
-    "--where camvid=/data/camvid -o runs/recipe/camvid",
+    epilog="Example: edgeseg recipe calibration/deeplabv3plus-efficientnetlite0-camvid.toml "
+    "--where camvid=/data/camvid --where lite0=efficientnet-lite0-57934424.pth",
 )
 @click.argument("file", type=PATH)
 @click.option(
