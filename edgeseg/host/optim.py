@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -118,3 +119,14 @@ class WeightAverage:
                 average.lerp_(value.to(average.dtype), 1 - decay)
             else:
                 average.copy_(value)
+
+
+@contextlib.contextmanager
+def swapped_weights(module: nn.Module, state: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Run the body with other weights; the module has its own again afterwards."""
+    own = {key: value.detach().clone() for key, value in module.state_dict().items()}
+    module.load_state_dict(dict(state))
+    try:
+        yield
+    finally:
+        module.load_state_dict(own)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +23,7 @@ from edgeseg.host.curves import EpochRow, write_curves
 from edgeseg.host.depthwise import fast_depthwise_backward
 from edgeseg.host.models.pretrained import encoder_names
 from edgeseg.host.objective import Objective
-from edgeseg.host.optim import WeightAverage, build_optimizer, learning_rate
+from edgeseg.host.optim import WeightAverage, build_optimizer, learning_rate, swapped_weights
 from edgeseg.host.quantize import is_quantized
 from edgeseg.host.ranks import ALONE, Ranks, synchronised_norms
 from edgeseg.host.schedule import begin_epoch, end_epoch
@@ -33,11 +31,9 @@ from edgeseg.host.score import count_module
 from edgeseg.host.sparsity import apply_masks, masks_of
 from edgeseg.host.trainoptions import TrainOptions
 from edgeseg.host.trainset import TrainSet, collate
-from edgeseg.host.trainstate import load_state, save_state
+from edgeseg.host.trainstate import load_state, made_with, save_state
 
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.safetensors"
-# Options that change nothing about the result of a resumed run.
-MAY_CHANGE = ("device", "validate_every")
 
 
 class TrainListener(Protocol):
@@ -195,22 +191,7 @@ class _Run:
             )
 
     def made_with(self) -> dict[str, Any]:
-        """Return what a resumed run must have in common with the one it goes on with."""
-        options = {k: v for k, v in self.step_done.options.items() if k not in MAY_CHANGE}
-        before = json.dumps([step.to_json() for step in self.steps_before], sort_keys=True)
-        made: dict[str, Any] = {
-            "arch": self.spec.arch,
-            "kind": self.step_done.kind,
-            "data": self.data.name,
-            "images": len(self.data),
-            "mix": [[other.name, share] for other, share in self.extra],
-            "steps_before": hashlib.sha256(before.encode()).hexdigest(),
-            **options,
-            **{f"{role}'s sha256": hashes for role, hashes in self.step_done.metadata.items()},
-        }
-        # As the file will give it back: tuples become lists.
-        plain: dict[str, Any] = json.loads(json.dumps(made))
-        return plain
+        return made_with(self.spec, self.step_done, self.steps_before, self.data, self.extra)
 
     def epoch(self, epoch: int, validation: Dataset | None, listener: TrainListener | None) -> None:
         started = time.perf_counter()
@@ -245,7 +226,7 @@ class _Run:
         scores = None
         due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
         if validation is not None and due:
-            with _weights(self.module, state):
+            with swapped_weights(self.module, state):
                 counts = count_module(
                     self.spec,
                     self.module,
@@ -318,14 +299,3 @@ class _Run:
             self.made_with(),
         )
         write_curves(self.run_dir, self.rows)
-
-
-@contextlib.contextmanager
-def _weights(module: nn.Module, state: Mapping[str, torch.Tensor]) -> Iterator[None]:
-    """Run the body with other weights; the module has its own again afterwards."""
-    own = {key: value.detach().clone() for key, value in module.state_dict().items()}
-    module.load_state_dict(dict(state))
-    try:
-        yield
-    finally:
-        module.load_state_dict(own)

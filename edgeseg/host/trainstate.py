@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,40 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from edgeseg.core.dataset import Dataset
 from edgeseg.core.files import atomic_write_bytes
+from edgeseg.core.recipe import StepDone
+from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.curves import EpochRow
 from edgeseg.host.optim import WeightAverage
+
+# Options that change nothing about the result of a resumed run.
+MAY_CHANGE = ("device", "validate_every")
+
+
+def made_with(
+    spec: ModelSpec,
+    step: StepDone,
+    steps_before: Sequence[StepDone],
+    data: Dataset,
+    extra: Sequence[tuple[Dataset, float]],
+) -> dict[str, Any]:
+    """Return what a run must have in common with the one it goes on with, JSON values."""
+    before = json.dumps([one.to_json() for one in steps_before], sort_keys=True)
+    made: dict[str, Any] = {
+        "arch": spec.arch,
+        "kind": step.kind,
+        "data": data.name,
+        "images": len(data),
+        "mix": [[other.name, share] for other, share in extra],
+        "steps_before": hashlib.sha256(before.encode()).hexdigest(),
+        **{key: value for key, value in step.options.items() if key not in MAY_CHANGE},
+        **{f"{role}'s sha256": hashes for role, hashes in step.metadata.items()},
+    }
+    # As the file will give it back: tuples become lists.
+    plain: dict[str, Any] = json.loads(json.dumps(made))
+    return plain
 
 
 def save_state(
@@ -24,11 +55,11 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     average: WeightAverage | None,
     rows: Sequence[EpochRow],
-    made_with: Mapping[str, Any],
+    made: Mapping[str, Any],
 ) -> None:
     """Write weights, optimiser moments, weight average and the rows so far, atomically.
 
-    `made_with` is what a run must have in common with this one to go on from here, JSON values.
+    `made` is what made_with gives for the run.
     """
     tensors = {f"module.{key}": value for key, value in module.state_dict().items()}
     if average:
@@ -40,7 +71,7 @@ def save_state(
     header = {
         "rows": [row.to_json() for row in rows],
         "updates": average.updates if average else 0,
-        "made_with": dict(made_with),
+        "made_with": dict(made),
     }
     contiguous = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     data = safetensors.torch.save(contiguous, metadata={"edgeseg_state": json.dumps(header)})
@@ -52,7 +83,7 @@ def load_state(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: WeightAverage | None,
-    made_with: Mapping[str, Any],
+    made: Mapping[str, Any],
 ) -> list[EpochRow]:
     """Restore what save_state wrote; returns the rows of the epochs done.
 
@@ -64,7 +95,7 @@ def load_state(
         with safetensors.safe_open(str(path), framework="pt") as archive:
             header = json.loads((archive.metadata() or {})["edgeseg_state"])
             tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 not a dict
-        _check_same_run(path, header.get("made_with", {}), made_with)
+        _check_same_run(path, header.get("made_with", {}), made)
         module.load_state_dict(_part(tensors, "module."))
         if average:
             stored = _part(tensors, "average.")
