@@ -19,11 +19,22 @@ UNFOLD_IMAGES = 32
 
 
 def find_checkpoint(given: Path) -> Path:
-    """Return the checkpoint's file: `given` itself, or that of the zoo's model of this name."""
-    from edgeseg.core.zoo import zoo_checkpoint
+    """Return the checkpoint's file: `given` itself, or that of the zoo's model of this name.
 
-    shipped = None if given.exists() or given.name != str(given) else zoo_checkpoint(str(given))
-    return shipped or given
+    Raises:
+        UsageError: it looks like a name, and the zoo has no checkpoint of it.
+    """
+    from edgeseg.core.nearest import unknown
+    from edgeseg.core.zoo import zoo_checkpoint, zoo_names
+
+    name = str(given)
+    if given.exists() or given.suffix or given.name != name:
+        return given
+    shipped = zoo_checkpoint(name)
+    if shipped is None:
+        held = [each for each in zoo_names() if zoo_checkpoint(each)]
+        raise UsageError(unknown("checkpoint or zoo model", name, held))
+    return shipped
 
 
 def load_start(path: Path, arch: str, size_hw: tuple[int, int] | None) -> Checkpoint:

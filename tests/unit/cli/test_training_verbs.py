@@ -159,6 +159,14 @@ def test_a_shipped_network_goes_on_with_other_classes_and_becomes_int8_again(
     assert bundle.spec.class_names == ("soil", "weed", "crop")
 
 
+def test_a_name_that_the_zoo_does_not_have_is_answered_with_the_nearest(drives, tmp_path, capsys):
+    command = ["train", "segnet-basic", "--data", str(drives), "-o", str(tmp_path / "run")]
+    assert run([*command, "--init", "segnet-basic-camvd"]) == 2
+    assert "did you mean 'segnet-basic-camvid'" in capsys.readouterr().err
+    assert run([*command, "--init", "missing/last.safetensors"]) == 1
+    assert "missing/last.safetensors is not a file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["qat", "prune", "tune"])
 def test_data_of_other_classes_is_refused_before_anything_is_done(
     verb, masks, trained, tmp_path, capsys
