@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 TABLE = "compare.json"
 FLOAT = "float"
 OBSERVERS = ("max", "percentile", "entropy", "mse")
+# Folders of the two trainings.
+QAT, TAUGHT = "qat", "qat-distill"
 
 
 def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
@@ -28,7 +31,8 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
     Rows: float; PTQ with each observer; then, with the best of these, cross-layer equalisation,
     bias correction, both, AdaRound, AdaRound and bias correction; QAT without a teacher and QAT
     with distillation, both trained as the other options say. Each row is written as it is done,
-    and a training that was cut off goes on, so that the command may be given again.
+    and a training that was cut off goes on, so that the command may be given again. With other
+    options rows and trainings are made anew, the old ones removed.
     """
     path = folder / TABLE
     key = {
@@ -43,10 +47,14 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
     rows: dict[str, dict[str, Any]] = {}
     if path.is_file():
         document = json.loads(path.read_text())
-        if document["key"] == key:
+        if _decisive(document["key"]) == _decisive(key):
             rows = document["rows"]
         else:
             say(f"{path} was measured with other options; starting anew")
+            for name in (QAT, TAUGHT):
+                # Resumed, they would put the old options' figures among the new ones.
+                if (folder / name).is_dir():
+                    shutil.rmtree(folder / name)
     for name, kind, value in _plan(job, rows):
         if name in rows:
             continue
@@ -55,6 +63,21 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
         rows[name] = _scored(job, module)
         atomic_write_text(path, json.dumps({"format": 1, "key": key, "rows": rows}, indent=1))
     _print(rows, folder, as_json)
+
+
+def _decisive(key: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a table's key decides its figures.
+
+    An option that an older edgeseg did not write had the value that is the default now.
+    """
+    from edgeseg.host.trainoptions import TrainOptions
+    from edgeseg.host.trainstate import MAY_CHANGE
+
+    defaults = json.loads(json.dumps(TrainOptions().to_json()))
+    training = {**defaults, **key["training"]}
+    training["augment"] = {**defaults["augment"], **training["augment"]}
+    decisive = {name: value for name, value in training.items() if name not in MAY_CHANGE}
+    return {**key, "training": decisive}
 
 
 def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:
@@ -79,14 +102,14 @@ def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, s
         yield f"PTQ {best} + {name}", "ptq", dataclasses.replace(plain, **more)
     start = dataclasses.replace(job.choice, observer=best)
     alone = dataclasses.replace(job.options, distill=0.0, distill_features=0.0)
-    yield "QAT", "qat", ("qat", dataclasses.replace(job, choice=start, options=alone))
+    yield "QAT", "qat", (QAT, dataclasses.replace(job, choice=start, options=alone))
     taught = job.options
     if not (taught.distill or taught.distill_features):
         taught = dataclasses.replace(taught, distill=1.0)
     yield (
         "QAT + distillation",
         "qat",
-        ("qat-distill", dataclasses.replace(job, choice=start, options=taught)),
+        (TAUGHT, dataclasses.replace(job, choice=start, options=taught)),
     )
 
 

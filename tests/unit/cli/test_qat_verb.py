@@ -177,3 +177,76 @@ def test_the_comparison_table_goes_on_where_it_stopped(
     assert all(row["drop"] == pytest.approx(rows[0]["miou"] - row["miou"]) for row in rows)
     assert run(arguments) == 0
     assert len(calls) == 13
+
+
+@pytest.fixture
+def quick_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison trains as it does, and makes up all else."""
+    from edgeseg.cli import qat_compare
+
+    network = qat_compare._network
+
+    def trained(job, kind, value, folder):
+        return network(job, kind, value, folder) if kind == "qat" else None
+
+    figures = {"miou": 0.5, "class_accuracy": 0.5, "global_accuracy": 0.5}
+    monkeypatch.setattr(qat_compare, "_network", trained)
+    monkeypatch.setattr(qat_compare, "_scored", lambda job, module: figures)
+
+
+def test_a_comparison_with_other_options_trains_anew(
+    small_checkpoint: Path,
+    data: str,
+    tmp_path: Path,
+    quick_table: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
+    arguments += ["--epochs", "1", "--compare-ptq", "--json"]
+    notes = tmp_path / "notes.txt"
+    assert run([*arguments, "--lr", "1e-4"]) == 0
+    notes.touch()
+    assert run([*arguments, "--lr", "2e-4"]) == 0
+    assert "was measured with other options; starting anew" in capsys.readouterr().err
+    for name in ("qat", "qat-distill"):
+        last = load_checkpoint(tmp_path / name / "last.safetensors")
+        assert last.steps[-1].options["lr"] == 2e-4
+    assert notes.exists()
+
+
+def test_a_killed_comparison_keeps_the_trainings_it_has(
+    small_checkpoint: Path,
+    data: str,
+    tmp_path: Path,
+    quick_table: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from edgeseg.cli import qat_compare
+
+    arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
+    arguments += ["--epochs", "1", "--compare-ptq", "--json"]
+    score = qat_compare._scored
+
+    def dies_after_training(job, module):
+        if module is not None:
+            raise KeyboardInterrupt
+        return score(job, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(qat_compare, "_scored", dies_after_training)
+        assert run(arguments) == 130
+    last = tmp_path / "qat" / "last.safetensors"
+    trained = last.stat().st_mtime_ns
+    # As an edgeseg would have left it that knew fewer options.
+    table = tmp_path / "compare.json"
+    document = json.loads(table.read_text())
+    del document["key"]["training"]["encoder_lr"]
+    del document["key"]["training"]["augment"]["classmix"]
+    table.write_text(json.dumps(document))
+    # How often it validates changes no row.
+    assert run([*arguments, "--validate-every", "2"]) == 0
+    assert "starting anew" not in capsys.readouterr().err
+    assert last.stat().st_mtime_ns == trained
