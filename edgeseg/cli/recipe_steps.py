@@ -70,6 +70,7 @@ def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
             found.append(Stage(name, "qat", (INPUT, *_arguments(merged, data))))
         elif step.kind == "quantize":
             options = dict(step.options)
+            problems += _without_qat(options, number)
             where = options.pop("data", None)
             if where is None:
                 problems.append(f"step {number} (quantize): data is missing")
@@ -94,6 +95,19 @@ def _merged(quantize: Step, qat: Step, number: int) -> tuple[Step, list[str]]:
             f"{first['data']!r}; qat calibrates on what it trains on"
         )
     return Step("qat", {**first, **second}), problems
+
+
+def _without_qat(options: Mapping[str, Any], number: int) -> list[str]:
+    """Name what a recipe's last step asks for and export lacks: only qat ranks layers itself."""
+    kept = options.get("keep_float", ())
+    automatic = "auto" in ([kept] if isinstance(kept, str) else kept)
+    found = {"max_drop": "max_drop" in options, 'keep_float "auto"': automatic}
+    return [
+        f"step {number} (quantize): {name} needs a qat step after it; add one, or name the layers "
+        "in keep_float"
+        for name, asked in found.items()
+        if asked
+    ]
 
 
 def _arguments(step: Step, data: Mapping[str, str]) -> list[str]:

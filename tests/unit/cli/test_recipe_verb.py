@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from edgeseg.cli import run
+from edgeseg.cli.export import command as export
 from edgeseg.cli.recipe_steps import stages
-from edgeseg.core.recipe import Recipe
+from edgeseg.core.recipe import QUANTIZING, Recipe
 from edgeseg.errors import RecipeError
 
 if sys.version_info >= (3, 11):
@@ -139,6 +140,25 @@ def test_what_no_command_can_do_is_refused() -> None:
         commands(TRAIN + QAT.replace('data = "camvid"', 'data = "synthetic"', 1))
     with pytest.raises(RecipeError, match="a second qat"):
         commands(TRAIN + QAT + '[[step]]\nkind = "qat"\ndata = "camvid"\n')
+
+
+@pytest.mark.parametrize(
+    ("option", "named"), [("max_drop = 0.01", "max_drop"), ('keep_float = ["auto"]', "keep_float")]
+)
+def test_what_only_qat_can_carry_out_is_refused_in_a_recipe_that_ends_with_quantize(
+    option: str, named: str
+) -> None:
+    last = f'[[step]]\nkind = "quantize"\ndata = "camvid"\n{option}\n'
+    with pytest.raises(RecipeError, match=rf"step 2 \(quantize\): {named}.*qat step"):
+        commands(TRAIN + last)
+    both = QAT.replace("images = 2", option)
+    assert f"--{named.replace('_', '-')}" in commands(TRAIN + both)[-1]
+
+
+def test_export_has_every_other_option_of_quantize() -> None:
+    known = {word for parameter in export.params for word in parameter.opts}
+    words = {f"--{key.replace('_', '-')}" for key in QUANTIZING} - {"--data"}
+    assert words - known == {"--max-drop"}
 
 
 def test_a_recipe_runs_skips_what_is_done_and_refuses_what_changed(
