@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from edgeseg.cli.options import PATH, backend_option, data_option, json_option, needs
 from edgeseg.cli.output import bundle_json, print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.runtimes import backend_options, first_backend
+from edgeseg.errors import UsageError
 
 
 @click.command(name="eval", epilog="Example: edgeseg eval runs/export/model --data synthetic:50")
@@ -37,7 +39,11 @@ from edgeseg.cli.runtimes import backend_options, first_backend
     help="Write the N images with most wrong pixels as image | truth | prediction | difference.",
 )
 @click.option(
-    "-o", "--out", type=PATH, help="Folder for --save-errors.  [default: runs/eval/BUNDLE]"
+    "-o",
+    "--out",
+    type=PATH,
+    help="Folder for --save-errors, whose earlier pictures there are replaced.  "
+    "[default: runs/eval/BUNDLE]",
 )
 @backend_option
 @json_option
@@ -64,11 +70,13 @@ def command(
     from edgeseg.core.image import write_png
     from edgeseg.core.zoo import find_bundle
     from edgeseg.target.backends import open_backend
-    from edgeseg.target.errorpictures import confusion_chart, error_panel
+    from edgeseg.target.errorpictures import confusion_chart, write_panels
     from edgeseg.target.evaluate import evaluate
 
     loaded = find_bundle(bundle)
     dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit)
+    folder = out or Path("runs") / "eval" / loaded.name
+    _check_places(confusion, folder if save_errors else None)
     name = first_backend(backend)
     with (
         open_backend(name, loaded, **backend_options(name, threads)) as opened,
@@ -84,14 +92,11 @@ def command(
         )
         runs = opened.io
     document = result.to_json()
+    if result.worst:
+        write_panels(folder, result.worst, dataset.palette, dataset.ignore_index)
+        say(f"the {len(result.worst)} worst images are in {folder}")
     if confusion:
         write_png(confusion, confusion_chart(result.counts, result.class_names))
-    folder = out or Path("runs") / "eval" / loaded.name
-    for rank, frame in enumerate(result.worst, start=1):
-        panel = error_panel(frame, dataset.palette, dataset.ignore_index)
-        write_png(folder / f"{rank:03d}_{frame.name}.png", panel)
-    if result.worst:
-        say(f"the {len(result.worst)} worst images are in {folder}")
     if as_json:
         print_json(
             {
@@ -125,3 +130,30 @@ def command(
             for name, row in document["per_class"].items()
         ],
     )
+
+
+def _check_places(confusion: Path | None, folder: Path | None) -> None:
+    """Refuse places where no picture can be written, while there are no scores to lose.
+
+    Raises:
+        UsageError: a folder stands where the file should, or a file where a folder should.
+    """
+    if confusion and confusion.is_dir():
+        raise UsageError(
+            f"--confusion {confusion} is a folder; give the file to write, such as "
+            f"{confusion / 'confusion.png'}"
+        )
+    wanted = (("--confusion", confusion, confusion and confusion.parent), ("-o", folder, folder))
+    for option, given, needed in wanted:
+        if needed is None:
+            continue
+        there = next(place for place in (needed, *needed.parents) if place.exists())
+        if not there.is_dir():
+            raise UsageError(
+                f"{given} cannot be written: {there} is a file, expected a folder; give another "
+                f"{option}"
+            )
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"{given} cannot be written: no permission in {there}; give another {option}"
+            )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from edgeseg.core.image import Palette, colorize
+from edgeseg.core.image import Palette, colorize, write_png
 from edgeseg.target.evaluate import WorstFrame
 
 GAP = 4
@@ -16,7 +18,26 @@ CELL = 44
 MARGIN = 120
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 LEGEND = ("down: truth", "across: predicted", "% of each row")
+# RANK_NAME.png: ranks begin at 001 and get a fourth digit only when they need it.
+PANEL_NAME = re.compile(r"(?!000)(\d{3}|[1-9]\d{3,})_.+\.png")
 WHITE, INK, WRONG, VOID = (255, 255, 255), (30, 30, 30), (220, 40, 40), (0, 0, 0)
+
+
+def write_panels(
+    folder: Path, frames: Sequence[WorstFrame], palette: Palette, ignore_index: int
+) -> None:
+    """Write the panels of the worst frames, worst first.
+
+    Those that an earlier evaluation left there are removed: beside the new ones they would pass
+    for frames of this one.
+    """
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if PANEL_NAME.fullmatch(path.name) and path.is_file():
+                path.unlink()
+    for rank, frame in enumerate(frames, start=1):
+        panel = error_panel(frame, palette, ignore_index)
+        write_png(folder / f"{rank:03d}_{frame.name}.png", panel)
 
 
 def error_panel(

@@ -61,6 +61,48 @@ def test_eval_draws_its_worst_images_and_the_confusion_matrix(
     assert sum(map(sum, result["confusion"])) == 3 * 64 * 96 - 16 * 96
 
 
+def test_eval_removes_an_earlier_runs_pictures_and_nothing_else(
+    scenes, colour_bundle, capsys, tmp_path
+):
+    out = tmp_path / "worst"
+    own = ("notes.txt", "000012_10.png", "01_a.png", "cover.png")
+    out.mkdir()
+    for name in own:
+        (out / name).touch()
+    arguments = ("eval", colour_bundle.path, "--data", scenes, "-o", out)
+    document(capsys, *arguments, "--save-errors", 99)
+    assert len(list(out.glob("00?_*.png"))) == 3
+    document(capsys, *arguments)
+    assert len(list(out.glob("00?_*.png"))) == 3
+    document(capsys, *arguments, "--save-errors", 1)
+    assert {path.name for path in out.iterdir()} == {*own, "001_0.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--confusion", "{folder}"], "--confusion {folder} is a folder"),
+        (["--confusion", "{file}/chart.png"], "{file} is a file"),
+        (["--save-errors", "1", "-o", "{file}"], "{file} is a file"),
+        (["--save-errors", "1", "-o", "{file}/deep/down"], "{file} is a file"),
+    ],
+    ids=["a-folder-for-the-chart", "chart-below-a-file", "pictures-in-a-file", "below-a-file"],
+)
+def test_eval_checks_where_its_pictures_go_before_it_evaluates(
+    words, reason, scenes, colour_bundle, capsys, tmp_path, monkeypatch
+):
+    def evaluates(*arguments: object, **more: object) -> None:
+        pytest.fail("it evaluated first")
+
+    monkeypatch.setattr("edgeseg.target.evaluate.evaluate", evaluates)
+    places = {"folder": tmp_path / "charts", "file": tmp_path / "file"}
+    places["folder"].mkdir()
+    places["file"].touch()
+    given = [word.format(**places) for word in words]
+    assert run(["eval", str(colour_bundle.path), "--data", str(scenes), *given]) == 2
+    assert reason.format(**places) in capsys.readouterr().err
+
+
 def test_stream_and_eval_give_the_same_scores(scenes, colour_bundle, capsys):
     data = ("--data", scenes, "--no-bf")
     scored = document(capsys, "eval", colour_bundle.path, *data)
@@ -241,7 +283,8 @@ def test_doctor_names_each_check_and_its_cure(capsys):
 @pytest.mark.slow
 def test_plain_references_of_the_shipped_model_run_beside_it(capsys):
     pytest.importorskip("torch")
-    command = ("bench", "--data", "synthetic:1", "--rounds", 1, "--reference", "all")
+    name = "deeplabv3plus-mobilenetv2-camvid"
+    command = ("bench", name, "--data", "synthetic:1", "--rounds", 1, "--reference", "all")
     result = document(capsys, *command, "--backend", "onnxruntime", "--threads", 1)
     fp32, bare, eager, int8 = result["rows"]
     assert eager["backend"]["runtime"].startswith("torch")
