@@ -107,7 +107,14 @@ def command(
     from edgeseg.core.dataset import open_dataset
     from edgeseg.host.augment import Augment
     from edgeseg.host.footprint import time_passes
-    from edgeseg.host.paper import cost_columns, jobs_of, run_job, spec_for
+    from edgeseg.host.paper import (
+        TableData,
+        cost_columns,
+        given_checkpoint,
+        jobs_of,
+        run_job,
+        spec_for,
+    )
     from edgeseg.host.published import REFERENCE, TABLES
     from edgeseg.host.trainoptions import TrainOptions
 
@@ -116,11 +123,15 @@ def command(
     options = parse_settings(settings)
     named = [row.arch for row in rows]
     specs = {
-        arch: spec_for(arch, training, size, **options)
+        arch: spec_for(arch, training, size, options)
         for arch in dict.fromkeys([*named, REFERENCE[table]])
     }
     jobs = jobs_of(rows)
     files = _files(checkpoints, [job.name for job in jobs])
+    for job in jobs:
+        if job.name in files:
+            # Hours of training come before some of them are scored.
+            given_checkpoint(files[job.name], specs[job.arch])
     folder = out or Path("runs") / "paper" / table
     train_options = TrainOptions(
         epochs=epochs,
@@ -135,14 +146,14 @@ def command(
     scores: dict[str, dict[str, Any]] = {row.arch: {} for row in rows}
     if jobs:
         scored = open_dataset(data, split, size_hw=size, seed=seed, limit=limit)
+        images = TableData.of(training, scored)
         for number, job in enumerate(jobs, start=1):
             say(f"{number}/{len(jobs)} {job.name}")
             with progress_bar(job.name) as bar:
                 scores[job.arch][job.weighting] = run_job(
                     job,
                     specs[job.arch],
-                    training,
-                    scored,
+                    images,
                     train_options,
                     folder / job.name,
                     checkpoint=files.get(job.name),
@@ -215,23 +226,34 @@ def _print_cost(rows: list[Row], columns: tuple[Column, ...], title: str) -> Non
 
 
 def _print_scores(rows: list[Row], weighting: str) -> None:
-    trained = [row for row in rows if weighting in row["ours"]]
-    if not trained:
+    scored = [row for row in rows if weighting in row["ours"]]
+    if not scored:
         return
-    run = trained[0]["ours"][weighting]
-    how = run["checkpoint"] or f"trained on {run['images']} images, epochs {run['epochs']}"
     print_table(
         ("network", "G", "C", "mIoU", "BF"),
         [
             cells
-            for row in trained
+            for row in scored
             for cells in (
                 (row["name"], *(ratio(row["ours"][weighting][key]) for key in SCORES)),
                 (PAPERS, *(ratio(row["paper"][weighting][key]) for key in SCORES)),
             )
         ],
-        title=f"{weighting}: {how}, scored on {run['data']}",
+        title=f"{weighting}: {_origins(scored, weighting)}",
     )
+
+
+def _origins(rows: list[Row], weighting: str) -> str:
+    """Tell where the rows' weights are from, by name only where they differ in that."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        run = row["ours"][weighting]
+        how = run["checkpoint"] or f"trained on {run['images']} images, epochs {run['epochs']}"
+        names.setdefault(how, []).append(row["name"])
+    scored = f"scored on {rows[0]['ours'][weighting]['data']}"
+    if len(names) == 1:
+        return f"{next(iter(names))}, {scored}"
+    return "; ".join([scored, *(f"{', '.join(of)}: {how}" for how, of in names.items())])
 
 
 def _shown(values: Row, key: str, form: str) -> str | None:

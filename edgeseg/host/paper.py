@@ -12,17 +12,18 @@ from typing import Any
 import torch
 
 from edgeseg.core.boundary import BoundaryF1
+from edgeseg.core.datahash import data_sha256
 from edgeseg.core.dataset import Dataset
-from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files import atomic_write_text, sha256_file
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError
-from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, module_from_checkpoint
 from edgeseg.host.cost import spec_cost
 from edgeseg.host.footprint import count_memory, decoder_storage
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.published import REFERENCE, SCORES, PublishedRow
 from edgeseg.host.score import score_module
-from edgeseg.host.train import TrainListener, train
+from edgeseg.host.train import LAST, STATE, TrainListener, train
 from edgeseg.host.trainoptions import TrainOptions
 
 RESULT, PLAN = "scores.json", "plan.json"
@@ -48,6 +49,28 @@ class Job:
         return f"{self.arch}-{self.weighting}"
 
 
+@dataclasses.dataclass(frozen=True)
+class TableData:
+    """What the networks of a table are trained and scored on, hashed once for all of them.
+
+    Attributes:
+        training: training set.
+        scored: labelled frames for G, C, mIoU and BF.
+        training_sha256: what data_sha256 gives for the training set.
+        scored_sha256: likewise for the frames.
+    """
+
+    training: Dataset
+    scored: Dataset
+    training_sha256: str
+    scored_sha256: str
+
+    @classmethod
+    def of(cls, training: Dataset, scored: Dataset) -> TableData:
+        """Hash the two."""
+        return cls(training, scored, data_sha256(training), data_sha256(scored))
+
+
 def jobs_of(rows: Sequence[PublishedRow]) -> list[Job]:
     """Return the trainings that the rows' printed scores ask for."""
     return [
@@ -58,24 +81,50 @@ def jobs_of(rows: Sequence[PublishedRow]) -> list[Job]:
     ]
 
 
-def spec_for(arch: str, data: Dataset, size_hw: tuple[int, int], **options: Any) -> ModelSpec:
-    """Return the spec of a table's network for a data set."""
-    return ModelSpec(
+def spec_for(
+    arch: str, data: Dataset, size_hw: tuple[int, int], options: Mapping[str, Any]
+) -> ModelSpec:
+    """Return the spec of a table's network for a data set.
+
+    Raises:
+        SpecError: the architecture refuses an option.
+    """
+    given = dict(options)
+    stride = given.pop("output_stride", MODELS[arch].stride)
+    spec = ModelSpec(
         arch,
         class_names=data.class_names,
         palette=data.palette,
         ignore_index=data.ignore_index,
         size_hw=size_hw,
-        output_stride=MODELS[arch].stride,
-        options=options,
+        output_stride=stride,
+        options=given,
     )
+    # Built once without memory: a wrong option must not show after other networks have trained.
+    with torch.device("meta"):
+        build_model(spec)
+    return spec
+
+
+def given_checkpoint(path: Path, spec: ModelSpec) -> Checkpoint:
+    """Read a checkpoint that is scored in place of training the network of `spec`.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or of another architecture or classes.
+    """
+    given = load_checkpoint(path)
+    if given.spec.arch != spec.arch or given.spec.class_names != spec.class_names:
+        raise CheckpointError(
+            f"{path} is a {given.spec.arch} of {given.spec.n_classes} classes, expected "
+            f"{spec.arch} of {spec.n_classes}"
+        )
+    return given
 
 
 def run_job(
     job: Job,
     spec: ModelSpec,
-    data: Dataset,
-    scored_on: Dataset,
+    data: TableData,
     options: TrainOptions,
     folder: Path,
     *,
@@ -88,8 +137,7 @@ def run_job(
     Args:
         job: what to train.
         spec: of the network.
-        data: training set.
-        scored_on: labelled frames for G, C, mIoU and BF.
+        data: what to train and to score it on.
         options: how to train; the class weights are the job's.
         folder: of the run; an interrupted one goes on where it stopped.
         checkpoint: a trained network to score instead of training one.
@@ -108,9 +156,12 @@ def run_job(
         _check_plan(folder, spec, data, options)
     told = {
         "epochs": options.epochs,
-        "images": len(data),
-        "data": scored_on.name,
+        "images": len(data.training),
+        "data": data.scored.name,
+        "data_sha256": data.scored_sha256,
+        "size_hw": list(spec.size_hw),
         "checkpoint": str(checkpoint) if checkpoint else None,
+        "checkpoint_sha256": sha256_file(checkpoint) if checkpoint else None,
     }
     result = folder / RESULT
     if result.is_file():
@@ -118,20 +169,15 @@ def run_job(
         if all(done.get(key) == value for key, value in told.items()):
             return done
     if checkpoint:
-        given = load_checkpoint(checkpoint)
-        if given.spec.arch != job.arch or given.spec.class_names != spec.class_names:
-            raise CheckpointError(
-                f"{checkpoint} is a {given.spec.arch} of {given.spec.n_classes} classes, expected "
-                f"{job.arch} of {spec.n_classes}"
-            )
+        given = given_checkpoint(checkpoint, spec)
         spec, module = given.spec, module_from_checkpoint(given)
     else:
         torch.manual_seed(options.seed)
         module = train(
-            spec, build_model(spec), data, options, folder, resume=True, listener=listener
+            spec, build_model(spec), data.training, options, folder, resume=True, listener=listener
         ).module
     outlines = BoundaryF1(spec.n_classes, spec.ignore_index)
-    scores = score_module(spec, module, scored_on, outlines=outlines, progress=progress)
+    scores = score_module(spec, module, data.scored, outlines=outlines, progress=progress)
     figures = (scores.global_accuracy, scores.class_accuracy, scores.miou, outlines.score())
     document: dict[str, Any] = {
         **{
@@ -144,31 +190,50 @@ def run_job(
     return document
 
 
-def _check_plan(folder: Path, spec: ModelSpec, data: Dataset, options: TrainOptions) -> None:
-    """Note how a folder's network is trained, or hold that it is the same as before."""
-    plan: dict[str, Any] = {
-        **spec.to_json(),
-        **dataclasses.asdict(options),
-        **dataclasses.asdict(options.augment),
-        "data": data.name,
-        "images": len(data),
+def _check_plan(folder: Path, spec: ModelSpec, data: TableData, options: TrainOptions) -> None:
+    """Note how a folder's network is trained, or hold that it is the same as before.
+
+    A plan binds once there is something made by it: a command that could not start must not lock
+    the folder against its correction. An option that an older edgeseg did not write had the value
+    that is the default now, and of other things that it did not write nothing is known.
+    """
+    plan = {
+        **_plan(spec, options),
+        "data": data.training.name,
+        "data_sha256": data.training_sha256,
+        "images": len(data.training),
     }
+    if (folder / PLAN).is_file() and _is_trained(folder):
+        written = json.loads((folder / PLAN).read_text())
+        before = {**_plan(ModelSpec(spec.arch), TrainOptions()), **written}
+        changed = [
+            f"{key} {before[key]}, now {now}"
+            for key, now in plan.items()
+            if key in before and before[key] != now
+        ]
+        if changed:
+            raise CheckpointError(
+                f"{folder} holds a run with {'; '.join(changed)}; give the same options again to "
+                "go on with it, or another -o"
+            )
+    atomic_write_text(folder / PLAN, json.dumps(plan, indent=1) + "\n")
+
+
+def _plan(spec: ModelSpec, options: TrainOptions) -> dict[str, Any]:
+    """Return what decides a training, but for its images, as a file gives it back."""
+    plan = {**spec.to_json(), **options.to_json(), **dataclasses.asdict(options.augment)}
     for key in ("augment", "device"):
         del plan[key]
-    text = json.dumps(plan, indent=1) + "\n"
-    if not (folder / PLAN).is_file():
-        atomic_write_text(folder / PLAN, text)
-        return
-    before = json.loads((folder / PLAN).read_text())
-    now = json.loads(text)
-    changed = [
-        f"{key} {before.get(key)}, now {now[key]}" for key in now if before.get(key) != now[key]
-    ]
-    if changed:
-        raise CheckpointError(
-            f"{folder} holds a run with {'; '.join(changed)}; give the same options again to go on "
-            "with it, or another -o"
-        )
+    plain: dict[str, Any] = json.loads(json.dumps(plan))
+    return plain
+
+
+def _is_trained(folder: Path) -> bool:
+    """Tell whether a training has left something; scores of a given checkpoint are none."""
+    if (folder / STATE).is_file() or (folder / LAST).is_file():
+        return True
+    result = folder / RESULT
+    return result.is_file() and not json.loads(result.read_text()).get("checkpoint")
 
 
 def cost_columns(

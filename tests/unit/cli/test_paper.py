@@ -2,10 +2,15 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
+from small_models import small
 
 from edgeseg.cli import run
+from edgeseg.core.recipe import StepDone
+from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
+from edgeseg.host.models import build_model
 
 TINY = [
     "--data", "synthetic:6", "--size", "48x64", "--batch", "2", "--epochs", "1", "--rounds", "1",
@@ -17,6 +22,15 @@ BASIC = ["--set", "channels=8", "--set", "kernel=3"]
 def paper(capsys, *arguments: object, code: int = 0) -> dict:
     assert run(["paper", *map(str, arguments), "--json"]) == code
     return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of SegNet-Basic that nothing has trained."""
+    spec = small("segnet-basic", size_hw=(48, 64))
+    path = tmp_path_factory.mktemp("untrained") / "untrained.safetensors"
+    save_checkpoint(path, Checkpoint(spec, (StepDone("train"),), build_model(spec).state_dict()))
+    return path
 
 
 def printed(monkeypatch, capsys, *arguments: object) -> list[str]:
@@ -114,3 +128,62 @@ def test_table_6_prints_cost_without_training(monkeypatch, capsys, tmp_path):
 def test_a_row_the_table_has_not_is_refused(capsys):
     assert run(["paper", "table3", *TINY, "--arch", "unet"]) == 2
     assert "the table has no unet; it has segnet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["missing", "untrained"])
+def test_a_checkpoint_that_will_not_do_is_noticed_before_anything_is_trained(
+    given, untrained, capsys, tmp_path
+):
+    file = untrained if given == "untrained" else tmp_path / "missing.safetensors"
+    arguments = ["table1", *TINY, *BASIC, "--arch", "bilinear-interpolation", "--arch", "fcn-basic"]
+    checkpoint = f"--checkpoint=fcn-basic-natural={file}"
+    assert run(["paper", *arguments, checkpoint, "-o", str(tmp_path / "out")]) == 1
+    message = capsys.readouterr().err
+    reason = "is a segnet-basic of 11 classes" if given == "untrained" else "is not a file"
+    assert f"{file} {reason}" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("output_stride=8", "output_stride 8 is not 16, which FCNBasic has"),
+        ("size_hw=3", "fcn-basic refuses options {'size_hw': 3}"),
+        ("chanels=8", "fcn-basic refuses options {'chanels': 8}"),
+    ],
+)
+def test_an_option_that_the_networks_refuse_is_named_before_anything_is_trained(
+    setting, reason, capsys, tmp_path
+):
+    arguments = ["table1", *TINY, "--arch", "fcn-basic", "--set", setting, "-o", str(tmp_path)]
+    assert run(["paper", *arguments]) == 2
+    assert reason in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_stride_that_the_networks_have_is_taken(capsys, tmp_path):
+    stride = ["--set", "width=0.125", "--set", "output_stride=32", "-o", tmp_path]
+    (row,) = paper(capsys, "table6", *TINY, *stride, "--arch", "segnet")["rows"]
+    assert row["ours"]["params"] > 0
+
+
+def test_the_heads_say_of_each_row_where_its_weights_are_from(
+    untrained, monkeypatch, capsys, tmp_path
+):
+    def scored(job, *rest, checkpoint=None, **more):
+        given = str(checkpoint) if checkpoint else None
+        figures = dict.fromkeys(("global_accuracy", "class_accuracy", "miou", "bf"), 0.5)
+        return {**figures, "epochs": 1, "images": 6, "data": "there", "checkpoint": given}
+
+    monkeypatch.setattr("edgeseg.host.paper.run_job", scored)
+    monkeypatch.chdir(untrained.parent)
+    archs = ("segnet-basic", "fcn-basic", "fcn-basic-noaddition")
+    arguments = ["table1", *TINY, *BASIC, *(word for arch in archs for word in ("--arch", arch))]
+    given = ["--checkpoint=segnet-basic-balanced=untrained.safetensors", "-o", str(tmp_path)]
+    table = "\n".join(printed(monkeypatch, capsys, *arguments, *given))
+    head = table.split("balanced: ")[1].split("network")[0]
+    assert " ".join(head.split()) == (
+        "scored on there; SegNet-Basic: untrained.safetensors; FCN-Basic, FCN-Basic-NoAddition: "
+        "trained on 6 images, epochs 1"
+    )
+    assert "natural: trained on 6 images, epochs 1, scored on there" in " ".join(table.split())
