@@ -1,4 +1,4 @@
-"""The network a verb starts from: found by path or zoo name, and fitted to its data."""
+"""The network a verb starts from, and its data, fitted to each other."""
 
 from __future__ import annotations
 
@@ -16,25 +16,6 @@ if TYPE_CHECKING:
 
 # Frames on which the batch norms of a quantised network are measured again.
 UNFOLD_IMAGES = 32
-
-
-def find_checkpoint(given: Path) -> Path:
-    """Return the checkpoint's file: `given` itself, or that of the zoo's model of this name.
-
-    Raises:
-        UsageError: it looks like a name, and the zoo has no checkpoint of it.
-    """
-    from edgeseg.core.nearest import unknown
-    from edgeseg.core.zoo import zoo_checkpoint, zoo_names
-
-    name = str(given)
-    if given.exists() or given.suffix or given.name != name:
-        return given
-    shipped = zoo_checkpoint(name)
-    if shipped is None:
-        held = [each for each in zoo_names() if zoo_checkpoint(each)]
-        raise UsageError(unknown("checkpoint or zoo model", name, held))
-    return shipped
 
 
 def load_start(path: Path, arch: str, size_hw: tuple[int, int] | None) -> Checkpoint:

@@ -12,7 +12,7 @@ from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import progress_bar, say
 from edgeseg.cli.ranks import first_of_ranks, joined_ranks
 from edgeseg.cli.run_folder import run_folder
-from edgeseg.cli.start import find_checkpoint, fit_start, fitting, load_start
+from edgeseg.cli.start import fit_start, fitting, load_start
 from edgeseg.cli.training import (
     BarListener,
     finish,
@@ -147,6 +147,7 @@ def command(
     from edgeseg.core.files import sha256_file
     from edgeseg.core.nearest import unknown
     from edgeseg.core.spec import ModelSpec, Preprocess
+    from edgeseg.core.zoo import find_checkpoint
     from edgeseg.errors import UsageError
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import module_from_checkpoint

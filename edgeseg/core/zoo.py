@@ -26,6 +26,23 @@ def zoo_checkpoint(name: str, root: Path = ZOO) -> Path | None:
     return path if path.is_file() else None
 
 
+def find_checkpoint(given: Path, root: Path = ZOO) -> Path:
+    """Return a checkpoint's file: `given` itself, or that of the shipped model of this name.
+
+    Raises:
+        UsageError: it looks like a name, and no checkpoint of it ships.
+    """
+    name = str(given)
+    if given.exists() or given.suffix or given.name != name:
+        return given
+    shipped = {each: zoo_checkpoint(each, root) for each in zoo_names(root)}
+    found = shipped.get(name)
+    if found is None:
+        held = [each for each, path in shipped.items() if path]
+        raise UsageError(unknown("checkpoint or zoo model", name, held))
+    return found
+
+
 def find_bundle(text: str, root: Path = ZOO) -> Bundle:
     """Read a bundle by its path or its zoo name.
 
