@@ -65,9 +65,7 @@ def _with_norms(
         if not key.startswith(tuple(own)) and key.removesuffix(".bias") not in norms
     }
     for conv, name in norms.items():
-        norm = module.get_submodule(name)
-        if not isinstance(norm, nn.BatchNorm2d):
-            raise RuntimeError(f"{name} is no batch norm")
+        norm = _batch_norm(module, name)
         shift = folded[f"{conv}.bias"]
         if f"{conv}.bias" in state:
             new[f"{conv}.bias"] = torch.zeros_like(shift)
@@ -104,14 +102,21 @@ def _measure(module: nn.Module, norms: Mapping[str, str], batches: Iterable[torc
     for name, moments in found.items():
         if not moments.count:
             raise UsageError("no frames to measure batch norms on; give a data set with images")
-        norm = module.get_submodule(name)
+        norm = _batch_norm(module, name)
         mean = torch.as_tensor(moments.sum) / moments.count
         variance = (torch.as_tensor(moments.squares) / moments.count - mean**2).clamp(min=0)
-        norm.running_mean.copy_(mean)  # type: ignore[operator, union-attr]
-        norm.running_var.copy_(variance)  # type: ignore[operator, union-attr]
+        norm.state_dict()["running_mean"].copy_(mean)
+        stored = norm.state_dict()["running_var"].copy_(variance)
         # Of the rounded variance, so that gain and root cancel to the digit.
-        norm.weight.copy_((norm.running_var + norm.eps).sqrt())  # type: ignore[operator, union-attr]
-        norm.bias.add_(norm.running_mean)  # type: ignore[operator, union-attr]
+        norm.weight.copy_((stored + norm.eps).sqrt())
+        norm.bias.add_(mean)
+
+
+def _batch_norm(module: nn.Module, name: str) -> nn.BatchNorm2d:
+    norm = module.get_submodule(name)
+    if not isinstance(norm, nn.BatchNorm2d):
+        raise RuntimeError(f"{name} is no batch norm")
+    return norm
 
 
 @contextlib.contextmanager
