@@ -10,8 +10,24 @@ import numpy as np
 from edgeseg.core.dataset import Dataset, Sample
 
 
+class _View:
+    """What every view has from its base."""
+
+    base: Dataset
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Those of the base."""
+        return self.base.class_names
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """Those of the base."""
+        return self.base.palette
+
+
 @dataclasses.dataclass(frozen=True)
-class Subset:
+class Subset(_View):
     """Chosen samples of another dataset, in the order given."""
 
     base: Dataset
@@ -23,16 +39,6 @@ class Subset:
         """Names of the chosen samples."""
         names = self.base.names
         return tuple(names[i] for i in self.indices)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Those of the base."""
-        return self.base.class_names
-
-    @property
-    def palette(self) -> tuple[tuple[int, int, int], ...]:
-        """Those of the base."""
-        return self.base.palette
 
     @property
     def ignore_index(self) -> int:
@@ -49,7 +55,7 @@ class Subset:
 
 
 @dataclasses.dataclass(frozen=True)
-class Revoided:
+class Revoided(_View):
     """A data set whose ignored pixels have another label.
 
     Attributes:
@@ -69,16 +75,6 @@ class Revoided:
     def names(self) -> Sequence[str]:
         """Return the base's names."""
         return self.base.names
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Return the base's classes."""
-        return self.base.class_names
-
-    @property
-    def palette(self) -> tuple[tuple[int, int, int], ...]:
-        """Return the base's colours."""
-        return self.base.palette
 
     def __len__(self) -> int:
         """Return the number of samples."""
