@@ -1,0 +1,37 @@
+import dataclasses
+
+import numpy as np
+
+from edgeseg.core.dataset import SyntheticDataset
+from edgeseg.core.dataview import with_ignored
+
+
+class Masked(SyntheticDataset):
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        labels = sample.labels.copy()
+        labels[:5, :9] = self.ignore_index
+        return dataclasses.replace(sample, labels=labels)
+
+
+class Unlabelled(SyntheticDataset):
+    def __getitem__(self, index):
+        return dataclasses.replace(super().__getitem__(index), labels=None)
+
+
+def test_only_the_label_of_ignored_pixels_changes():
+    data = Masked("val", 2, (48, 64), 0)
+    view = with_ignored(data, 255)
+    assert (view.ignore_index, view.class_names, len(view)) == (255, data.class_names, 2)
+    before, after = data[1].labels, view[1].labels
+    void = before == data.ignore_index
+    np.testing.assert_array_equal(after[~void], before[~void])
+    assert void.sum() == 45
+    assert (after[void] == 255).all()
+    assert after.dtype == np.uint8
+
+
+def test_nothing_is_wrapped_without_need_and_frames_without_labels_stay_so():
+    data = Unlabelled("val", 2, (48, 64), 0)
+    assert with_ignored(data, data.ignore_index) is data
+    assert with_ignored(data, 255)[0].labels is None
