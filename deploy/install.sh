@@ -45,7 +45,8 @@ if [ "$before" != "$after" ]; then
 fi
 mkdir -p "$target/bundles"
 if [ ! -e "$target/edgeseg.env" ]; then
-    cp "$here/deploy/edgeseg.env" "$target/edgeseg.env"
+    # It may hold a camera's password; systemd reads it as root.
+    install -m 600 "$here/deploy/edgeseg.env" "$target/edgeseg.env"
 fi
 "$target/venv/bin/edgeseg" doctor || true
 echo "installed in $target; as a service:"

@@ -66,6 +66,16 @@ def test_the_service_runs_a_verb_that_exists_with_the_settings_it_reads():
     assert re.search(r"ExecStart=\S+/edgeseg stream ", unit)
 
 
+def test_a_silent_camera_ends_the_services_run_before_its_watchdog_kills_it():
+    unit = (REPOSITORY / "deploy" / "edgeseg.service").read_text()
+    (patience,) = re.findall(r"ExecStart=.* --give-up (\d+)s$", unit, re.MULTILINE)
+    (watchdog,) = re.findall(r"^WatchdogSec=(\d+)s$", unit, re.MULTILINE)
+    # Masks come again within a frame; what is left is for ending the run in order.
+    assert int(patience) + 5 <= int(watchdog)
+    # A camera that is off all night: systemd must not stop trying.
+    assert "\nStartLimitIntervalSec=0\n" in unit
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_has_nothing_to_say(path: Path):
     if shutil.which("shellcheck") is None:
