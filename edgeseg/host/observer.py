@@ -10,6 +10,8 @@ import torch
 from edgeseg.errors import UsageError
 
 BINS = 2048
+# torch.histc counts in float32, where adding 1 to this many changes nothing.
+COUNTABLE = 1 << 24
 # Grid levels of one sign: a symmetric INT8 grid has 127 positive steps.
 LEVELS = 127
 
@@ -55,10 +57,11 @@ class AbsHistogram:
             merged = self.counts.view(-1, 2).sum(1)
             self.counts = torch.cat([merged, torch.zeros_like(merged)])
             self.bound *= 2
-        found = torch.histc(magnitude, BINS, 0.0, self.bound).to(torch.float64)
-        # Zeros (most of a ReLU's output) are represented exactly by any grid.
-        found[0] -= float((magnitude == 0).sum())
-        self.counts += found.cpu()
+        for part in magnitude.split(COUNTABLE):
+            found = torch.histc(part, BINS, 0.0, self.bound).to(torch.float64)
+            # Zeros (most of a ReLU's output) are represented exactly by any grid.
+            found[0] -= float((part == 0).sum())
+            self.counts += found.cpu()
 
 
 class MaxObserver:

@@ -43,6 +43,18 @@ def test_zeros_and_signs_do_not_move_a_range() -> None:
         assert ranges[0] == ranges[1]
 
 
+@pytest.mark.parametrize("name", ["entropy", "percentile", "mse"])
+def test_a_large_frame_is_counted_like_a_small_one(name) -> None:  # type: ignore[no-untyped-def]
+    """64 channels at 720x960 are 44 million values, more than float32 counts one by one."""
+    small = torch.randn(200_000, generator=torch.Generator().manual_seed(4)).relu()
+    ranges = []
+    for repeats in (1, 200):
+        observer = OBSERVERS[name](99.0)
+        observer.update(small.repeat(repeats))
+        ranges.append(observer.amax())
+    assert ranges[1] == pytest.approx(ranges[0], rel=0.02)
+
+
 def test_percentile_of_a_uniform_distribution() -> None:
     histogram = filled(torch.linspace(0.0005, 1, 2000))
     assert percentile_amax(histogram, 90.0) == pytest.approx(0.9, abs=2 / BINS)
