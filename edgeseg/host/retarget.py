@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgeseg.core.recipe import StepDone
-from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, structure
+from edgeseg.host.prunecut import Widths, widths_of
 
 if TYPE_CHECKING:
     from edgeseg.core.dataset import Dataset
@@ -20,6 +21,9 @@ def retargeted(checkpoint: Checkpoint, data: Dataset) -> tuple[Checkpoint, tuple
 
     Every tensor whose shape follows from the number of classes is drawn anew (torch's present
     seed), as many classes as there may be; all others are kept.
+
+    Raises:
+        UsageError: pruning took channels out where there is one for each class.
     """
     old = checkpoint.spec
     spec = dataclasses.replace(
@@ -28,16 +32,6 @@ def retargeted(checkpoint: Checkpoint, data: Dataset) -> tuple[Checkpoint, tuple
         palette=tuple(data.palette),
         ignore_index=data.ignore_index,
     )
-    fresh = _class_tensors(spec)
-    layers = {key.rpartition(".")[0] for key in fresh}
-    steps = tuple(_rewidened(step, layers, spec.n_classes) for step in checkpoint.steps)
-    state = structure(spec, steps).state_dict()
-    weights = {key: state[key] if key in fresh else checkpoint.weights[key] for key in state}
-    return dataclasses.replace(checkpoint, spec=spec, steps=steps, weights=weights), fresh
-
-
-def _class_tensors(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the names of the tensors whose shape another number of classes would change."""
     more = dataclasses.replace(
         spec,
         class_names=(*spec.class_names, "one more"),
@@ -45,16 +39,37 @@ def _class_tensors(spec: ModelSpec) -> tuple[str, ...]:
         ignore_index=255,
     )
     with torch.random.fork_rng():
-        here, there = (structure(each, ()).state_dict() for each in (spec, more))
-    return tuple(key for key, value in here.items() if value.shape != there[key].shape)
+        before, here, there = (structure(each, ()) for each in (old, spec, more))
+    shapes = {key: value.shape for key, value in there.state_dict().items()}
+    fresh = tuple(key for key, v in here.state_dict().items() if v.shape != shapes[key])
+    widths = widths_of(before), widths_of(here), widths_of(there)
+    steps = tuple(_rewidened(step, *widths) for step in checkpoint.steps)
+    state = structure(spec, steps).state_dict()
+    weights = {key: state[key] if key in fresh else checkpoint.weights[key] for key in state}
+    return dataclasses.replace(checkpoint, spec=spec, steps=steps, weights=weights), fresh
 
 
-def _rewidened(step: StepDone, layers: set[str], n_classes: int) -> StepDone:
-    """Let a prune step's record give the layers of the classes their new width."""
+def _rewidened(step: StepDone, before: Widths, here: Widths, there: Widths) -> StepDone:
+    """Let a prune step's record have the new classes' widths.
+
+    Args:
+        step: any step.
+        before: the unpruned network's widths for the old classes.
+        here: for the new ones.
+        there: for one class more: a side that differs from `here` follows from the classes.
+    """
     if "widths" not in step.metadata:
         return step
-    widths = {
-        name: [width[0], n_classes] if name in layers else width
-        for name, width in step.metadata["widths"].items()
-    }
+    widths: dict[str, list[int]] = {}
+    for name, recorded in step.metadata["widths"].items():
+        widths[name] = list(recorded)
+        for side in (0, 1):
+            if here[name][side] == there[name][side]:
+                continue
+            if recorded[side] != before[name][side]:
+                raise UsageError(
+                    f"pruning left {name} {recorded[side]} of {before[name][side]} channels, which "
+                    "belong to the classes; go on from the network before it was pruned"
+                )
+            widths[name][side] = here[name][side]
     return dataclasses.replace(step, metadata={**step.metadata, "widths": widths})

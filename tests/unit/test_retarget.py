@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from edgeseg.core.recipe import StepDone
+from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.prune import PruneOptions, prune
@@ -50,3 +51,16 @@ def test_more_classes_than_before_fit_a_pruned_network():
     found, _ = retargeted(pruned, data)
     with torch.no_grad():
         assert module_from_checkpoint(found)(torch.randn(2, 3, 48, 64)).shape[1] == 20
+
+
+@pytest.mark.parametrize("arch", ["fcn-basic", "deeplabv2-resnet101"])
+def test_where_pruning_cut_channels_that_belong_to_the_classes_is_said(arch):
+    start = checkpoint(arch)
+    narrow, metadata = prune(
+        module_from_checkpoint(start), (64, 96), PruneOptions(ratio=0.25, round_to=1)
+    )
+    pruned = dataclasses.replace(
+        start, steps=(*start.steps, StepDone("prune", {}, metadata)), weights=narrow.state_dict()
+    )
+    with pytest.raises(UsageError, match="which belong to the classes; go on from the network"):
+        retargeted(pruned, Data())
