@@ -195,6 +195,8 @@ def _rounds(plan: PrunePlan, dense: Cost) -> Iterator[PruneOptions]:
             ratio=1 - (1 - options.ratio) ** keep,
             target_macs=_on_the_way(options.target_macs, dense.macs, part),
             target_params=_on_the_way(options.target_params, dense.params, part),
+            # Of what a round finds, so that all rounds together keep the bound.
+            max_ratio=1 - (1 - options.max_ratio) ** keep,
             layer_ratios={k: 1 - (1 - v) ** keep for k, v in options.layer_ratios.items()},
         )
 

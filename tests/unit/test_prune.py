@@ -156,3 +156,17 @@ def test_a_layer_that_evaluation_does_not_use_is_refused():
     module.auxiliary = nn.Conv2d(16, 2, 1)
     with pytest.raises(UsageError, match="does not use auxiliary"):
         prune(module, SIZE_HW, PruneOptions(ratio=0.5))
+
+
+def test_rounds_together_take_no_more_of_a_layer_than_max_ratio(net, tmp_path):
+    start = Checkpoint(SPEC, (), net.state_dict())
+    options = PruneOptions(target_macs=0.45, round_to=1, max_ratio=0.5)
+    result = prune_in_rounds(start, PrunePlan(options, rounds=3), tmp_path)
+    pruned = result.checkpoint.steps[-1].metadata["widths"]
+    dense = widths_of(net)
+    assert any(pruned[name] != list(dense[name]) for name in dense)
+    for name, (_, given_out) in pruned.items():
+        assert given_out >= dense[name][1] / 2, name
+    out_of_reach = PruneOptions(target_macs=0.15, round_to=1, max_ratio=0.5)
+    with pytest.raises(UsageError, match="max_ratio"):
+        prune_in_rounds(start, PrunePlan(out_of_reach, rounds=3), tmp_path / "far")
