@@ -90,17 +90,20 @@ def command(
     from edgeseg.target.gate import Tolerance, judge_rows
 
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    if accept is not None:
-        if baseline is None:
-            raise UsageError("--accept writes --baseline; give the file")
-        baselines.accept(report, baseline, accept, now)
-        say(f"new baseline: {baseline}")
+    if accept is not None and baseline is None:
+        raise UsageError("--accept writes --baseline; give the file")
+    if accept is not None and wanted:
+        raise UsageError("--accept takes the whole report as the baseline; leave --row out")
     if baseline is None and budget is None:
         raise UsageError("nothing to judge against; give --baseline REPORT, --budget FILE or both")
     if trend is not None and history is None:
         raise UsageError("--trend draws --history; give the file")
     limits = _read_budget(budget) if budget else None
     rows = _chosen(baselines.read_rows(report), wanted, report)
+    if accept is not None and baseline is not None:
+        # All that may be wrong with the command is known by now: this replaces a file.
+        baselines.accept(report, baseline, accept, now)
+        say(f"new baseline: {baseline}")
     before = baselines.read_rows(baseline) if baseline else None
     if before is not None and wanted:
         before = {name: row for name, row in before.items() if name in wanted}

@@ -38,6 +38,8 @@ def read_rows(path: Path) -> dict[str, Report]:
         report = Report.from_json(document)
         return {str(report.run.get("name") or report.bundle.name): report}
     reports = [Report.from_json(row) for row in document["rows"]]
+    if not reports:
+        raise UsageError(f"{path} has no rows; give the JSON of a finished edgeseg bench")
     return {str(report.run.get("name")): report for report in reports}
 
 

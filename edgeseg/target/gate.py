@@ -48,18 +48,20 @@ def judge(
     budget: Budget | None = None,
     baseline: Report | None = None,
     tolerance: Tolerance = Tolerance(),
+    yardstick: bool = False,
 ) -> Verdict:
     """Judge a report.
 
     A figure that a budget limits and the report lacks is a failure. Times and bytes are compared
     with a baseline only on an equal machine, runtime and source; otherwise the check says that it
-    cannot be made, which is neither a pass nor a failure.
+    cannot be made, which is neither a pass nor a failure. Where other rows are timed against this
+    one (`yardstick`), its own times are not compared: they say how busy the machine is.
     """
     checks: list[Check] = []
     if budget is not None:
         checks += _against_budget(report, budget)
     if baseline is not None:
-        checks += _against_baseline(report, baseline, tolerance)
+        checks += _against_baseline(report, baseline, tolerance, yardstick=yardstick)
     return Verdict(tuple(checks))
 
 
@@ -75,9 +77,15 @@ def judge_rows(
     A row of the baseline that is missing now cannot be compared.
     """
     checks: list[Check] = []
+    yardsticks = {row.reference.name for row in rows.values() if row.reference is not None}
     for name, report in rows.items():
-        before = (baseline or {}).get(name)
-        found = judge(report, budget=budget, baseline=before, tolerance=tolerance)
+        found = judge(
+            report,
+            budget=budget,
+            baseline=(baseline or {}).get(name),
+            tolerance=tolerance,
+            yardstick=name in yardsticks,
+        )
         if len(rows) == 1:
             checks += found.checks
         else:
@@ -157,11 +165,13 @@ def _against_budget(report: Report, budget: Budget) -> list[Check]:
     return checks
 
 
-def _against_baseline(report: Report, baseline: Report, tolerance: Tolerance) -> list[Check]:
+def _against_baseline(
+    report: Report, baseline: Report, tolerance: Tolerance, *, yardstick: bool
+) -> list[Check]:
     return [
         *_accuracy_checks(report, baseline, tolerance),
         *_size_checks(report, baseline, tolerance),
-        *_time_checks(report, baseline, tolerance),
+        *(() if yardstick else _time_checks(report, baseline, tolerance)),
         *_resource_checks(report, baseline, tolerance),
     ]
 
@@ -177,7 +187,11 @@ def _accuracy_checks(report: Report, baseline: Report, tolerance: Tolerance) -> 
         if before is None:
             continue
         check_name, limit = f"{name}_against_baseline", before - drop
-        if same:
+        label = name.removeprefix("iou of ")
+        if same and value is None and label in now:
+            why_gone = "neither in the truth nor predicted any more"
+            yield Check(check_name, ACCURACY, None, limit, True, why_gone)
+        elif same:
             yield bounded(check_name, ACCURACY, value, low=limit)
         else:
             yield Check(check_name, ACCURACY, value, limit, None, why)

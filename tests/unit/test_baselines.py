@@ -6,6 +6,7 @@ import pytest
 from simulated import MACHINE
 from simulated import PLAIN as BASE
 
+from edgeseg.cli import run
 from edgeseg.core.report import Reference, write_report
 from edgeseg.core.stagetimes import Percentiles
 from edgeseg.errors import UsageError
@@ -51,6 +52,31 @@ def test_a_file_that_is_no_report_is_never_a_baseline(tmp_path):
     with pytest.raises(UsageError, match="no report"):
         accept(tmp_path / "x.json", tmp_path / "b.json", "why", "now")
     assert not (tmp_path / "b.json").exists()
+
+
+def test_a_bench_without_rows_is_no_report(tmp_path):
+    (tmp_path / "e.json").write_text('{"rows": []}')
+    with pytest.raises(UsageError, match="has no rows"):
+        read_rows(tmp_path / "e.json")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--budget", "nosuch.toml"], "nosuch.toml does not exist"),
+        (["--row", "m"], "leave --row out"),
+        (["--trend", "t.html"], "give the file"),
+    ],
+)
+def test_a_wrong_command_replaces_no_baseline(more, said, tmp_path, capsys):
+    report, baseline = tmp_path / "new.json", tmp_path / "b.json"
+    write_report(report, SLOW)
+    write_report(baseline, BASE)
+    before = baseline.read_bytes()
+    command = ["gate", str(report), "--baseline", str(baseline), "--accept", "why"]
+    assert run([*command, *more]) == 2
+    assert said in capsys.readouterr().err
+    assert baseline.read_bytes() == before
 
 
 def test_rows_of_a_bench_are_judged_by_name():

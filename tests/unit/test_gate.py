@@ -6,9 +6,9 @@ from simulated import BACKEND, MACHINE
 from simulated import PLAIN as BASE
 
 from edgeseg.core.budget import Budget
-from edgeseg.core.report import Accuracy, Memory, Report
+from edgeseg.core.report import Accuracy, Memory, Reference, Report
 from edgeseg.core.stagetimes import Percentiles
-from edgeseg.target.gate import Tolerance, judge
+from edgeseg.target.gate import Tolerance, judge, judge_rows
 
 
 def changed(**fields) -> Report:
@@ -117,3 +117,34 @@ def test_the_document_is_plain_json():
     document = json.loads(json.dumps(judge(BASE, budget=Budget(min_miou=0.7)).to_json()))
     assert document["verdict"] == "fail"
     assert set(document["checks"][0]) >= {"name", "value", "limit", "ok", "why"}
+
+
+def test_a_class_that_is_no_longer_seen_where_there_is_none_is_no_loss():
+    """Its IoU was 0 as long as the network saw it somewhere; now there is nothing to divide."""
+    before = changed(accuracy=Accuracy(20, 0.9, 0.8, 0.4, per_class_iou={"Road": 0.9, "Bus": 0.0}))
+    now = changed(accuracy=Accuracy(20, 0.9, 0.8, 0.8, per_class_iou={"Road": 0.9, "Bus": None}))
+    found = judge(now, baseline=before)
+    assert found.verdict == "pass"
+    assert "neither in the truth nor predicted" in " ".join(check.why for check in found.checks)
+    lost = changed(accuracy=Accuracy(20, 0.9, 0.8, 0.8, per_class_iou={"Road": 0.9}))
+    assert judge(lost, baseline=before).exit_code == 3
+
+
+def test_a_machine_that_is_slower_as_a_whole_fails_no_row_of_a_bench():
+    """The reference's own time says how busy the machine is; only ratios to it are judged."""
+    timed = Reference("plain", "cd" * 32, "onnxruntime 1", "f32", 0.5, 0.48, 0.52, 0.6, 0.7)
+    before = {"plain": BASE, "int8": changed(reference=timed)}
+    slow = {stage: times_by(times, 1.6) for stage, times in BASE.latency_ms.items()}
+    now = {
+        "plain": changed(latency_ms=slow),
+        "int8": changed(latency_ms=slow, reference=timed),
+    }
+    assert judge_rows(now, baseline=before).verdict == "pass"
+    assert judge_rows({"plain": now["plain"]}, baseline={"plain": BASE}).exit_code == 4
+    slower = dataclasses.replace(timed, time_ratio=0.8, low=0.78, high=0.82)
+    now["int8"] = changed(reference=slower)
+    assert judge_rows(now, baseline=before).exit_code == 4
+
+
+def times_by(times: Percentiles, factor: float) -> Percentiles:
+    return Percentiles(*(value * factor for value in dataclasses.astuple(times)))
