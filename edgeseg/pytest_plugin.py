@@ -129,7 +129,7 @@ def edgeseg_report(
         measured[key] = _measure(settings, edgeseg_bundle, edgeseg_bench_options, config.rootpath)
     bench = measured[key]
     report = next(row for row in bench.rows if row.run["name"] != YARDSTICK)
-    found = _judged(settings, config, report, bench, request.node.name)
+    found = _judged(settings, config, report, bench, request.node)
     config.stash.setdefault(LINES, []).append(_line(request.node.nodeid, found))
     return found
 
@@ -188,7 +188,7 @@ def _judged(
     config: pytest.Config,
     report: Report,
     bench: BenchResult,
-    name: str,
+    test: pytest.Item,
 ) -> Measured:
     from edgeseg.target.baselines import (
         accept_document,
@@ -202,13 +202,15 @@ def _judged(
     if given is None:
         return Measured(report, bench)
     folder = config.rootpath / given
+    # The whole id: a function's name may occur in several files.
+    name = test.nodeid
     reason = config.getoption("--edgeseg-update")
     if reason is not None:
         path = baseline_file(folder, report.machine, name)
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         accept_document(report.to_json(), path, reason, now)
         return Measured(report, bench, baseline=path)
-    found = find_baseline(folder, report.machine, name)
+    found = find_baseline(folder, report.machine, name, former=test.name)
     if found is None:
         pytest.fail(
             f"no baseline at {baseline_file(folder, report.machine, name)}; write one with "

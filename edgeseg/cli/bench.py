@@ -10,6 +10,7 @@ import click
 
 from edgeseg.cli.options import PATH, backends_option, data_option, json_option, needs
 from edgeseg.cli.output import print_json, print_table, progress_bar, say
+from edgeseg.cli.places import check_file
 from edgeseg.cli.runtimes import chosen_backends
 from edgeseg.core.files import atomic_write_text
 
@@ -101,6 +102,14 @@ def command(
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
     from edgeseg.target.bench import BenchOptions, bench
 
+    for option, place, example in (
+        ("--html", html, "bench.html"),
+        ("--csv", csv_path, "bench.csv"),
+        ("--markdown", markdown, "bench.md"),
+        ("--export-times", export_times, "times.csv"),
+        ("-o", out, "bench.json"),
+    ):
+        check_file(option, place, example)
     loaded = [find_bundle(name) for name in bundles or zoo_names()] or [default_bundle()]
     dataset = open_dataset(data, "val", size_hw=loaded[0].spec.size_hw, limit=limit)
     kinds = bench_rows.REFERENCES if "all" in references else references
@@ -115,9 +124,22 @@ def command(
         turns = len(options.turns(len(dataset)))
         with progress_bar("bench", turns) as bar:
             result = bench(entries, dataset, options, threads=threads or None, progress=bar.update)
+    document = {**result.to_json(), "floors": [floor.to_json() for floor in floors]}
+    for doubt in result.conditions["doubts"]:
+        say(f"doubtful: {doubt}")
+    # Printed before anything is written, which a full disk may end.
+    if as_json:
+        print_json(document)
+    else:
+        title = f"{dataset.name}, rows in turn, reference: {result.reference}"
+        print_table(*bench_table.used(result), title=title)
+        if result.ratios:
+            print_table(bench_table.RATIO_COLUMNS, bench_table.ratios(result))
+        if floors:
+            title = f"floor on {board}: computed from the data sheet's peaks, not measured"
+            print_table(bench_floor.COLUMNS, bench_floor.rows(floors), title=title)
     command_line = " ".join(["edgeseg", *sys.argv[1:]])
     if out is not None:
-        document = {**result.to_json(), "floors": [floor.to_json() for floor in floors]}
         atomic_write_text(out, json.dumps(document, indent=1) + "\n")
     if csv_path is not None:
         atomic_write_text(csv_path, bench_table.figures_csv(result))
@@ -130,15 +152,3 @@ def command(
 
         write_bench_page(html, result, dataset, command_line, floors=floors)
         say(f"page: {html}")
-    for doubt in result.conditions["doubts"]:
-        say(f"doubtful: {doubt}")
-    if as_json:
-        print_json({**result.to_json(), "floors": [floor.to_json() for floor in floors]})
-        return
-    title = f"{dataset.name}, rows in turn, reference: {result.reference}"
-    print_table(*bench_table.used(result), title=title)
-    if result.ratios:
-        print_table(bench_table.RATIO_COLUMNS, bench_table.ratios(result))
-    if floors:
-        title = f"floor on {board}: computed from the data sheet's peaks, not measured"
-        print_table(bench_floor.COLUMNS, bench_floor.rows(floors), title=title)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from edgeseg.cli.options import PATH, backend_option, data_option, json_option, needs
 from edgeseg.cli.output import bundle_json, print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.places import check_file, check_folder
 from edgeseg.cli.runtimes import backend_options, first_backend
-from edgeseg.errors import UsageError
 
 
 @click.command(name="eval", epilog="Example: edgeseg eval runs/export/model --data synthetic:50")
@@ -76,7 +75,9 @@ def command(
     loaded = find_bundle(bundle)
     dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit)
     folder = out or Path("runs") / "eval" / loaded.name
-    _check_places(confusion, folder if save_errors else None)
+    check_file("--confusion", confusion, "confusion.png")
+    if save_errors:
+        check_folder("-o", folder)
     name = first_backend(backend)
     with (
         open_backend(name, loaded, **backend_options(name, threads)) as opened,
@@ -130,30 +131,3 @@ def command(
             for name, row in document["per_class"].items()
         ],
     )
-
-
-def _check_places(confusion: Path | None, folder: Path | None) -> None:
-    """Refuse places where no picture can be written, while there are no scores to lose.
-
-    Raises:
-        UsageError: a folder stands where the file should, or a file where a folder should.
-    """
-    if confusion and confusion.is_dir():
-        raise UsageError(
-            f"--confusion {confusion} is a folder; give the file to write, such as "
-            f"{confusion / 'confusion.png'}"
-        )
-    wanted = (("--confusion", confusion, confusion and confusion.parent), ("-o", folder, folder))
-    for option, given, needed in wanted:
-        if needed is None:
-            continue
-        there = next(place for place in (needed, *needed.parents) if place.exists())
-        if not there.is_dir():
-            raise UsageError(
-                f"{given} cannot be written: {there} is a file, expected a folder; give another "
-                f"{option}"
-            )
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise UsageError(
-                f"{given} cannot be written: no permission in {there}; give another {option}"
-            )

@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from edgeseg.cli.calibration_files import write_calibration
 from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs
 from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, say
+from edgeseg.cli.places import check_bundle, check_file
 from edgeseg.cli.quantization import calibrated_checkpoint, quantize_options
 from edgeseg.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
+
+# Options that only a calibration follows.
+CHOICES = (
+    "observer", "percentile", "equalize", "bias_correct", "adaround", "adaround_steps",
+    "keep_float",
+)  # fmt: skip
 
 
 @click.command(
@@ -111,6 +119,10 @@ def command(
         raise UsageError("--calibration-table and --calibration-cache go with --int8")
     if calibration_cache:
         version_number(tensorrt)
+    check_file("--calibration-table", calibration_table, "ranges.txt")
+    check_file("--calibration-cache", calibration_cache, "calibration.cache")
+    if precision != "int8":
+        _refuse_choices(f"{precision} has no INT8 ranges; leave them out or give --int8")
     choice = QuantizeOptions(
         observer=observer,
         percentile=percentile,
@@ -123,7 +135,9 @@ def command(
     if path is None and tables:
         raise UsageError(f"the zoo ships no checkpoint of {name}, and so no ranges to write")
     folder = out or Path("runs/export") / f"{name}-{precision}"
+    check_bundle("-o", folder)
     if path is None:
+        _refuse_choices(f"the zoo holds {name} in {precision} already; leave them out")
         bundle = _copy_of_zoo(name, folder)
     else:
         from edgeseg.host.checkpoint import load_checkpoint
@@ -131,6 +145,11 @@ def command(
         from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
 
         loaded = load_checkpoint(path)
+        if loaded.quantized:
+            _refuse_choices(
+                f"{path} has its INT8 ranges already; leave them out, or give the float checkpoint "
+                "and --calibrate DATA"
+            )
         if calibrate is not None and precision == "int8" and not loaded.quantized:
             data = open_dataset(calibrate, "train", size_hw=loaded.spec.size_hw)
             loaded = calibrated_checkpoint(loaded, choice, data, images)
@@ -152,6 +171,21 @@ def command(
     _print(bundle, as_json)
 
 
+def _refuse_choices(why: str) -> None:
+    """Refuse options of a calibration that will not take place.
+
+    Raises:
+        UsageError: some are given.
+    """
+    source = click.get_current_context().get_parameter_source
+    given = [
+        f"--{name.replace('_', '-')}" for name in CHOICES
+        if source(name) is not ParameterSource.DEFAULT
+    ]  # fmt: skip
+    if given:
+        raise UsageError(f"{', '.join(given)} would change nothing: {why}")
+
+
 def _checkpoint(given: str | None, precision: str) -> tuple[Path | None, str]:
     """Return the checkpoint's path and the model's name; no path where only a zoo bundle serves."""
     from edgeseg.core.bundle import read_bundle
@@ -163,7 +197,8 @@ def _checkpoint(given: str | None, precision: str) -> tuple[Path | None, str]:
         path = Path(given)
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; give the .safetensors file of a run")
-        return path, path.parent.name if path.stem in ("best", "last") else path.stem
+        # Resolved, since "best.safetensors" and "../best.safetensors" name no folder.
+        return path, path.parent.resolve().name if path.stem in ("best", "last") else path.stem
     if given is None and not names:
         raise UsageError(
             "no checkpoint is given and this install ships no model; give the .safetensors file "
@@ -183,14 +218,11 @@ def _checkpoint(given: str | None, precision: str) -> tuple[Path | None, str]:
 
 
 def _copy_of_zoo(name: str, folder: Path) -> Bundle:
-    from edgeseg.core.bundle import MANIFEST_FILE, read_bundle
+    from edgeseg.core.bundle import read_bundle
     from edgeseg.core.files import atomic_dir
     from edgeseg.core.zoo import ZOO
-    from edgeseg.errors import BundleError
 
     source = read_bundle(ZOO / name)
-    if folder.exists() and not (folder / MANIFEST_FILE).is_file():
-        raise BundleError(f"{folder} exists and is not a bundle; give a new or a bundle's path")
     say(f"the zoo holds {name} in {source.precision} already; copying it")
     with atomic_dir(folder) as temporary:
         for file in source.path.iterdir():

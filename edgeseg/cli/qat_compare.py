@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.cli.output import print_json, print_table, progress_bar, say
 from edgeseg.cli.quantization import ADAROUND_STEPS, calibrated
+from edgeseg.core.datahash import data_sha256
 from edgeseg.core.files import atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
@@ -32,16 +33,19 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
     bias correction, both, AdaRound, AdaRound and bias correction; QAT without a teacher and QAT
     with distillation, both trained as the other options say. Each row is written as it is done,
     and a training that was cut off goes on, so that the command may be given again. With other
-    options rows and trainings are made anew, the old ones removed.
+    options or data rows and trainings are made anew, the old ones removed.
     """
     path = folder / TABLE
+    extra = [[str(share), data_sha256(data)] for data, share in job.extra]
     key = {
         "checkpoint_sha256": sha256_file(checkpoint),
         "calibration": [job.training.name, job.images],
         "validation": job.validation.name,
+        # A name is only the last part of a path, and masks may change below it.
+        "data_sha256": [data_sha256(data) for data in (job.training, job.validation)],
         "percentile": job.choice.percentile,
         "keep_float": list(job.choice.keep_float),
-        "training": {**dataclasses.asdict(job.options), "extra": [str(e[1]) for e in job.extra]},
+        "training": {**dataclasses.asdict(job.options), "extra": extra},
     }
     key = json.loads(json.dumps(key))
     rows: dict[str, dict[str, Any]] = {}
@@ -50,7 +54,7 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
         if _decisive(document["key"]) == _decisive(key):
             rows = document["rows"]
         else:
-            say(f"{path} was measured with other options; starting anew")
+            say(f"{path} was measured with other options or data; starting anew")
             for name in (QAT, TAUGHT):
                 # Resumed, they would put the old options' figures among the new ones.
                 if (folder / name).is_dir():

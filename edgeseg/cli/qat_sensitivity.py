@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgeseg.cli.output import print_json, print_table, progress_bar, say
 from edgeseg.cli.quantization import calibrated
+from edgeseg.core.datahash import data_sha256
 from edgeseg.core.files import atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ SHOWN = 15
 
 
 def ranked(job: QatJob, checkpoint: Path, folder: Path) -> Sensitivity:
-    """Measure every layer, or read what was measured for the same checkpoint and options.
+    """Measure every layer, or read what was measured for the same checkpoint, options and data.
 
     Leaves sensitivity.json and sensitivity.png in `folder`.
     """
@@ -32,6 +33,8 @@ def ranked(job: QatJob, checkpoint: Path, folder: Path) -> Sensitivity:
         "options": dataclasses.replace(job.choice, keep_float=()).to_step(),
         "calibration": [job.training.name, job.images],
         "images": job.validation.name,
+        # A name is only the last part of a path, and masks may change below it.
+        "data_sha256": [data_sha256(data) for data in (job.training, job.validation)],
     }
     path = folder / SENSITIVITY
     if path.is_file():

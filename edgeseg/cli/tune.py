@@ -208,7 +208,11 @@ def command(
         "photometry": photometry,
         "distill": distill,
     }
-    held = open_study(storage or str(folder / "study.log"), study or STUDY, seed, about)
+    try:
+        held = open_study(storage or str(folder / "study.log"), study or STUDY, seed, about)
+    except UsageError as error:
+        # Another --storage alone would leave two searches in one folder.
+        raise UsageError(f"{error}, or rather another -o: {folder} is that search's") from error
     reference = job.reference_miou()
     say(f"{dense:.4g} {job.unit} and mIoU {reference:.4f} as it is; target {target:.4g}")
     atomic_write_text(folder / TRIED, "[]\n")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeseg.cli.output import say
 from edgeseg.cli.quantization import calibration_frames, quantize_step
+from edgeseg.core.datahash import data_sha256
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import UsageError
 
@@ -101,14 +104,25 @@ class TuneJob:
     def _against_reference(self, bundle: Bundle) -> float:
         """Time a candidate and the dense network in turns; the ratio is free of the machine's mood.
 
-        The reference's own milliseconds are measured once and kept with the run.
+        The reference's own milliseconds are measured once and kept with the run, for as long as
+        the same network runs in the same way.
         """
         from edgeseg.core.bundle import read_bundle
         from edgeseg.host.checkpoint import module_from_checkpoint
+        from edgeseg.host.tune import digest_of
         from edgeseg.target.backends import open_backend
 
         place = self.folder / "timed" / "reference"
-        if not place.is_dir():
+        kept = place.with_suffix(".json")
+        about = {
+            "start": digest_of(self.start),
+            "precision": self.precision,
+            "backend": self.backend,
+            "threads": self.threads,
+        }
+        held = json.loads(kept.read_text()) if kept.is_file() else {}
+        known = place.is_dir() and {**held, **about} == held
+        if not known:
             self._bundle(module_from_checkpoint(self.start), (), "reference")
         options = {"threads": self.threads} if self.threads else {}
         reference_bundle = read_bundle(place)
@@ -124,12 +138,11 @@ class TuneJob:
                     backend.infer(frame)
                     if number >= WARM_UP:
                         into.append((time.perf_counter() - started) * 1e3)
-        kept = self.folder / "timed" / "reference.json"
-        if not kept.is_file():
-            document = {"ms": statistics.median(times[0]), "backend": self.backend}
-            atomic_write_text(kept, json.dumps(document) + "\n")
+        if not known:
+            held = {"ms": statistics.median(times[0]), **about}
+            atomic_write_text(kept, json.dumps(held) + "\n")
         ratio = statistics.median(b / a for a, b in zip(*times, strict=True))
-        return float(json.loads(kept.read_text())["ms"]) * ratio
+        return float(held["ms"]) * ratio
 
     def quantized(
         self, module: nn.Module, keep_float: tuple[str, ...]
@@ -170,20 +183,43 @@ class TuneJob:
         )
 
     def made(self, number: int, candidate: Candidate) -> Checkpoint:
-        """Return a trial's trained float checkpoint, made again where it is not in the folder."""
+        """Return a trial's trained float checkpoint, made again where it is not in the folder.
+
+        Trials have numbers, and another study in the same folder counts from 0 again: what was
+        made otherwise is no trial of this one, and neither finished nor half of it is gone on with.
+        """
         from edgeseg.host.checkpoint import load_checkpoint
         from edgeseg.host.pruneloop import prune_in_rounds
         from edgeseg.host.train import BEST
 
         place = self.folder / "trials" / str(number)
-        if (place / "done").is_file():
+        wanted, done = self._made_of(candidate), place / "done"
+        if done.is_file() and done.read_text() == wanted:
             return load_checkpoint(place / BEST)
+        if place.is_dir():
+            say(f"{place} is not known to hold this trial; making it anew")
+            shutil.rmtree(place)
         result = prune_in_rounds(
-            self.start, self.plan(candidate), place, self.training,
-            validation=self.validation, resume=True,
-        )  # fmt: skip
-        atomic_write_text(place / "done", "")
+            self.start, self.plan(candidate), place, self.training, validation=self.validation
+        )
+        atomic_write_text(done, wanted)
         return result.checkpoint
+
+    def _made_of(self, candidate: Candidate) -> str:
+        """Return as text all that decides a trial's float weights."""
+        from edgeseg.host.trainstate import MAY_CHANGE
+        from edgeseg.host.tune import digest_of
+
+        plan = dataclasses.asdict(self.plan(candidate))
+        for name in MAY_CHANGE:
+            del plan["train"][name]
+        made = {
+            "start": digest_of(self.start),
+            "candidate": dataclasses.asdict(candidate),
+            "plan": plan,
+            "data_sha256": data_sha256(self.training),
+        }
+        return json.dumps(made, sort_keys=True) + "\n"
 
     def final(self, number: int, candidate: Candidate) -> tuple[Checkpoint, float]:
         """Return a trial's checkpoint, quantized where asked, and its validation mIoU."""

@@ -104,15 +104,24 @@ def baseline_file(path: Path, machine: Mapping[str, Any], name: str) -> Path:
     return path / machine_key(machine) / f"{slug}.json"
 
 
-def find_baseline(path: Path, machine: Mapping[str, Any], name: str) -> Path | None:
+def find_baseline(
+    path: Path, machine: Mapping[str, Any], name: str, former: str = ""
+) -> Path | None:
     """Return this machine's baseline, else another machine's of the same test, else None.
 
     Accuracy and sizes compare on every machine, and the gate says what does not.
+
+    Args:
+        path: as baseline_file takes it.
+        machine: fingerprint of this machine.
+        name: of the test.
+        former: what an older edgeseg called it; such a file serves where there is none by name.
     """
-    own = baseline_file(path, machine, name)
-    if own.is_file():
-        return own
-    return next(iter(sorted(path.glob(f"*/{own.name}"))), None) if path.is_dir() else None
+    files = [baseline_file(path, machine, one) for one in (name, former) if one]
+    # This machine's file first, by whichever name: another's leaves the times unjudged.
+    own = [file for file in files if file.is_file()]
+    others = [other for file in files for other in sorted(path.glob(f"*/{file.name}"))]
+    return next(iter(own + others), None)
 
 
 def history_line(rows: Mapping[str, Report], verdict: Verdict, when: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from edgeseg.errors import UsageError
 from edgeseg.target.baselines import (
     accept,
     append_history,
+    baseline_file,
+    find_baseline,
     history_line,
     machine_key,
     read_history,
@@ -141,3 +143,20 @@ def test_sizes_and_int8_layers_compare_on_every_machine():
     assert failed == ["onnx_bytes_against_baseline"]
     lost = dataclasses.replace(base, cost={**cost, "int8_conv_share": 0.97})
     assert judge(lost, baseline=base).exit_code == 4
+
+
+def test_this_machines_baseline_comes_before_others_and_its_name_before_the_former(tmp_path):
+    elsewhere = {**MACHINE, "cpu": "another"}
+    places = [
+        baseline_file(tmp_path, machine, name)
+        for name in ("test_old", "a/test_new.py::test_old")
+        for machine in (elsewhere, MACHINE)
+    ]
+    other_former, own_former, other, own = places
+    assert own.name == "a-test_new.py-test_old.json"
+    for place in (other_former, other, own_former, own):
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+        found = find_baseline(tmp_path, MACHINE, "a/test_new.py::test_old", former="test_old")
+        assert found == place
+    assert find_baseline(tmp_path, MACHINE, "a/test_new.py::test_none") is None

@@ -122,7 +122,7 @@ def test_a_missing_baseline_says_how_to_write_one(project):
     updated = run(project, "model", 1, 2, "--edgeseg-baseline=elsewhere", "--edgeseg-update=x")
     updated.assert_outcomes(passed=1)
     (found,) = (project.path / "elsewhere").glob("*/*.json")
-    assert found.name == "test_model-1.json"
+    assert found.name == "test_it.py-test_model-1.json"
     again = run(project, "model", 1, 2, "--edgeseg-baseline=elsewhere")
     again.assert_outcomes(passed=1)
 
@@ -165,3 +165,28 @@ def test_pytest_starts_without_loading_anything_heavy():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_tests_of_one_name_in_two_files_have_a_baseline_each(project):
+    # What updates last has the wrong labels: sharing its baseline, no loss would be found.
+    texts = {
+        f"test_{bundle}": TEST.format(bundle=bundle, first=1, last=2)
+        for bundle in ("model", "inaccurate")
+    }
+    folder = ("test_model.py", "test_inaccurate.py", "--edgeseg-baseline=many")
+    project.makepyfile(**texts)
+    project.runpytest_inprocess(*OPTIONS, *folder, "--edgeseg-update=x").assert_outcomes(passed=2)
+    names = {path.name for path in (project.path / "many").glob("*/*.json")}
+    assert names == {"test_model.py-test_model-1.json", "test_inaccurate.py-test_model-1.json"}
+    project.makepyfile(test_model=texts["test_inaccurate"])
+    project.runpytest_inprocess(*OPTIONS, *folder).assert_outcomes(failed=1, passed=1)
+
+
+def test_a_baseline_named_by_the_function_alone_is_still_read(project):
+    options = ("model", 1, 2, "--edgeseg-baseline=elsewhere")
+    run(project, *options, "--edgeseg-update=x").assert_outcomes(passed=1)
+    (new,) = (project.path / "elsewhere").glob("*/*.json")
+    old = new.rename(new.with_name("test_model-1.json"))
+    run(project, *options).assert_outcomes(passed=1)
+    assert [path.name for path in old.parent.iterdir()] == [old.name]
+    run(project, "inaccurate", *options[1:]).assert_outcomes(failed=1)

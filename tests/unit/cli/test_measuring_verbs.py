@@ -292,3 +292,34 @@ def test_plain_references_of_the_shipped_model_run_beside_it(capsys):
     assert scores == pytest.approx([scores[0]] * 3, abs=0.01)
     assert int8["accuracy"]["miou"] == pytest.approx(scores[0], abs=0.05)
     assert int8["cost"]["onnx_bytes"] < fp32["cost"]["onnx_bytes"] / 2
+
+
+@pytest.mark.parametrize("option", ["-o", "--csv", "--markdown", "--html", "--export-times"])
+@pytest.mark.parametrize("place", ["folder", "file/below"])
+def test_bench_checks_where_its_files_go_before_it_measures(
+    option, place, scenes, colour_bundle, capsys, tmp_path, monkeypatch
+):
+    def measures(*arguments: object, **more: object) -> None:
+        pytest.fail("it measured first")
+
+    monkeypatch.setattr("edgeseg.target.bench.bench", measures)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    given = tmp_path / place
+    command = ["bench", str(colour_bundle.path), "--data", str(scenes), option, str(given)]
+    assert run(command) == 2
+    error = capsys.readouterr().err
+    assert option in error
+    assert str(given) in error
+
+
+def test_bench_prints_its_table_even_where_a_file_cannot_be_written(
+    scenes, colour_bundle, capsys, tmp_path, monkeypatch
+):
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("edgeseg.cli.bench.atomic_write_text", full)
+    command = ["bench", str(colour_bundle.path), "--data", str(scenes), "--rounds", "1"]
+    assert run([*command, "--backend", "onnxruntime", "-o", str(tmp_path / "bench.json")]) == 1
+    assert "colour fp32 onnxruntime" in capsys.readouterr().out

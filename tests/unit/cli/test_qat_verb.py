@@ -1,6 +1,7 @@
 """qat and export with their options, in this process, on a folder in CamVid's layout."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -209,7 +210,7 @@ def test_a_comparison_with_other_options_trains_anew(
     assert run([*arguments, "--lr", "1e-4"]) == 0
     notes.touch()
     assert run([*arguments, "--lr", "2e-4"]) == 0
-    assert "was measured with other options; starting anew" in capsys.readouterr().err
+    assert "was measured with other options or data; starting anew" in capsys.readouterr().err
     for name in ("qat", "qat-distill"):
         last = load_checkpoint(tmp_path / name / "last.safetensors")
         assert last.steps[-1].options["lr"] == 2e-4
@@ -250,3 +251,51 @@ def test_a_killed_comparison_keeps_the_trainings_it_has(
     assert run([*arguments, "--validate-every", "2"]) == 0
     assert "starting anew" not in capsys.readouterr().err
     assert last.stat().st_mtime_ns == trained
+
+
+def relabelled(data: str, place: Path) -> str:
+    """Copy the data to a folder of the same name and change one validation mask."""
+    copy = place / Path(data).name
+    shutil.copytree(data, copy)
+    mask = copy / "valannot" / "A_0.png"
+    cv2.imwrite(str(mask), 11 - cv2.imread(str(mask), cv2.IMREAD_UNCHANGED))
+    return str(copy)
+
+
+def test_a_comparison_does_not_show_the_figures_of_other_data_of_the_same_name(
+    small_checkpoint: Path,
+    data: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from edgeseg.cli import qat_compare
+
+    scored: list[str] = []
+    figures = {"miou": 0.5, "class_accuracy": 0.5, "global_accuracy": 0.5}
+    monkeypatch.setattr(qat_compare, "_network", lambda job, kind, value, folder: None)
+    monkeypatch.setattr(
+        qat_compare, "_scored", lambda job, module: scored.append(job.validation.name) or figures
+    )
+    options = [*QUICK, "--compare-ptq", "--json", "-o", str(tmp_path / "run")]
+    arguments = ["qat", str(small_checkpoint), *options, "--data"]
+    assert run([*arguments, data]) == 0
+    rows = len(scored)
+    assert run([*arguments, data]) == 0
+    assert len(scored) == rows
+    assert run([*arguments, relabelled(data, tmp_path)]) == 0
+    assert len(scored) == 2 * rows
+    assert len(set(scored)) == 1
+    assert "other options or data" in capsys.readouterr().err
+
+
+def test_a_ranking_on_other_data_of_the_same_name_is_measured_anew(
+    small_checkpoint: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*QUICK, "--sensitivity", "-o", str(tmp_path / "run")]
+    arguments = ["qat", str(small_checkpoint), *options, "--data"]
+    assert run([*arguments, data]) == 0
+    assert run([*arguments, data]) == 0
+    assert "measured already" in capsys.readouterr().err
+    assert run([*arguments, relabelled(data, tmp_path)]) == 0
+    assert "measured already" not in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """tune, in this process, on a tiny net: meets its target, goes on after a kill, repeats itself."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -12,10 +13,12 @@ import torch
 from small_models import small
 
 from edgeseg.cli import run
+from edgeseg.cli.tune_job import TuneJob
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.cost import checkpoint_cost
 from edgeseg.host.models import build_model
+from edgeseg.host.trainoptions import TrainOptions
 
 DATA = ["--data", "synthetic:4", "--val-limit", "1", "--crop", "32x48", "--batch", "2"]
 SMALL = [*DATA, "--trial-epochs", "1", "--round-to", "2", "--max-drop", "1"]
@@ -153,3 +156,32 @@ def test_a_boards_roofline_is_called_a_floor(dense, tmp_path, capsys):
 def test_what_cannot_be_met_says_so(dense, tmp_path, capsys, arguments, code, message):
     assert run(["tune", str(dense), *arguments, *SMALL, "-o", str(tmp_path)]) == code
     assert message in capsys.readouterr().err
+
+
+def test_a_second_search_in_a_folder_delivers_its_own_network(dense, tmp_path, capsys):
+    folder = tmp_path / "tune"
+    arguments = ["tune", str(dense), *SMALL, "--trials", "1", "-o", str(folder), "--json"]
+    assert run([*arguments, "--target-macs", "0.7"]) == 0
+    capsys.readouterr()
+    other = [*arguments, "--target-macs", "0.4", "--resume"]
+    assert run(other) == 2
+    assert f"another -o: {folder} is" in capsys.readouterr().err
+    assert run([*other, "--storage", str(tmp_path / "new.log")]) == 0
+    document = json.loads(capsys.readouterr().out)
+    made = checkpoint_cost(load_checkpoint(folder / "best.safetensors")).macs
+    assert made == document["cost"] <= document["target"]
+
+
+@pytest.mark.slow
+def test_the_references_time_is_kept_for_the_same_threads_only(dense, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    start, kept = load_checkpoint(dense), tmp_path / "timed" / "reference.json"
+    job = TuneJob(
+        start, None, None, tmp_path, "ms", "fp32", "onnxruntime", 1, "", 2, 0.8, 2, TrainOptions()
+    )  # fmt: skip
+    job.cost({}, ())
+    first = kept.read_text()
+    job.cost({}, ())
+    assert kept.read_text() == first
+    dataclasses.replace(job, threads=2).cost({}, ())
+    assert (json.loads(first)["threads"], json.loads(kept.read_text())["threads"]) == (1, 2)

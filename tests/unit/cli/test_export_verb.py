@@ -1,0 +1,102 @@
+"""export: what it refuses before it works, and what it calls its bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from edgeseg.cli import run
+from edgeseg.core.bundle import read_bundle
+
+
+def test_options_of_a_calibration_that_does_not_take_place_are_named(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    command = ["export", str(dense), "--fp32", "-o", str(out)]
+    choices = ["--keep-float", "encoder.1.0", "--equalize", "--percentile", "99"]
+    assert run([*command, *choices]) == 2
+    error = capsys.readouterr().err
+    assert "--percentile, --equalize, --keep-float would change nothing" in error
+    assert "fp32 has no INT8 ranges" in error
+    assert not out.exists()
+
+
+def test_a_quantized_checkpoint_is_not_quantized_otherwise(
+    quantized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    command = ["export", str(quantized), "--int8", "-o", str(out)]
+    assert run([*command, "--observer", "mse", "--bias-correct", "--adaround"]) == 2
+    error = capsys.readouterr().err
+    assert "--observer, --bias-correct, --adaround would change nothing" in error
+    assert f"{quantized} has its INT8 ranges already" in error
+    assert not out.exists()
+
+
+def test_a_model_of_the_zoo_is_not_quantized_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    assert run(["export", "segnet-basic-camvid", "--int8", "--equalize", "-o", str(out)]) == 2
+    assert "--equalize would change nothing" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (["-o", "{folder}"], 1, "{folder} exists and is not a bundle"),
+        (["-o", "{file}/bundle"], 2, "{file} is a file"),
+        (["--calibration-table", "{folder}"], 2, "--calibration-table {folder} is a folder"),
+        (["--calibration-cache", "{folder}"], 2, "--calibration-cache {folder} is a folder"),
+        (["--calibration-table", "{file}/ranges.txt"], 2, "{file} is a file"),
+    ],
+    ids=["no-bundle", "below-a-file", "table", "cache", "table-below-a-file"],
+)
+def test_places_are_checked_before_anything_is_calibrated(
+    words: list[str],
+    code: int,
+    reason: str,
+    dense: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def calibrates(*arguments: object) -> None:
+        pytest.fail("it calibrated first")
+
+    monkeypatch.setattr("edgeseg.cli.export.calibrated_checkpoint", calibrates)
+    places = {"folder": tmp_path / "photos", "file": tmp_path / "file"}
+    places["folder"].mkdir()
+    places["file"].touch()
+    out = tmp_path / "bundle"
+    command = ["export", str(dense), "--int8", "--calibrate", "synthetic:2", "-o", str(out)]
+    assert run([*command, *(word.format(**places) for word in words)]) == code
+    assert reason.format(**places) in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_checkpoint_named_from_its_own_folder_is_called_by_that_folder(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "road"
+    folder.mkdir()
+    (folder / "best.safetensors").write_bytes(dense.read_bytes())
+    monkeypatch.chdir(folder)
+    assert run(["export", "best.safetensors", "--fp32"]) == 0
+    assert read_bundle(folder / "runs" / "export" / "road-fp32").name == "road"
+
+
+@pytest.fixture(scope="module")
+def quantized(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small network with calibrated ranges."""
+    from edgeseg.cli.quantization import calibrated_checkpoint
+    from edgeseg.core.dataset import open_dataset
+    from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
+    from edgeseg.host.quantize import QuantizeOptions
+
+    loaded = load_checkpoint(dense)
+    data = open_dataset("synthetic:2", "train", size_hw=loaded.spec.size_hw)
+    path = tmp_path_factory.mktemp("quantized") / "int8.safetensors"
+    save_checkpoint(path, calibrated_checkpoint(loaded, QuantizeOptions(), data, 2))
+    return path
