@@ -42,9 +42,9 @@ VERBS = {
     "compare": "edgeseg.cli.compare",
     "doctor": "edgeseg.cli.doctor",
 }
-# Threads that could not be waited for: a reference network and a camera's library without limits
-# (target/shadow.py, target/sources/live.py).
-LEFT_BEHIND = ("edgeseg-shadow", "edgeseg-source")
+# Threads that could not be waited for: a reference network, a camera's library without limits, and
+# a sink that hangs (target/shadow.py, target/sources/live.py, target/loop.py).
+LEFT_BEHIND = ("edgeseg-shadow", "edgeseg-source", "edgeseg-loop")
 INTERRUPTED = 128 + signal.SIGINT
 NO_SPACE = {
     errno.ENOSPC: "the disk is full",

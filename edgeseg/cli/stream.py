@@ -10,6 +10,7 @@ import click
 from edgeseg.cli.dashboard import dashboard_options
 from edgeseg.cli.options import DURATION, PATH, backend_option, json_option, needs
 from edgeseg.cli.output import print_json, say
+from edgeseg.cli.places import check_file
 from edgeseg.cli.stream_run import Wishes, run
 
 
@@ -128,11 +129,16 @@ def command(
     report.
     """
     wishes = Wishes(bundle=bundle, sources=(source, *also), **given)
+    places = _places(out, len(wishes.sources))
+    unwritten = None
     with run(wishes) as results:
         # Before a frozen camera is closed, which may take as long as its read limit.
         reports = [result.report for result in results]
-        if out is not None:
-            _write(out, reports)
+        try:
+            _write(places, reports)
+        except OSError as error:
+            # Kept: a report that has no file is printed all the same.
+            unwritten = error
         if as_json:
             documents = [report.to_json() for report in reports]
             many = {"format": 1, "reports": documents}
@@ -146,15 +152,36 @@ def command(
                 say(f"{name} was left out after it failed: {message}")
     for result in results:
         if result.error is not None:
+            if unwritten is not None:
+                say(f"{unwritten.filename} was not written: {unwritten.strerror}")
             raise result.error
+    if unwritten is not None:
+        raise unwritten
 
 
-def _write(out: Path, reports: list[Any]) -> None:
+def _places(out: Path | None, n: int) -> list[Path]:
+    """Return the file of each report, refusing those that can never be written.
+
+    Raises:
+        UsageError: a folder stands where a file should, or a file where its folder should.
+    """
+    if out is None:
+        return []
+    found = [out] if n == 1 else [out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(n)]
+    for path in found:
+        check_file("-o", path, "report.json")
+    return found
+
+
+def _write(places: list[Path], reports: list[Any]) -> None:
     from edgeseg.core.report import write_report
 
-    for number, report in enumerate(reports):
-        path = out if len(reports) == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
-        write_report(path, report)
+    for path, report in zip(places, reports, strict=False):
+        try:
+            write_report(path, report)
+        except OSError as error:
+            # The original names a temporary file, if any.
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _print(reports: list[Any]) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from edgeseg.target.shadow import Shadow
     from edgeseg.target.sink import Sink
     from edgeseg.target.source import Source
-    from edgeseg.target.telemetry import Telemetry
+    from edgeseg.target.telemetry import Measurement, Telemetry
 
 WATCH_S = 0.25
 JOIN_S = 10.0
+# A container's own count of frames may be an estimate, so a video of this share of it is whole.
+WHOLE = 0.9
 # Read by OpenCV when it opens a camera. Its own limits are 10 s for V4L2 and none for latency.
 OPENCV_V4L2 = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
 OPENCV_RTSP = (
@@ -71,6 +73,8 @@ class Wishes:
         problems = []
         if self.shadow is None and (self.harvest is not None or self.alarm is not None):
             problems.append("--harvest and --alarm need --shadow BUNDLE to compare with")
+        if self.sustain == 0:
+            problems.append("--sustain is 0, expected a time above 0, as 5m")
         if self.sustain and (self.seconds or self.frames):
             problems.append("--sustain sets the time itself; leave --duration and --frames out")
         if self.labels is not None and len(self.sources) > 1:
@@ -95,8 +99,14 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
     """Run to the end and yield one result for each source; everything is closed afterwards."""
     from edgeseg.core.zoo import find_bundle
     from edgeseg.target.backends import open_backend
+    from edgeseg.target.sink import check_sinks
     from edgeseg.target.telemetry import Telemetry
 
+    check_sinks(
+        [sink.replace("{n}", str(n)) for sink in wishes.sinks for n in range(len(wishes.sources))],
+        wishes.sources,
+        wishes.labels,
+    )
     loaded = find_bundle(wishes.bundle)
     name = first_backend(wishes.backend)
     with contextlib.ExitStack() as stack:
@@ -131,11 +141,13 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
 
             # Of several cameras the first one: systemd has one watchdog for a service.
             sinks[0].append(stack.enter_context(WatchdogSink(os.environ["NOTIFY_SOCKET"])))
-        loops = _loops(stack, wishes, loaded, running, sources, sinks, shadows)
+        lanes = _lanes(stack, running, len(sources))
+        loops = _loops(stack, wishes, loaded, lanes, sources, sinks, shadows)
         # Only now: while a network loads, ctrl-C interrupts as usual.
         stack.enter_context(_stop_on_signal(stop))
         with _announced(sources):
-            results = _run_all(loops, sources, stop, telemetry, wishes.frames)
+            results = _run_all(loops, lanes, sources, stop, telemetry, wishes.frames)
+        _say_cut(sources, results)
         yield results
 
 
@@ -145,6 +157,7 @@ def _for_batch(stack: contextlib.ExitStack, bundle: Bundle, n: int) -> Bundle:
         return bundle
     from edgeseg.target.batched import batched_bundle
 
+    stack.enter_context(_exit_on_signal())
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeseg-batch-"))
     return batched_bundle(bundle, n, Path(folder) / bundle.name)
 
@@ -221,18 +234,27 @@ def _open_shadows(
     return shadows
 
 
+def _lanes(stack: contextlib.ExitStack, backend: Backend, n: int) -> list[Backend]:
+    """Return what each camera calls: a lane of the backend, or the backend itself for only one."""
+    if n == 1 and backend.io.frame_shape[0] == 1:
+        return [backend]
+    from edgeseg.target.shared import SharedBackend
+
+    shared = SharedBackend(backend, n)
+    return [stack.enter_context(shared.lane(number)) for number in range(n)]
+
+
 def _loops(
     stack: contextlib.ExitStack,
     wishes: Wishes,
     bundle: Bundle,
-    backend: Backend,
+    lanes: Sequence[Backend],
     sources: Sequence[Source],
     sinks: Sequence[list[Sink]],
     shadows: Sequence[Shadow | None],
 ) -> list[Loop]:
     from edgeseg.target.flicker import Flicker
     from edgeseg.target.loop import Loop, LoopOptions
-    from edgeseg.target.shared import SharedBackend
 
     options = LoopOptions(
         warmup=wishes.warmup,
@@ -242,10 +264,6 @@ def _loops(
         stall_s=wishes.give_up,
         hold_s=wishes.hold_ms / 1e3,
     )
-    lanes: list[Backend] = [backend]
-    if len(sources) > 1 or backend.io.frame_shape[0] > 1:
-        shared = SharedBackend(backend, len(sources))
-        lanes = [stack.enter_context(shared.lane(number)) for number in range(len(sources))]
     loops = []
     for lane, source, own, shadow in zip(lanes, sources, sinks, shadows, strict=True):
         observers = [stack.enter_context(Flicker()), *([shadow] if shadow else [])]
@@ -255,12 +273,15 @@ def _loops(
 
 def _run_all(
     loops: Sequence[Loop],
+    lanes: Sequence[Backend],
     sources: Sequence[Source],
     stop: threading.Event,
     telemetry: Telemetry,
     frames: int | None,
 ) -> list[LoopResult]:
     """Run the loops side by side; one that ends leaves the backend to the others."""
+    from edgeseg.target.shared import Lane
+
     done = [0] * len(loops)
     results: list[Any] = [None] * len(loops)
     lengths = [source.length for source in sources]
@@ -274,9 +295,16 @@ def _run_all(
                 done[number] = count
                 bar.update(sum(done), total)
 
+            def measure() -> Measurement:
+                # The last frame is done: the others' batches need not wait for this camera while
+                # its scores are worked out, nor for the rest of their own runs.
+                if isinstance(lanes[number], Lane):
+                    lanes[number].close()
+                return telemetry.measure()
+
             try:
                 results[number] = loops[number].run(
-                    stop=stop, progress=progress, measure=telemetry.measure
+                    stop=stop, progress=progress, begin=telemetry.begin, measure=measure
                 )
             except Exception as error:
                 # A thread's exception would be lost.
@@ -299,6 +327,18 @@ def _run_all(
         if isinstance(result, Exception):
             raise result
     return results
+
+
+def _say_cut(sources: Sequence[Source], results: Sequence[LoopResult]) -> None:
+    """Say which files ended long before their end: decoders take a cut file for a short one."""
+    for source, result in zip(sources, results, strict=True):
+        n, length = result.report.frames, source.length
+        ended = result.report.run["ended_by"] == "end"
+        if ended and not source.live and length is not None and n < WHOLE * length:
+            say(
+                f"{source.uri} gave {n} of the {length} frames it promises; it may have been cut "
+                "off or damaged, look whether the copy is whole"
+            )
 
 
 @contextlib.contextmanager
@@ -331,17 +371,54 @@ def _announced(sources: Sequence[Source]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _exit_on_signal() -> Iterator[None]:
+    """Leave by an exception on SIGTERM and SIGHUP, which else would leave temporary files behind.
+
+    A library that builds an engine gets to its end first.
+    """
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    with _handled(leave, _endings()[1:]):
+        yield
+
+
+@contextlib.contextmanager
 def _stop_on_signal(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on ctrl-C or SIGTERM; a second ctrl-C interrupts as usual."""
+    """Set `stop` on ctrl-C, SIGTERM or SIGHUP; a second ctrl-C interrupts as usual."""
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def ask(number: int, frame: object) -> None:
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        for descriptor in terminals:
+            if not os.isatty(descriptor):
+                # It was hung up: what is printed would fail, and with it the report to -o.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
         print("edgeseg: ending; the report follows", file=sys.stderr)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _handled(ask, _endings()):
+        yield
+
+
+def _endings() -> list[signal.Signals]:
+    """Return the signals that ask a program to end, ctrl-C first."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    # Windows has none, and under nohup it is ignored, which is to stay so.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        found.append(hangup)
+    return found
+
+
+@contextlib.contextmanager
+def _handled(
+    handler: Callable[[int, object], None], numbers: Sequence[signal.Signals]
+) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -57,7 +57,7 @@ class AbsHistogram:
             merged = self.counts.view(-1, 2).sum(1)
             self.counts = torch.cat([merged, torch.zeros_like(merged)])
             self.bound *= 2
-        for part in magnitude.split(COUNTABLE):
+        for part in torch.split(magnitude, COUNTABLE):
             found = torch.histc(part, BINS, 0.0, self.bound).to(torch.float64)
             # Zeros (most of a ReLU's output) are represented exactly by any grid.
             found[0] -= float((part == 0).sum())

@@ -34,6 +34,7 @@ class Finish:
         sink_errors: message by sink that failed.
         observer_errors: message by observer that failed.
         error: what ended the thread, if anything did.
+        busy: the sink that is taking a prediction now, None between two.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Finish:
         self.sink_errors: dict[str, str] = {}
         self.observer_errors: dict[str, str] = {}
         self.error: EdgesegError | None = None
+        self.busy: str | None = None
 
     def run(self, done: Handoff[Prediction], progress: Callable[[int], None]) -> None:
         """Take predictions until `done` ends; on an error close it, which ends the loop."""
@@ -73,15 +75,29 @@ class Finish:
             )
             done.close(discard=True)
 
+    def give_up(self, waited_s: float) -> None:
+        """Name the sink that did not come back; its thread is left behind.
+
+        Args:
+            waited_s: how long it was waited for.
+        """
+        if (uri := self.busy) is not None:
+            self.sink_errors[uri] = (
+                f"still busy with a frame {waited_s:g} s after the run ended, later ones are lost; "
+                "look for a disk that hangs or a pipe that nobody reads"
+            )
+
     def _take(self, prediction: Prediction) -> None:
         begin = self._clock()
         for sink in list(self._sinks):
+            self.busy = sink.uri
             try:
                 sink.write(prediction)
             except Exception as error:
                 # One full disk or closed window must not stop the camera.
                 self.sink_errors[sink.uri] = _message(error)
                 self._sinks.remove(sink)
+        self.busy = None
         end = self._clock()
         self._stamp(prediction, begin, end)
         if self._scorer is not None and prediction.frame.truth is not None:

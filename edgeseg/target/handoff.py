@@ -37,15 +37,27 @@ class Handoff(Generic[Item]):
         self._changed = threading.Condition()
         self.overwritten = 0
 
-    def put(self, item: Item) -> bool:
-        """Hand an item over; False when the handoff is closed and the item was not taken in."""
+    @property
+    def closed(self) -> bool:
+        """Whether no further item gets in."""
+        return self._closed
+
+    def put(self, item: Item, timeout_s: float | None = None) -> bool:
+        """Hand an item over.
+
+        Args:
+            item: what the consumer gets.
+            timeout_s: longest wait for the item before to be taken, None for as long as it lasts.
+
+        Returns:
+            False when the item was not taken in: the handoff is `closed`, or the time is over.
+        """
         with self._changed:
             if self._newest and self._items and not self._closed:
                 self._items.clear()
                 self.overwritten += 1
-            while self._items and not self._closed:
-                self._changed.wait()
-            if self._closed:
+            self._changed.wait_for(lambda: not self._items or self._closed, timeout_s)
+            if self._closed or self._items:
                 return False
             self._items.append(item)
             self._changed.notify_all()

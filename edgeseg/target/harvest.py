@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,9 @@ from edgeseg.errors import UsageError
 
 # Two frames whose 64-bit hashes differ in this many bits or fewer show the same scene.
 ALIKE_BITS = 6
+KINDS = ("images", "masks")
+# Of the files a harvest makes: the run and the frame's number.
+NAME = re.compile(r"run\d{3,}-\d{7,}\.png")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Harvest:
     Args:
         folder: new, or one an earlier run made for the same classes; its frames count.
         spec: names and colours of the classes.
-        limit: most frames.
+        limit: most frames; of more in the folder those with the most agreement are removed.
 
     Raises:
         UsageError: the folder holds something else.
@@ -61,7 +65,10 @@ class Harvest:
             raise UsageError(f"{folder} holds other files; give a new folder for the harvest")
         self._run += 1
         atomic_write_text(folder / "classes.txt", classes)
-        self._list()
+        self._kept.sort(key=lambda kept: kept.agreement)
+        del self._kept[limit:]
+        self._list(self._kept)
+        self._remove_unlisted()
 
     def __len__(self) -> int:
         """Return the number of frames in the folder."""
@@ -92,19 +99,37 @@ class Harvest:
                 return False
             leaving = [most]
         name = f"run{self._run:03d}-{index:07d}.png"
-        write_png(self._folder / "images" / name, rgb)
-        write_png(self._folder / "masks" / name, reference)
-        self._kept = [kept for kept in self._kept if kept not in leaving]
-        self._kept.append(_Kept(name, index, agreement, signature))
+        staying = [kept for kept in self._kept if kept not in leaving]
+        staying.append(_Kept(name, index, agreement, signature))
+        try:
+            # The mask first: a data set may hold one too many, but no image without one.
+            write_png(self._folder / "masks" / name, reference)
+            write_png(self._folder / "images" / name, rgb)
+            self._list(staying)
+        except Exception:
+            self._remove(name)
+            raise
+        self._kept = staying
         # Listed before the files go: a crash between leaves a file too many, never one too few.
-        self._list()
         for kept in leaving:
-            for kind in ("images", "masks"):
-                (self._folder / kind / kept.name).unlink(missing_ok=True)
+            self._remove(kept.name)
         return True
 
-    def _list(self) -> None:
-        frames = sorted(self._kept, key=lambda kept: kept.agreement)
+    def _remove(self, name: str) -> None:
+        # The image first, for the same reason that it is written last.
+        for kind in KINDS:
+            (self._folder / kind / name).unlink(missing_ok=True)
+
+    def _remove_unlisted(self) -> None:
+        """Remove what a run that was killed left; files somebody else named are not touched."""
+        listed = {kept.name for kept in self._kept}
+        for kind in KINDS:
+            for path in (self._folder / kind).glob("run*.png"):
+                if NAME.fullmatch(path.name) and path.name not in listed:
+                    path.unlink(missing_ok=True)
+
+    def _list(self, kept_frames: list[_Kept]) -> None:
+        frames = sorted(kept_frames, key=lambda kept: kept.agreement)
         document = {"runs": self._run, "frames": [dataclasses.asdict(kept) for kept in frames]}
         atomic_write_text(self._folder / "harvest.json", json.dumps(document, indent=1) + "\n")
 

@@ -29,6 +29,7 @@ from edgeseg.target.telemetry import Measurement
 
 POLL_S = 0.1
 JOIN_S = 5.0
+THREAD = "edgeseg-loop"
 GREY = 114
 NOT_MEASURED = Measurement(machine={}, memory=None, power_w=None, temperature_c=None)
 
@@ -73,6 +74,15 @@ class _Input:
     took_ns: int
 
 
+@dataclasses.dataclass(frozen=True)
+class _Ended:
+    """What the source had to tell when the run ended: a camera goes on until it is closed."""
+
+    dropped: int
+    reconnects: int
+    connection: Mapping[str, Any] | None
+
+
 class Loop:
     """Runs a backend over a source; made for one run.
 
@@ -86,7 +96,8 @@ class Loop:
         backend: open; it stays open.
         bundle: what the backend runs.
         source: open; it stays open.
-        sinks: open; one that fails is left out from then on and the run goes on.
+        sinks: open; one that fails is left out from then on and the run goes on. One that never
+            returns holds the run up until `stop` or the time limit, and is then left behind.
         options: how to run.
         observers: open; each fills a field of the report.
     """
@@ -127,6 +138,7 @@ class Loop:
         *,
         stop: threading.Event | None = None,
         progress: Callable[[int], None] = lambda done: None,
+        begin: Callable[[], None] = lambda: None,
         measure: Callable[[], Measurement] = lambda: NOT_MEASURED,
     ) -> LoopResult:
         """Run to the end of the source, a limit, an error, or until `stop` is set.
@@ -134,6 +146,8 @@ class Loop:
         Args:
             stop: set it from anywhere; the run then ends within about a frame's time.
             progress: called with the number of finished frames, from the sink thread.
+            begin: called once, when the backend is warm and before the first frame, e.g.
+                Telemetry.begin.
             measure: asked once, when the last frame is done, e.g. Telemetry.measure.
         """
         error: EdgesegError | None = None
@@ -142,6 +156,7 @@ class Loop:
         threads: list[threading.Thread] = []
         try:
             self._warm_up()
+            begin()
             # A camera runs from its opening on; what it gave while a model loaded is no drop.
             self._dropped_earlier = self._source.dropped
             threads = self._start(progress)
@@ -150,11 +165,16 @@ class Loop:
             error = raised
         finally:
             self._halt.set()
+            ended = self._ended()
             self._captured.close(discard=True)
             self._fitted.close(discard=True)
             self._done.close()
+            if self._streaming is not None:
+                # Joining and measuring take seconds, in which a camera gives further frames.
+                self._streaming.close()
             for thread in threads:
                 thread.join(JOIN_S)
+            self._finish.give_up(JOIN_S)
             # Before the scores are worked out, which needs memory that the run did not.
             measured = measure()
             try:
@@ -162,7 +182,7 @@ class Loop:
             except EdgesegError as raised:
                 error = error or raised
         error = error or self._finish.error
-        report = self._report("error" if error else ended_by, error, accuracy, measured)
+        report = self._report("error" if error else ended_by, error, accuracy, measured, ended)
         return LoopResult(report, error)
 
     def _warm_up(self) -> None:
@@ -176,7 +196,8 @@ class Loop:
             # A live source has a reader thread of its own.
             *([self._fit_newest] if self._source.live else [self._capture, self._fit_ahead]),
         ]
-        threads = [threading.Thread(target=job, name="edgeseg-loop") for job in jobs]
+        # Daemons: a write to a hung disk or an unread pipe has no limit, and the program must end.
+        threads = [threading.Thread(target=job, name=THREAD, daemon=True) for job in jobs]
         for thread in threads:
             thread.start()
         return threads
@@ -234,12 +255,9 @@ class Loop:
         limits = self._options
         started = last = self._clock()
         count = 0
-        while not stop.is_set():
-            if limits.max_frames is not None and count >= limits.max_frames:
-                return "frames"
-            now = self._clock()
-            if limits.max_seconds is not None and now - started >= limits.max_seconds * 1e9:
-                return "duration"
+        while True:
+            if ended_by := self._limit(stop, started, count):
+                return ended_by
             item = self._next()
             if item is Outcome.END:
                 return "end"
@@ -265,10 +283,24 @@ class Loop:
             preprocess_ns = item.took_ns + last - inferred
             infer_ns = inferred - begin - waited_ns
             prediction = Prediction(item.frame, restored, preprocess_ns, infer_ns, last)
-            if not self._done.put(prediction):
-                return "error"
+            # In pieces: a sink that hangs would hold up the end of the run too.
+            while not self._done.put(prediction, POLL_S):
+                if self._done.closed:
+                    return "error"
+                if ended_by := self._limit(stop, started, count):
+                    return ended_by
             count += 1
-        return "stop"
+
+    def _limit(self, stop: threading.Event, started: int, count: int) -> str | None:
+        """Return what ends the run now, None while it may go on."""
+        limits = self._options
+        if stop.is_set():
+            return "stop"
+        if limits.max_frames is not None and count >= limits.max_frames:
+            return "frames"
+        if limits.max_seconds is not None and self._clock() - started >= limits.max_seconds * 1e9:
+            return "duration"
+        return None
 
     def _infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
         try:
@@ -288,9 +320,18 @@ class Loop:
                 if scorer is not None:
                     scorer.close()
 
-    def _dropped(self) -> int:
-        dropped = self._source.dropped - self._dropped_earlier
-        return dropped + (self._fitted.overwritten if self._source.live else 0)
+    def _ended(self) -> _Ended:
+        source = self._source
+        dropped = source.dropped - self._dropped_earlier
+        connection = None
+        if source.state is not None:
+            connection = {
+                "state": source.state.value,
+                "refused": source.refused,
+                "events": [event.to_json() for event in source.events],
+            }
+        dropped += self._fitted.overwritten if source.live else 0
+        return _Ended(dropped, source.reconnects, connection)
 
     def _report(
         self,
@@ -298,6 +339,7 @@ class Loop:
         error: EdgesegError | None,
         accuracy: Accuracy | None,
         measured: Measurement,
+        ended: _Ended,
     ) -> Report:
         finish, source, bundle = self._finish, self._source, self._bundle
         observed = {observer.name: observer.result() for observer in self._observers}
@@ -307,8 +349,8 @@ class Loop:
             machine=measured.machine,
             source=source.uri,
             frames=finish.n,
-            dropped=self._dropped(),
-            reconnects=source.reconnects,
+            dropped=ended.dropped,
+            reconnects=ended.reconnects,
             fps=frames_per_second(finish.n, finish.first_ns, finish.last_ns),
             latency_ms={name: found for name, found in series.items() if found is not None},
             memory=_with(measured.memory, self._backend.memory),
@@ -321,13 +363,7 @@ class Loop:
             hardware=measured.hardware,
             accuracy=accuracy,
             rate=finish.rate.to_json(),
-            connection=None
-            if source.state is None
-            else {
-                "state": source.state.value,
-                "refused": source.refused,
-                "events": [event.to_json() for event in source.events],
-            },
+            connection=ended.connection,
             shadow=observed.get("shadow"),
             flicker=observed.get("flicker"),
             backend=self._backend.io.to_json(),

@@ -45,7 +45,7 @@ class Lane(Backend):
         return self._labels
 
     def close(self) -> None:
-        """Leave the others more turns."""
+        """Leave the others more turns; may be called while they go on, and again."""
         self._shared.leave(self._number)
 
 

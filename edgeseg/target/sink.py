@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import importlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from edgeseg.core.nearest import unknown
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 from edgeseg.target.resource import Resource
-from edgeseg.target.source import Frame
+from edgeseg.target.source import Frame, source_path
 
-__all__ = ["SINKS", "Prediction", "Sink", "SinkRequest", "open_sink"]
+__all__ = ["SINKS", "Prediction", "Sink", "SinkRequest", "check_sinks", "open_sink"]
 
 # scheme: "module:Class". A plain path becomes "video", "jsonl" or "masks" by its ending.
 SINKS = {
@@ -30,6 +31,8 @@ SINKS = {
 }
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
 LINES_SUFFIX = ".jsonl"
+# Sinks that leave something at the path after their scheme.
+WRITING = ("video", "masks", "jsonl")
 DEFAULT_FPS = 15.0
 
 
@@ -142,6 +145,48 @@ def open_sink(
         )
     )
     return sink
+
+
+def check_sinks(uris: Sequence[str], sources: Sequence[str], labels: Path | None = None) -> None:
+    """Refuse sinks that would destroy what is read; opens and writes nothing.
+
+    Args:
+        uris: every sink, as open_sink takes them.
+        sources: every source, as open_source takes them.
+        labels: folder of masks of the source.
+
+    Raises:
+        UsageError: a sink lies where a source or the labels do, or two images of a source would get
+            masks of one name.
+    """
+    read = {labels.resolve(): f"--labels {labels}"} if labels is not None else {}
+    for source in sources:
+        path = source_path(source)
+        if path is not None:
+            read[path.resolve()] = f"the source {source}"
+    for uri in uris:
+        scheme, rest = _parse(uri)
+        if scheme not in WRITING or not rest:
+            continue
+        taken = read.get(Path(rest).resolve())
+        if taken is not None:
+            raise UsageError(f"sink {uri} would overwrite {taken}; give another place to write to")
+        if scheme == "masks":
+            for source in sources:
+                _check_names(uri, source)
+
+
+def _check_names(uri: str, source: str) -> None:
+    from edgeseg.target.sources.folder import list_images
+
+    seen: dict[str, Path] = {}
+    for image in list_images(str(source_path(source) or "")):
+        other = seen.setdefault(image.stem, image)
+        if other != image:
+            raise UsageError(
+                f"sink {uri} would write {image.stem}.png for {other} and for {image}; stream one "
+                "folder after the other, each into a folder of its own"
+            )
 
 
 def _parse(uri: str) -> tuple[str, str]:

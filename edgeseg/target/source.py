@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import enum
 import importlib
+import math
 import re
 import time
 import urllib.parse
@@ -31,6 +32,7 @@ __all__ = [
     "State",
     "open_source",
     "public_uri",
+    "source_path",
 ]
 
 # scheme: "module:Class". A plain path becomes "folder" or "video" by what lies there.
@@ -46,20 +48,29 @@ SCHEMES = {
 }
 # Those that come to an end by themselves.
 ENDING = ("synthetic", "folder", "video")
+# Names of parameters that hold a secret or whose it is; user-agent and channel are none.
+_SECRET_KEY = (
+    r"(?:[\w-]*(?:token|passw|secret|sig|auth|cred|jwt)[\w-]*|[\w-]*key"
+    r"|user(?:_?name|_?id)?|usr|login\w*|pwd|pass|pas|psw|pw)"
+)
 # What must never reach a log, page or report, and what stands there instead.
 SECRETS = (
     # A password may hold @ or / though it should not; a port number is no password.
     (re.compile(r"(\w+://)[^/@\s:]*:(?!\d+/)[^\s'\"]*@"), r"\1"),
+    # Unless what stands before it can hardly be a host: it has no dot.
+    (re.compile(r"(\w+://)(?!localhost:)[^/@\s:.]+:\d+/[^\s'\"]*@"), r"\1"),
     (re.compile(r"(\w+://)[^/@\s]*@"), r"\1"),
+    (re.compile(rf"(?i)([?&;]{_SECRET_KEY}=)[^&\s;'\"]*"), r"\1***"),
+    # As cheap cameras have it, in the path: /user=admin_password=x_channel=1_stream=0.sdp
+    (re.compile(rf"(?i)([/_]{_SECRET_KEY}=)(?:(?!_[^\W_]+=)[^&\s;'\"])*"), r"\1***"),
+    # Properties of GStreamer's rtspsrc and souphttpsrc.
     (
         re.compile(
-            r"(?i)([?&;](?:\w*(?:token|passw|secret|sig|auth)\w*|\w*key|user|usr|pwd|pass|pw)=)"
-            r"[^&\s;'\"]*"
+            r"(?i)\b((?:(?:proxy-|user-)+id|(?:proxy-|user-)*pw)\s*=\s*)"
+            r"(\"[^\"]*\"|'[^']*'|[^\s!]+)"
         ),
         r"\1***",
     ),
-    # Properties of GStreamer's rtspsrc and souphttpsrc.
-    (re.compile(r"(?i)\b((?:proxy-)?(?:user-)?(?:id|pw)\s*=\s*)(\"[^\"]*\"|[^\s!]+)"), r"\1***"),
 )
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
@@ -204,9 +215,12 @@ class SourceRequest:
         """Return a query value as a number, `default` when absent or empty."""
         text = self.query.get(key, "")
         try:
-            return float(text) if text else default
+            value = float(text) if text else default
         except ValueError:
-            raise UsageError(f"{self.uri}: {key} is {text!r}, expected a number") from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise UsageError(f"{self.uri}: {key} is {text!r}, expected a number")
+        return value
 
     def size_hw(self) -> tuple[int, int] | None:
         """Return `size=HEIGHTxWIDTH` of the query, None when absent or empty."""
@@ -250,7 +264,7 @@ def open_source(
             f"labels for {public_uri(uri)}: only an image folder takes a folder of masks; "
             "synthetic:// brings its own"
         )
-    if pace_fps is not None and pace_fps <= 0:
+    if pace_fps is not None and not 0 < pace_fps < math.inf:
         raise UsageError(f"pace is {pace_fps}, expected frames per second above 0")
     module_name, class_name = SCHEMES[scheme].split(":")
     source_class = getattr(importlib.import_module(module_name), class_name)
@@ -279,6 +293,12 @@ def public_uri(uri: str) -> str:
     for pattern, shown in SECRETS:
         uri = pattern.sub(shown, uri)
     return uri
+
+
+def source_path(uri: str) -> Path | None:
+    """Return the file, folder or glob that a source reads, None for one that reads none."""
+    scheme, rest, _ = _parse(uri)
+    return Path(rest) if scheme in ("folder", "video") else None
 
 
 def _parse(uri: str) -> tuple[str, str, Mapping[str, str]]:

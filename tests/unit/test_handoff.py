@@ -51,6 +51,18 @@ def test_discard_drops_the_waiting_item():
     assert handoff.put(2) is False
 
 
+def test_a_wait_for_room_can_have_a_limit_that_is_not_the_end():
+    handoff: Handoff[int] = Handoff()
+    assert handoff.put(1, 0.01)
+    assert not handoff.put(2, 0.01)
+    assert not handoff.closed
+    assert handoff.get() == 1
+    assert handoff.put(3, 0.01)
+    assert handoff.get() == 3
+    handoff.close()
+    assert handoff.closed
+
+
 def test_closing_wakes_a_waiting_producer_and_a_waiting_consumer():
     full: Handoff[int] = Handoff()
     empty: Handoff[int] = Handoff()

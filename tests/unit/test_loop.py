@@ -1,3 +1,4 @@
+import threading
 import time
 
 import numpy as np
@@ -6,9 +7,10 @@ from stand_ins import ArgmaxBackend, ListSink, ListSource, TickingCamera
 from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 
 from edgeseg.core.report import Memory, Report
-from edgeseg.target.loop import Loop, LoopOptions
+from edgeseg.target import loop as loop_module
+from edgeseg.target.loop import NOT_MEASURED, Loop, LoopOptions
 from edgeseg.target.scoring import StreamingScorer
-from edgeseg.target.source import Frame
+from edgeseg.target.source import Frame, State
 from edgeseg.target.sources.paced import PacedSource
 from edgeseg.target.telemetry import Measurement
 
@@ -67,6 +69,13 @@ def test_the_warm_up_is_no_frame_and_is_said(bundle):
     assert result.report.run["warmup_runs"] == 5
 
 
+def test_the_beginning_is_told_after_the_warm_up_and_before_the_first_frame(bundle):
+    backend, calls = ArgmaxBackend(), []
+    loop = Loop(backend, bundle, ListSource(4), options=LoopOptions(warmup=5))
+    loop.run(begin=lambda: calls.append(backend.calls))
+    assert calls == [5]
+
+
 def test_stage_times_add_up_to_end_to_end(bundle):
     source = ListSource(12, sleep_s=0.004)
     backend = ArgmaxBackend(sleep_s=0.006)
@@ -99,6 +108,28 @@ def test_a_live_source_gives_the_newest_frame_and_counts_the_rest(bundle):
     assert camera.released
 
 
+def test_what_a_camera_does_after_the_run_is_not_counted(bundle):
+    sink = ListSink()
+
+    def measure():
+        # A camera runs until it is closed, which is after the report.
+        time.sleep(0.4)
+        camera.reconnects, camera.refused, camera.state = 3, 4, State.LOST
+        return NOT_MEASURED
+
+    with TickingCamera(0.005) as camera:
+        camera.state = State.LIVE
+        options = LoopOptions(max_frames=8)
+        result = Loop(ArgmaxBackend(sleep_s=0.01), bundle, camera, [sink], options).run(
+            measure=measure
+        )
+    # The last inference overwrites some that no later frame tells of; 0.4 s would be 80.
+    told = sum(p.frame.dropped_before for p in sink.taken)
+    assert told <= result.report.dropped < told + 20
+    assert result.report.reconnects == 0
+    assert result.report.connection == {"state": "live", "refused": 0, "events": []}
+
+
 @pytest.mark.parametrize(
     ("options", "ended_by"),
     [
@@ -115,6 +146,47 @@ def test_limits_end_a_run(bundle, options, ended_by):
     else:
         assert 2 < report.frames < 40
     assert report.run["error"] is None
+
+
+class StuckSink(ListSink):
+    """Never comes back from its second frame, as a pipe that nobody reads any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uri = "jsonl://pipe"
+        self.freed = threading.Event()
+
+    def write(self, prediction):
+        if self.taken:
+            self.freed.wait(20)
+        super().write(prediction)
+
+
+@pytest.mark.parametrize(
+    ("options", "ended_by"), [(LoopOptions(), "stop"), (LoopOptions(max_seconds=0.5), "duration")]
+)
+def test_a_sink_that_never_returns_is_named_and_left_behind(bundle, monkeypatch, options, ended_by):
+    monkeypatch.setattr(loop_module, "JOIN_S", 0.3)
+    stop, sink, results = threading.Event(), StuckSink(), []
+    loop = Loop(ArgmaxBackend(), bundle, ListSource(100), [ListSink(), sink], options)
+    runner = threading.Thread(target=lambda: results.append(loop.run(stop=stop)), daemon=True)
+    runner.start()
+    time.sleep(0.3)
+    if ended_by == "stop":
+        stop.set()
+    runner.join(5)
+    ended = not runner.is_alive()
+    left = [thread for thread in threading.enumerate() if thread.name == "edgeseg-loop"]
+    sink.freed.set()
+    for thread in (runner, *left):
+        thread.join(5)
+    assert ended
+    run = results[0].report.run
+    assert run["ended_by"] == ended_by
+    assert list(run["sink_errors"]) == ["jsonl://pipe"]
+    assert "still busy with a frame 0.3 s after the run ended" in run["sink_errors"]["jsonl://pipe"]
+    # Held by the sink alone, and no reason for the interpreter to stay.
+    assert [thread.daemon for thread in left] == [True]
 
 
 def test_progress_counts_up(bundle):
@@ -182,6 +254,33 @@ def test_a_camera_that_goes_on_after_the_scores_starts_no_thread():
     # Such a thread would never end, and neither would the program; see no_thread_left.
     scorer.arrived(frame)
     assert scorer.n == 1
+
+
+class SwitchedScene(ListSource):
+    """The same picture until `switched`, then another one."""
+
+    switched = False
+
+    def read(self, timeout_s):
+        found = super().read(timeout_s)
+        if isinstance(found, Frame):
+            rgb = random_frame(int(self.switched))
+            return Frame(rgb, found.index, found.captured_ns, 0, expected_labels(rgb))
+        return found
+
+
+def test_streaming_miou_leaves_out_what_arrives_after_the_run(bundle):
+    scene = SwitchedScene(1000)
+
+    def measure():
+        scene.switched = True
+        time.sleep(0.3)
+        return NOT_MEASURED
+
+    with PacedSource(scene, 100.0, time.perf_counter_ns) as source:
+        loop = Loop(ArgmaxBackend(), bundle, source, options=LoopOptions(max_frames=5))
+        report = loop.run(measure=measure).report
+    assert report.accuracy.streaming_miou == 1.0
 
 
 def test_streaming_miou_falls_with_delay(bundle):

@@ -1,5 +1,7 @@
+import dataclasses
 import http.client
 import json
+import os
 import resource
 import shutil
 import signal
@@ -12,9 +14,9 @@ import numpy as np
 import pytest
 from tinybundle import PALETTE, expected_labels, random_frame, spec
 
-from edgeseg.core.image import overlay, read_labels
+from edgeseg.core.image import overlay, read_labels, write_png
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
-from edgeseg.target.sink import SINKS, Prediction, open_sink
+from edgeseg.target.sink import SINKS, Prediction, check_sinks, open_sink
 from edgeseg.target.sinks import files
 from edgeseg.target.source import Frame
 
@@ -53,6 +55,69 @@ def test_a_video_holds_every_annotated_frame_in_rgb_order(tmp_path):
     assert error < 6
 
 
+def frames_in(path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    return found
+
+
+def after_drops(index: int, dropped: int) -> Prediction:
+    found = prediction(index)
+    return dataclasses.replace(
+        found, frame=dataclasses.replace(found.frame, dropped_before=dropped)
+    )
+
+
+def test_a_video_of_a_camera_lasts_as_long_as_the_scene(tmp_path):
+    path = tmp_path / "out.avi"
+    with open_sink(str(path), spec(), fps=10.0) as sink:
+        for index, dropped in ((2, 2), (3, 0), (29, 25)):
+            sink.write(after_drops(index, dropped))
+    assert frames_in(path) == 30
+
+
+def test_one_frame_stands_for_ten_seconds_of_a_video_at_most(tmp_path):
+    path = tmp_path / "out.avi"
+    with open_sink(str(path), spec(), fps=10.0) as sink:
+        sink.write(after_drops(5000, 5000))
+    assert frames_in(path) == 101
+
+
+def test_a_slow_encoder_is_not_held_up_by_repeats(tmp_path):
+    sink = open_sink(str(tmp_path / "out.avi"), spec(), fps=10.0)
+    sink.write(prediction())
+    writer = sink._writer
+    written = []
+
+    class Slow:
+        """An encoder that takes as long as the camera's period."""
+
+        def write(self, bgr: np.ndarray) -> None:
+            time.sleep(0.1)
+            written.append(bgr)
+
+    sink._writer = Slow()
+    sink.write(after_drops(11, 10))
+    sink._writer = writer
+    sink.close()
+    # Half of a second for the ten, and the frame itself.
+    assert 2 <= len(written) <= 6
+
+
+def test_repeats_too_end_while_there_is_room_to_finish(tmp_path, monkeypatch):
+    path, room = tmp_path / "out.avi", [1 << 30] * 3
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        files.shutil, "disk_usage", lambda at: usage._replace(free=room.pop() if room else 0)
+    )
+    sink = open_sink(str(path), spec(), fps=10.0)
+    with pytest.raises(SinkError, match="disk is nearly full"):
+        sink.write(after_drops(9, 9))
+    sink.close()
+    assert frames_in(path) == 3
+
+
 def test_a_video_that_gets_no_frame_leaves_no_file(tmp_path):
     open_sink(str(tmp_path / "out.mp4"), spec()).close()
     assert list(tmp_path.iterdir()) == []
@@ -80,6 +145,36 @@ def test_a_video_ends_whole_while_there_is_room_to_finish_it(tmp_path, monkeypat
     capture = cv2.VideoCapture(str(path))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     capture.release()
+
+
+def test_a_video_whose_disk_hangs_is_left_as_it_is(tmp_path):
+    sink = open_sink(str(tmp_path / "o.avi"), spec())
+    sink.write(prediction())
+    writer, freed, begun = sink._writer, threading.Event(), threading.Event()
+
+    class Hung:
+        """A writer whose disk does not answer."""
+
+        def write(self, bgr: np.ndarray) -> None:
+            begun.set()
+            freed.wait(10)
+
+        def release(self) -> None:
+            raise AssertionError("released while it writes")
+
+    sink._writer = Hung()
+    thread = threading.Thread(target=sink.write, args=(prediction(1),))
+    thread.start()
+    assert begun.wait(5)
+    try:
+        with pytest.raises(SinkError, match=r"still being written; .* \.o\.partial\.avi holds"):
+            sink.close()
+    finally:
+        freed.set()
+        thread.join(5)
+    sink._writer = writer
+    sink.close()
+    assert frames_in(tmp_path / "o.avi") == 1
 
 
 def test_a_video_that_cannot_be_played_does_not_get_its_name(tmp_path, monkeypatch):
@@ -146,6 +241,33 @@ def test_each_frame_is_one_line_at_once(tmp_path):
     }
     assert second["index"] == 8
     assert second["global_accuracy"] is None
+
+
+def test_lines_of_an_earlier_run_stay_until_there_is_a_first_one(tmp_path):
+    path = tmp_path / "frames.jsonl"
+    path.write_text('{"index": 5}\n')
+    # As a usage error or a camera that is away: the run ends before a frame.
+    open_sink(str(path), spec()).close()
+    assert [line["index"] for line in lines(path)] == [5]
+    with open_sink(str(path), spec()) as sink:
+        sink.write(prediction(0))
+        sink.write(prediction(1))
+    assert [line["index"] for line in lines(path)] == [0, 1]
+
+
+def test_lines_that_get_no_frame_leave_no_file(tmp_path):
+    open_sink(str(tmp_path / "frames.jsonl"), spec()).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_takes_no_lines_is_said_before_the_run(tmp_path, monkeypatch):
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(SinkError, match="it is a folder"):
+        open_sink(str(tmp_path / "folder.jsonl"), spec())
+    # The tests may run as root, who may write anywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(SinkError, match="allow it or name another"):
+        open_sink(str(tmp_path / "frames.jsonl"), spec())
 
 
 def test_a_full_disk_ends_the_lines_with_a_whole_one(tmp_path):
@@ -312,6 +434,59 @@ def test_another_machine_watches_only_with_the_token():
         assert token not in sink.uri
 
 
+@pytest.fixture
+def silent():
+    """A camera that gives no frame by itself."""
+    with open_sink("mjpeg://127.0.0.1:0", spec()) as sink:
+        yield sink
+
+
+def until_nobody_watches(sink) -> None:
+    deadline = time.perf_counter() + 2
+    while sink.clients and time.perf_counter() < deadline:
+        time.sleep(0.01)
+    assert sink.clients == 0
+
+
+def next_picture(stream: http.client.HTTPResponse) -> np.ndarray:
+    assert stream.readline() == b"--edgeseg-frame\r\n"
+    headers = http.client.parse_headers(stream)
+    body = stream.read(int(headers["Content-Length"]))
+    assert stream.readline() == b"\r\n"
+    return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_viewers_that_left_make_room_while_the_camera_is_silent(silent):
+    for _ in range(2):
+        viewers = [connect(silent.uri, "/stream") for _ in range(4)]
+        assert [viewer.status for viewer in viewers] == [200] * 4
+        while OPENED:
+            OPENED.pop().close()
+        until_nobody_watches(silent)
+
+
+def test_a_new_viewer_gets_no_picture_from_before_the_last_one_left(silent):
+    first = connect(silent.uri, "/stream")
+    silent.write(prediction())
+    assert next_picture(first).shape == (48, 64, 3)
+    while OPENED:
+        OPENED.pop().close()
+    until_nobody_watches(silent)
+    second = connect(silent.uri, "/stream")
+    time.sleep(0.4)
+    silent.write(prediction(1, size_hw=(64, 48)))
+    assert next_picture(second).shape == (64, 48, 3)
+
+
+def test_a_viewer_stays_while_the_camera_is_silent(silent):
+    viewer = connect(silent.uri, "/stream")
+    for index in range(3):
+        time.sleep(0.6)
+        silent.write(prediction(index))
+        assert next_picture(viewer).shape == (48, 64, 3)
+    assert silent.clients == 1
+
+
 def test_every_viewer_that_left_makes_room(playing):
     for _ in range(6):
         viewer = connect(playing.uri, "/stream")
@@ -322,3 +497,44 @@ def test_every_viewer_that_left_makes_room(playing):
         while playing.clients and time.perf_counter() < deadline:
             time.sleep(0.01)
     assert playing.clients == 0
+
+
+def test_masks_are_written_again_over_the_sinks_own_but_over_nobody_elses(tmp_path):
+    for seed in (0, 1):
+        with open_sink(f"{tmp_path}/", spec()) as sink:
+            sink.write(prediction(seed, name="a.png"))
+    assert np.array_equal(read_labels(tmp_path / "a.png"), expected_labels(random_frame(1)))
+    write_png(tmp_path / "b.png", expected_labels(random_frame(2)))
+    with pytest.raises(UsageError, match=r"holds b\.png, which is no mask that edgeseg"):
+        open_sink(f"{tmp_path}/", spec())
+
+
+@pytest.mark.parametrize(
+    ("sink", "source"),
+    [
+        ("val/", "val"),
+        ("val", "sub/../val"),
+        ("masks://val", "val"),
+        ("truth", "val"),
+        ("v.mp4", "v.mp4"),
+        ("video://v.mp4", "link.mp4"),
+        ("jsonl://v.mp4", "v.mp4"),
+    ],
+)
+def test_a_sink_that_would_overwrite_what_is_read_is_refused(tmp_path, monkeypatch, sink, source):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("val", "truth", "sub"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "v.mp4").write_text("film")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "v.mp4")
+    with pytest.raises(UsageError, match=r"would overwrite (the source|--labels)"):
+        check_sinks(["null", sink], ["synthetic://", source], tmp_path / "truth")
+
+
+def test_two_images_whose_masks_would_have_one_name_are_refused(tmp_path):
+    for name in ("a/0.png", "b/0.jpg", "b/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    check_sinks(["out/"], ["rtsp://cam/1", f"{tmp_path}/b/*.jpg", str(tmp_path / "a")])
+    with pytest.raises(UsageError, match=r"0\.png for .*a/0\.png and for .*b/0\.jpg"):
+        check_sinks(["null", "out/"], [f"{tmp_path}/*/*"])

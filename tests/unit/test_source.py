@@ -1,3 +1,4 @@
+import math
 import time
 
 import numpy as np
@@ -137,6 +138,10 @@ def test_synthetic_with_fps_is_live():
     [
         ("synthetic://?frame=3", "did you mean 'frames'"),
         ("synthetic://?seed=x", "seed is 'x', expected a number"),
+        ("synthetic://?frames=inf", "frames is 'inf', expected a number"),
+        ("synthetic://?frames=nan", "frames is 'nan', expected a number"),
+        ("synthetic://?fps=nan", "fps is 'nan', expected a number"),
+        ("csi://0?fps=1e999", "fps is '1e999', expected a number"),
         ("synthetic://?size=64", "expected HEIGHTxWIDTH"),
         ("synthetic://?weather=rainy", "did you mean 'rain'"),
         ("syntetic://", "did you mean 'synthetic'"),
@@ -153,6 +158,8 @@ def test_labels_need_a_folder_and_a_pace_is_positive(tmp_path, folder):
         open_source("synthetic://", spec(), labels=tmp_path)
     with pytest.raises(UsageError, match=r"pace is 0\.0"):
         open_source(str(folder[0]), spec(), pace_fps=0.0)
+    with pytest.raises(UsageError, match="pace is nan"):
+        open_source(str(folder[0]), spec(), pace_fps=math.nan)
 
 
 def test_a_paced_folder_arrives_on_time_and_the_newest_wins(folder):
@@ -193,9 +200,38 @@ def test_credentials_never_show():
         "rtsp://cam/1?api_key=secret&x=1",
         "gst://rtspsrc location=rtsp://me:secret@cam/1 ! appsink",
         'gst://rtspsrc location=x user-id=secret user-pw="secret word" ! appsink',
+        "gst://rtspsrc location=x user-pw='secret word' user-id='my secret' ! appsink",
+        "rtsp://127.0.0.1:9/user=secret_password=tlJ_secret_channel=1_stream=0.sdp",
+        "rtsp://cam/user=secret&password=secret&channel=1",
+        "rtsp://cam/user=a/secret_password=ab/secret?secret_channel=1_stream=0.sdp",
+        "http://cam/video.cgi?loginuse=secret&loginpas=secret",
+        "rtsp://cam/1?username=secret",
+        "rtsp://cam/1?jwt=secret.secret_a=secret",
+        "http://cam/1?X-Amz-Credential=secret&X-Amz-Signature=secret",
+        "rtsp://secret:554/secret@cam",
         "could not open 'rtsp://me:secret@cam/1': refused",
     ],
 )
 def test_no_way_to_write_a_secret_shows_it(uri):
     assert "secret" not in public_uri(uri)
     assert public_uri(public_uri(uri)) == public_uri(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "rtsp://cam:554/live?channel=1&stream=0&fps=15&size=720x1280&user-agent=edgeseg",
+        "rtsp://cam/channel=1_stream=0.sdp?real_stream",
+        "rtsp://localhost:554/a@b",
+        "v4l2:///dev/video0?fps=30&fourcc=MJPG",
+        "http://cam/user/login/live_1.mjpg",
+        "gst://nvarguscamerasrc sensor-id=0 ! souphttpsrc user-agent=edgeseg ! appsink",
+    ],
+)
+def test_what_is_no_secret_stays(uri):
+    assert public_uri(uri) == uri
+
+
+def test_only_the_secret_of_a_cheap_cameras_path_goes():
+    uri = "rtsp://127.0.0.1:9/user=admin_password=tlJwpbo6_channel=1_stream=0.sdp"
+    assert public_uri(uri) == "rtsp://127.0.0.1:9/user=***_password=***_channel=1_stream=0.sdp"

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import struct
+import threading
+import time
+import zlib
 from pathlib import Path
 from typing import Any
 
-from edgeseg.errors import EdgesegError, SinkError, UsageError
+import numpy as np
+
+from edgeseg.core.files import atomic_write_bytes
+from edgeseg.errors import SinkError, UsageError
 from edgeseg.target.sink import Prediction, Sink, SinkRequest
+from edgeseg.target.source import IMAGE_SUFFIXES
 
 # Left free for the end of a video, its index and what else the machine writes meanwhile.
 RESERVE_BYTES = 4 << 20
+REPEAT_S = 10.0  # scene time that one picture may stand for
+# A PNG's signature and first chunk, which has the size; other chunks may follow from here on.
+PNG_HEAD_BYTES = 33
+_TEXT = b"tEXtSoftware\0edgeseg stream"
+# Stands in every mask of this sink, so that it knows its own again. Readers of PNG pass over it.
+MARK = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
 
 
 class NullSink(Sink):
@@ -33,6 +47,11 @@ class VideoSink(Sink):
     It is written under a hidden name beside the file and renamed when it is closed. OpenCV does not
     tell when a frame could not be written, so the disk's free space is looked at before each, and
     the video ends while there is room to finish it.
+
+    The file has one rate, so a frame stands there once for itself and once for each that was
+    dropped before it: the video of a camera lasts as long as the scene did. One frame is repeated
+    for REPEAT_S at most, and for no longer than half of the time that the repeats play: where
+    encoding is the slowest stage, repeats would cost further frames, and the video plays faster.
     """
 
     def __init__(self, request: SinkRequest) -> None:
@@ -49,16 +68,20 @@ class VideoSink(Sink):
         self._request = request
         self._size_hw: tuple[int, ...] = ()
         self._writer: Any = None
+        self._in_use = threading.Lock()
 
     def write(self, prediction: Prediction) -> None:
-        """Append one annotated frame."""
+        """Append one annotated frame, again for each frame dropped before it."""
+        with self._in_use:
+            self._write(prediction)
+
+    def _write(self, prediction: Prediction) -> None:
         import cv2
 
         from edgeseg.core.image import overlay
 
         rgb = prediction.frame.rgb
-        if shutil.disk_usage(self._path.parent).free < rgb.nbytes + RESERVE_BYTES:
-            raise SinkError(f"{self._path} ends here, the disk is nearly full; free some space")
+        self._check_room(rgb.nbytes)
         if self._writer is None:
             self._size_hw = rgb.shape[:2]
             code = "MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"
@@ -75,14 +98,39 @@ class VideoSink(Sink):
                 f"{self._path} holds {self._size_hw} frames, the source now gives {rgb.shape[:2]}"
             )
         image = overlay(rgb, prediction.labels, self._request.palette, self._request.alpha)
-        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        self._writer.write(bgr)
+        fps = self._request.fps
+        repeats = min(prediction.frame.dropped_before, round(REPEAT_S * fps))
+        ends_at = time.monotonic() + repeats / fps / 2
+        for _ in range(repeats):
+            if time.monotonic() >= ends_at:
+                break
+            self._check_room(rgb.nbytes)
+            self._writer.write(bgr)
+
+    def _check_room(self, n: int) -> None:
+        if shutil.disk_usage(self._path.parent).free < n + RESERVE_BYTES:
+            raise SinkError(f"{self._path} ends here, the disk is nearly full; free some space")
 
     def close(self) -> None:
         """Finish the file and give it its name.
 
         Raises:
-            SinkError: the file is gone, damaged, or cannot be renamed.
+            SinkError: the file is gone, damaged, cannot be renamed, or is still being written.
         """
+        # The loop leaves a sink behind that hangs in a write; to take its writer away would crash.
+        if not self._in_use.acquire(blocking=False):
+            raise SinkError(
+                f"{self._path} was not finished, a frame is still being written; look for a disk "
+                f"that hangs, {self._partial.name} holds what there is"
+            )
+        try:
+            self._finish()
+        finally:
+            self._in_use.release()
+
+    def _finish(self) -> None:
         if self._writer is None:
             return
         import cv2
@@ -104,14 +152,18 @@ class VideoSink(Sink):
 
 
 class MaskSink(Sink):
-    """A folder with one PNG of labels per frame, named like the frame."""
+    """A folder with one PNG of labels per frame, named like the frame.
+
+    The masks of an earlier run are replaced; a folder that holds any other image is refused, since
+    pictures and their masks have equal names and nothing brings an overwritten one back.
+    """
 
     def __init__(self, request: SinkRequest) -> None:
         """Make the folder.
 
         Raises:
-            UsageError: no folder is named.
-            SinkError: it cannot be made.
+            UsageError: no folder is named, or it holds images that are no masks of this sink.
+            SinkError: it cannot be made or read.
         """
         if not request.rest:
             raise UsageError("masks:// needs a folder, as masks://out")
@@ -119,19 +171,37 @@ class MaskSink(Sink):
         self._folder = Path(request.rest)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            foreign = next((path for path in self._folder.iterdir() if _is_foreign(path)), None)
         except OSError as error:
-            raise SinkError(f"{self._folder} cannot be made ({error.strerror})") from error
+            raise SinkError(f"{self._folder} cannot be made or read ({error.strerror})") from error
+        if foreign is not None:
+            raise UsageError(
+                f"{self._folder} holds {foreign.name}, which is no mask that edgeseg stream wrote; "
+                "give a new folder for the masks"
+            )
 
     def write(self, prediction: Prediction) -> None:
         """Write one mask, whole or not at all."""
-        from edgeseg.core.image import write_png
-
         frame = prediction.frame
         stem = Path(frame.name).stem or f"{frame.index:06d}"
         try:
-            write_png(self._folder / f"{stem}.png", prediction.labels)
-        except (OSError, EdgesegError) as error:
+            atomic_write_bytes(self._folder / f"{stem}.png", _marked_png(prediction.labels))
+        except OSError as error:
             raise SinkError(f"{self._folder} cannot be written ({error})") from error
 
     def close(self) -> None:
         """Do nothing; every mask is on disk already."""
+
+
+def _marked_png(labels: np.ndarray) -> bytes:
+    import cv2
+
+    data = cv2.imencode(".png", labels)[1].tobytes()
+    return data[:PNG_HEAD_BYTES] + MARK + data[PNG_HEAD_BYTES:]
+
+
+def _is_foreign(path: Path) -> bool:
+    if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        return False
+    with path.open("rb") as stream:
+        return stream.read(PNG_HEAD_BYTES + len(MARK))[PNG_HEAD_BYTES:] != MARK

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class LinesSink(Sink):
     """Writes each frame's number, times and class shares as it is done, so a file can be followed.
 
     A line is written whole or, when the disk is full, is the last. A file that exists is written
-    anew; a pipe or a device is written as it is.
+    anew with the first line, so a run that ends before that leaves an earlier run's lines alone; a
+    pipe or a device is written as it is.
 
     Keys of a line: `index`, `name` (empty for cameras), `unix_s` (when the frame arrived),
     `dropped_before`, `latency_ms` (`capture`, `preprocess`, `infer` and `ready`, which runs from
@@ -36,7 +38,7 @@ class LinesSink(Sink):
         clock: Callable[[], int] = time.perf_counter_ns,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Open the file.
+        """Check the place; the file begins with the first line.
 
         Args:
             request: where it goes and how the classes are called.
@@ -45,7 +47,7 @@ class LinesSink(Sink):
 
         Raises:
             UsageError: no file is named.
-            SinkError: it cannot be opened.
+            SinkError: the folder does not exist, or nothing may be written there.
         """
         if not request.rest:
             raise UsageError("jsonl:// needs a file, as jsonl://frames.jsonl")
@@ -54,17 +56,23 @@ class LinesSink(Sink):
         self._names = request.class_names
         self._ignore = request.ignore_index
         self._clock, self._wall = clock, wall
-        try:
-            # Unbuffered: a line is there as soon as its frame is done, and a full disk is noticed.
-            self._file = self._path.open("wb", buffering=0)
-        except OSError as error:
-            raise SinkError(f"{self._path} cannot be written ({error.strerror})") from error
+        folder = self._path.parent
+        if not folder.is_dir():
+            raise SinkError(f"{self._path} cannot be written, {folder} is no folder; make it first")
+        if self._path.is_dir():
+            raise SinkError(f"{self._path} cannot be written, it is a folder; name a file in it")
+        if not os.access(self._path if self._path.exists() else folder, os.W_OK):
+            raise SinkError(f"{self._path} cannot be written; allow it or name another file")
+        self._file: BinaryIO | None = None
         self._whole = 0
 
     def write(self, prediction: Prediction) -> None:
         """Append one line."""
         line = json.dumps(self._line(prediction), ensure_ascii=False).encode() + b"\n"
         try:
+            if self._file is None:
+                # Unbuffered: a line is there as soon as its frame is done, and a full disk is seen.
+                self._file = self._path.open("wb", buffering=0)
             written = self._file.write(line)
         except OSError as error:
             raise SinkError(f"{self._path} cannot be written ({error.strerror})") from error
@@ -75,8 +83,9 @@ class LinesSink(Sink):
         self._whole += written
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, if a line was written."""
+        if self._file is not None:
+            self._file.close()
 
     def _line(self, prediction: Prediction) -> dict[str, Any]:
         frame, labels = prediction.frame, prediction.labels

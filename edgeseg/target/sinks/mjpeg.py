@@ -18,6 +18,10 @@ from edgeseg.target.sink import Prediction, Sink, SinkRequest
 BOUNDARY = "edgeseg-frame"
 MAX_CLIENTS = 4
 POLL_S = 0.25
+# Only sending tells that a viewer left. One more header of the next part is passed over by Chromium
+# and FFmpeg; an empty line before the first part is not: Chromium then never shows a picture.
+DELIMITER = f"--{BOUNDARY}\r\n"
+PROBE = "X-Waiting: 1\r\n"
 JPEG_QUALITY = 80
 STYLE = "body{margin:0;background:#111}img{width:100%}"
 PAGE = (
@@ -34,7 +38,9 @@ class MjpegSink(Sink):
     """Sends the newest picture to at most MAX_CLIENTS viewers.
 
     A picture is encoded only while someone watches. A viewer that reads too slowly is dropped;
-    it never holds the loop up. Beyond this machine a viewer must know the request's token.
+    it never holds the loop up. One that left makes room within two polls, pictures or not, and the
+    last one takes the picture along: who comes next gets none from before. Beyond this machine a
+    viewer must know the request's token.
     """
 
     def __init__(self, request: SinkRequest) -> None:
@@ -100,6 +106,9 @@ class _Newest:
 
     def offer(self, jpeg: bytes) -> None:
         with self._changed:
+            if not self.clients:
+                # The last viewer left while it was encoded.
+                return
             self._jpeg = jpeg
             self._number += 1
             self._changed.notify_all()
@@ -111,6 +120,7 @@ class _Newest:
     def pieces(self) -> Generator[bytes, None, None]:
         """Give each picture as one part, skipping those that came while the last was sent.
 
+        While there is none, every poll gives a PROBE.
         The first piece is empty and says that there is room; without room there is none.
         """
         with self._changed:
@@ -119,16 +129,21 @@ class _Newest:
             self.clients += 1
         try:
             yield b""
-            number = 0
+            number, head = 0, DELIMITER
             while not self._closing.is_set():
                 with self._changed:
                     self._changed.wait_for(lambda: self._number > number, POLL_S)  # noqa: B023
                     found, jpeg = self._number, self._jpeg
                 if found == number:
+                    yield f"{head}{PROBE}".encode()
+                    head = ""
                     continue
                 number = found
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
-                yield f"{head}\r\n\r\n".encode() + jpeg + b"\r\n"
+                head += f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                yield head.encode() + jpeg + b"\r\n"
+                head = DELIMITER
         finally:
             with self._changed:
                 self.clients -= 1
+                if not self.clients:
+                    self._jpeg, self._number = b"", 0

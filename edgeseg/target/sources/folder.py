@@ -64,7 +64,8 @@ class FolderSource(Source):
         self._next = len(self._images)
 
 
-def _images(pattern: str) -> list[Path]:
+def list_images(pattern: str) -> list[Path]:
+    """Return what a folder, a glob or the path of an image stands for, by name; may be nothing."""
     folder = Path(pattern)
     if folder.is_dir():
         found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
@@ -72,13 +73,18 @@ def _images(pattern: str) -> list[Path]:
         found = [folder]
     else:
         found = [Path(name) for name in glob.glob(pattern)]  # noqa: PTH207 - absolute patterns
+    return sorted(found)
+
+
+def _images(pattern: str) -> list[Path]:
+    found = list_images(pattern)
     if not found:
-        if not folder.is_dir() and not any(sign in pattern for sign in "*?["):
+        if not Path(pattern).is_dir() and not any(sign in pattern for sign in "*?["):
             raise SourceError(f"{pattern} does not exist; give an image, a folder or a glob")
         raise SourceError(
             f"{pattern} holds no image; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
         )
-    return sorted(found)
+    return found
 
 
 def _masks(images: list[Path], labels: Path) -> list[Path]:

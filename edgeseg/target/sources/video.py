@@ -31,7 +31,8 @@ class VideoSource(Source):
             raise SourceError(f"{path} is no video OpenCV {cv2.__version__} can read; convert it")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = rate if rate > 0 else None
-        # The container's own count; it may be missing or wrong, so it only feeds progress bars.
+        # The container's own count; it may be missing or wrong, so it only feeds progress bars and
+        # the warning that a file was cut off.
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length = count if count > 0 else None
         self._clock = request.clock

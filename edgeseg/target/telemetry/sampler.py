@@ -81,7 +81,8 @@ class Telemetry(Resource):
     Peak memory: on a Jetson, where CPU and GPU share one memory, the headline is the largest drop
     of MemAvailable since this was made, so make it before the backend is opened. Elsewhere it is
     the kernel's own peak of the resident set, which misses no moment.
-    Power is the mean over the run, temperature the highest value seen.
+    Power, load and clocks are means, temperature is the highest value seen and throttling whatever
+    was seen, all since `begin`: loading a network and building an engine are no part of the run.
 
     Args:
         root: the file system's root, another one in tests.
@@ -118,6 +119,19 @@ class Telemetry(Resource):
             target=self._run, name="edgeseg-telemetry"
         )
         self._thread.start()
+
+    def begin(self) -> None:
+        """Forget means, highest temperatures and throttling so far; memory goes on from the start.
+
+        Called when the network is loaded and warm.
+        """
+        # Energy counters give the mean since the last reading, which must not reach back further.
+        self._sample()
+        with self._lock:
+            self._means = {}
+            self._hottest = {}
+            self._slowed = set()
+            self._throttling.begin()
 
     def latest(self) -> Sample:
         """Return the newest sample; takes one when there is none yet."""

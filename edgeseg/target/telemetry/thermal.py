@@ -41,7 +41,7 @@ class Throttle:
 
     Attributes:
         active: cooling devices at work now, by name.
-        events: over-current and thermal events by name, counted since the watch began.
+        events: over-current and thermal events by name, counted since the watch last began.
     """
 
     active: tuple[str, ...]
@@ -49,7 +49,7 @@ class Throttle:
 
 
 class ThrottleWatch:
-    """Counts throttling events from its making on."""
+    """Counts throttling events from its making on, or from the last `begin`."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self._cooling: dict[str, Path] = {}
@@ -58,6 +58,10 @@ class ThrottleWatch:
             if kind and SLOWING.search(kind):
                 self._cooling[_free(kind, self._cooling)] = device / "cur_state"
         self._counters = _event_counters(root)
+        self.begin()
+
+    def begin(self) -> None:
+        """Count events from now on."""
         self._before = {name: read_integer(path) for name, path in self._counters.items()}
 
     def read(self) -> Throttle | None:

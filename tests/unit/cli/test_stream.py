@@ -1,13 +1,25 @@
 """`edgeseg stream`: what its options do, as a user runs it."""
 
+import errno
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from tinybundle import random_frame, tiny_bundle
+from tinybundle import expected_labels, random_frame, spec, tiny_bundle
 
+import edgeseg.core.report
 from edgeseg.cli import run
 from edgeseg.core.image import write_png
 from edgeseg.core.report import read_report
+from edgeseg.target.shared import SharedBackend
+from edgeseg.target.sink import Prediction, open_sink
+from edgeseg.target.source import Frame
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +109,7 @@ def test_hold_makes_a_slower_device_of_this_one(document, bundle, images):
         (["--harvest", "h"], "need --shadow"),
         (["--alarm", "0.9"], "need --shadow"),
         (["--sustain", "5m", "--frames", "3"], "leave --duration and --frames out"),
+        (["--sustain", "0"], "expected a time above 0"),
         (["--also", "x", "--labels", "y"], "belongs to one SOURCE"),
         (["--duration", "soon"], "is not a time"),
         (["--batch", "2"], "add cameras with --also"),
@@ -118,3 +131,150 @@ def test_the_table_tells_what_happened(stream, bundle, images):
     code, out, err = stream(bundle, images, "--shadow", bundle, "--every", "1")
     assert code == 0, err
     assert "agreement 1.0000" in out
+
+
+@pytest.mark.parametrize("sink", ["truth", "images/", "images/00.jsonl"])
+def test_a_sink_leaves_pictures_and_masks_as_they_were(
+    stream, bundle, images, tmp_path, monkeypatch, sink
+):
+    """The folder of the masks without --labels, and the one of the pictures."""
+    monkeypatch.chdir(tmp_path)
+    write_png(tmp_path / "truth/00.png", random_frame(50))
+    (tmp_path / "images/00.jsonl").symlink_to(tmp_path / "images/00.png")
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/*.png")}
+    source = "images/00.png" if sink.endswith("jsonl") else images
+    code, _, err = stream(bundle, source, sink)
+    assert code == 2
+    assert "new folder" in err or "would overwrite" in err
+    assert {path: path.read_bytes() for path in tmp_path.glob("*/*.png")} == before
+
+
+def test_masks_are_written_again_by_the_same_command(document, bundle, images, tmp_path):
+    for _ in range(2):
+        document(bundle, images, f"{tmp_path}/masks/")
+    assert len(list((tmp_path / "masks").iterdir())) == 12
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("reports", "is a folder; give the file"),
+        ("file/r.json", "is a file, expected a folder"),
+        ("shut/r.json", "no permission in shut"),
+    ],
+)
+def test_a_report_that_can_have_no_place_is_refused_before_anything_is_opened(
+    stream, tmp_path, monkeypatch, place, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "file").write_text("")
+    # Whoever runs the tests as root may write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: "shut" not in str(path))
+    code, _, err = stream("no-such-bundle", "rtsp://127.0.0.1:9/1", "-o", place)
+    assert code == 2
+    assert message in err
+
+
+def test_a_report_that_cannot_be_written_at_the_end_is_printed_all_the_same(
+    stream, bundle, images, tmp_path, monkeypatch
+):
+    def fail(path: Path, report: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", f"{path.parent}/.r.json.x7")
+
+    monkeypatch.setattr(edgeseg.core.report, "write_report", fail)
+    code, out, err = stream(bundle, images, "-o", str(tmp_path / "r.json"), "--json")
+    assert code == 1
+    assert json.loads(out)["frames"] == 12
+    assert f"{tmp_path}/r.json: the disk is full" in err
+
+
+def test_a_camera_that_has_ended_is_not_waited_for(document, bundle, images, monkeypatch):
+    calls, left = [0, 0], {}
+    answer, leave = SharedBackend.run, SharedBackend.leave
+
+    def count(self, number: int, *arguments: object) -> int:
+        calls[number] += 1
+        return answer(self, number, *arguments)
+
+    def note(self, number: int) -> None:
+        left.setdefault(number, calls[0])
+        leave(self, number)
+
+    monkeypatch.setattr(SharedBackend, "run", count)
+    monkeypatch.setattr(SharedBackend, "leave", note)
+    found = document(
+        bundle, images, "--also", f"{images}/00.png", "--batch", "2", "--pace", "10",
+        "--warmup", "0",
+    )  # fmt: skip
+    assert found["reports"][1]["frames"] == 1
+    assert left[1] < calls[0] - 2
+    assert left[0] == calls[0]
+
+
+def program(*arguments: str, **options: object) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, *arguments], **options)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_terminal_that_is_hung_up_ends_the_run_with_its_report(bundle, images, tmp_path):
+    ours, theirs = os.openpty()
+    with program(
+        "-m", "edgeseg.cli", "stream", bundle, images, str(tmp_path / "f.jsonl"), "--sustain",
+        "60s", "--pace", "20", "-o", str(tmp_path / "r.json"), "--backend", "onnxruntime",
+        "--threads", "1", stdout=theirs, stderr=theirs,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        until(lambda: (tmp_path / "f.jsonl").exists() and (tmp_path / "f.jsonl").read_bytes())
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == 0
+    report = read_report(tmp_path / "r.json")
+    assert report.frames > 0
+    assert report.run["ended_by"] == "stop"
+
+
+def until(ready: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_signal_while_a_batch_is_loaded_leaves_no_folder(bundle, images, tmp_path):
+    script = (
+        "import os, signal, sys, time\n"
+        "from edgeseg import cli\n"
+        "from edgeseg.target import backends\n"
+        "def load(*given, **options):\n"
+        "    print(os.listdir(os.environ['TMPDIR']), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(30)\n"
+        "backends.open_backend = load\n"
+        "cli.main()\n"
+    )
+    with program(
+        "-c", script, "stream", bundle, images, "--also", images, "--batch", "2",
+        "--backend", "onnxruntime", stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:  # fmt: skip
+        out, _ = process.communicate(timeout=60)
+    assert b"edgeseg-batch-" in out
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.glob("edgeseg-batch-*"))
+
+
+def test_a_video_that_was_cut_off_is_said_to_be(stream, bundle, tmp_path):
+    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    with open_sink(str(whole), spec()) as sink:
+        for index in range(40):
+            rgb = random_frame(index)
+            sink.write(Prediction(Frame(rgb, index, 0), expected_labels(rgb), 0, 0, 0))
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    code, out, err = stream(bundle, str(cut), "--json")
+    n = json.loads(out)["frames"]
+    assert (code, n < 30) == (0, True)
+    assert f"{cut} gave {n} of the 40 frames it promises" in err
+    for arguments in ([str(whole)], [str(cut), "--frames", "5"], [str(cut), "--pace", "200"]):
+        assert "promises" not in stream(bundle, *arguments)[2]

@@ -155,6 +155,64 @@ def test_a_throttle_that_came_and_went_is_remembered(tmp_path):
     assert measured.hardware["throttling"]["slowed_by"] == ["cpu-throttle-alert"]
 
 
+def test_what_came_before_the_run_began_is_in_no_figure_but_memory(tmp_path):
+    root = write_tree(tmp_path, AGX_ORIN)
+    files = {
+        "sys/class/thermal/cooling_device1/cur_state": "2",
+        "sys/devices/virtual/thermal/thermal_zone1/temp": "91000",
+        "sys/class/hwmon/hwmon5/oc2_event_cnt": "7",
+        "proc/meminfo": AGX_ORIN["proc/meminfo"].replace("300000", "420000"),
+    }
+    calm = {name: (root / name).read_text() for name in files}
+    with Telemetry(root, sample_s=60.0) as telemetry:
+        at_rest = telemetry.measure()
+    with Telemetry(root, sample_s=60.0) as telemetry:
+        # Loading the network: hot, slowed, and the GPU's memory at its highest.
+        for name, text in files.items():
+            (root / name).write_text(text)
+        loading = telemetry.measure()
+        for name, text in calm.items():
+            if "event_cnt" not in name:
+                (root / name).write_text(text)
+        telemetry.begin()
+        measured = telemetry.measure()
+    assert loading.temperature_c != at_rest.temperature_c
+    assert "hot-surface-alert" in loading.hardware["throttling"]["slowed_by"]
+    assert loading.hardware["throttling"]["events"]["oc2"] == 7
+    assert measured.temperature_c == at_rest.temperature_c
+    assert measured.hardware["throttling"] == at_rest.hardware["throttling"]
+    assert measured.memory.details["nvmap_rise_bytes"] == 120_000 * 1024
+
+
+def test_means_are_of_what_came_after_the_beginning(tmp_path):
+    root = write_tree(tmp_path, ORIN_NANO)
+    current = root / SENSOR / "hwmon/hwmon1/curr1_input"
+    with Telemetry(root, sample_s=60.0) as telemetry:
+        current.write_text("4000\n")
+        telemetry.measure()
+        current.write_text("2000\n")
+        telemetry.begin()
+        measured = telemetry.measure()
+    assert measured.power_w["VDD_IN"] == pytest.approx(10.0)
+    assert measured.hardware["power_total_w"] == pytest.approx(10.0)
+
+
+def test_energy_counters_of_a_pc_reach_back_to_the_beginning_and_no_further(tmp_path):
+    clock = Clock()
+    root = write_tree(tmp_path, PC)
+    counter = root / "sys/class/powercap/intel-rapl:0/energy_uj"
+    with Telemetry(root, sample_s=60.0, clock=clock) as telemetry:
+        counter.write_text("1000000\n")
+        telemetry.measure()
+        clock.now = 10 * SECOND
+        counter.write_text("401000000\n")
+        telemetry.begin()
+        clock.now = 12 * SECOND
+        counter.write_text("431000000\n")
+        measured = telemetry.measure()
+    assert measured.power_w["package-0"] == pytest.approx(15.0)
+
+
 def test_the_thread_samples_by_itself():
     with Telemetry(sample_s=0.005) as telemetry:
         first = telemetry.latest().at_ns
