@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import signal
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.cli.dashboard import open_dashboard
+from edgeseg.cli.endings import exit_on_signal, stop_on_signal
 from edgeseg.cli.output import progress_bar, say
 from edgeseg.cli.runtimes import backend_options, first_backend
 from edgeseg.errors import UsageError
@@ -144,7 +143,7 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
         lanes = _lanes(stack, running, len(sources))
         loops = _loops(stack, wishes, loaded, lanes, sources, sinks, shadows)
         # Only now: while a network loads, ctrl-C interrupts as usual.
-        stack.enter_context(_stop_on_signal(stop))
+        stack.enter_context(stop_on_signal(stop))
         with _announced(sources):
             results = _run_all(loops, lanes, sources, stop, telemetry, wishes.frames)
         _say_cut(sources, results)
@@ -157,7 +156,7 @@ def _for_batch(stack: contextlib.ExitStack, bundle: Bundle, n: int) -> Bundle:
         return bundle
     from edgeseg.target.batched import batched_bundle
 
-    stack.enter_context(_exit_on_signal())
+    stack.enter_context(exit_on_signal())
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeseg-batch-"))
     return batched_bundle(bundle, n, Path(folder) / bundle.name)
 
@@ -368,57 +367,3 @@ def _announced(sources: Sequence[Source]) -> Iterator[None]:
         ended.set()
         if cameras:
             thread.join(JOIN_S)
-
-
-@contextlib.contextmanager
-def _exit_on_signal() -> Iterator[None]:
-    """Leave by an exception on SIGTERM and SIGHUP, which else would leave temporary files behind.
-
-    A library that builds an engine gets to its end first.
-    """
-
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    with _handled(leave, _endings()[1:]):
-        yield
-
-
-@contextlib.contextmanager
-def _stop_on_signal(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on ctrl-C, SIGTERM or SIGHUP; a second ctrl-C interrupts as usual."""
-    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for descriptor in terminals:
-            if not os.isatty(descriptor):
-                # It was hung up: what is printed would fail, and with it the report to -o.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-        print("edgeseg: ending; the report follows", file=sys.stderr)
-
-    with _handled(ask, _endings()):
-        yield
-
-
-def _endings() -> list[signal.Signals]:
-    """Return the signals that ask a program to end, ctrl-C first."""
-    found = [signal.SIGINT, signal.SIGTERM]
-    # Windows has none, and under nohup it is ignored, which is to stay so.
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
-        found.append(hangup)
-    return found
-
-
-@contextlib.contextmanager
-def _handled(
-    handler: Callable[[int, object], None], numbers: Sequence[signal.Signals]
-) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
