@@ -14,6 +14,7 @@ from edgeseg.core.spec import ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import nn
 
     from edgeseg.core.dataset import Dataset
@@ -80,6 +81,18 @@ def calibration_list(dataset: Dataset, images: int) -> str:
     return image_list(dataset, spread_indices(len(dataset), images))
 
 
+def normalized(spec: ModelSpec, frames: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
+    """Yield frames uint8 h,w,3 as the network's float inputs 1,3,h,w."""
+    import numpy as np
+    import torch
+
+    from edgeseg.host.pipeline import Normalize
+
+    normalize = Normalize(spec.preprocess)
+    for frame in frames:
+        yield normalize(torch.from_numpy(np.ascontiguousarray(frame))[None])
+
+
 def quantize_step(
     module: nn.Module,
     spec: ModelSpec,
@@ -89,15 +102,11 @@ def quantize_step(
     refining: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Any, StepDone]:
     """Return the calibrated fake-quantized network and the step that a checkpoint records."""
-    import numpy as np
-    import torch
-
-    from edgeseg.host.pipeline import Normalize
     from edgeseg.host.quantize import quantize
 
-    normalize = Normalize(spec.preprocess)
-    batches = (normalize(torch.from_numpy(np.ascontiguousarray(frame))[None]) for frame in frames)
-    quantized, metadata = quantize(module, options, batches, progress=progress, refining=refining)
+    quantized, metadata = quantize(
+        module, options, normalized(spec, frames), progress=progress, refining=refining
+    )
     return quantized, StepDone("quantize", options.to_step(), metadata)
 
 

@@ -86,12 +86,8 @@ def refuse_quantized(start: Checkpoint, path: Path) -> None:
 
 
 def _unfolded(start: Checkpoint, data: Dataset) -> Checkpoint:
-    import torch
-
-    from edgeseg.cli.quantization import calibration_frames
-    from edgeseg.host.pipeline import Normalize
+    from edgeseg.cli.quantization import calibration_frames, normalized
     from edgeseg.host.unfold import unfolded
 
-    normalize = Normalize(start.spec.preprocess)
     frames = calibration_frames(start.spec, data, UNFOLD_IMAGES)
-    return unfolded(start, (normalize(torch.from_numpy(frame)[None]) for frame in frames))
+    return unfolded(start, normalized(start.spec, frames))

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -158,6 +158,7 @@ class _Run:
                 f"batch {options.batch} leaves some of the {self.ranks.count} processes without a "
                 "crop; batch is the total over all of them"
             )
+        self.made = made_with(self.spec, self.step_done, self.steps_before, self.data, self.extra)
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.trainset = TrainSet(
             self.data,
@@ -186,12 +187,7 @@ class _Run:
     def resume(self) -> None:
         path = self.run_dir / STATE
         if path.is_file():
-            self.rows = load_state(
-                path, self.module, self.optimizer, self.average, self.made_with()
-            )
-
-    def made_with(self) -> dict[str, Any]:
-        return made_with(self.spec, self.step_done, self.steps_before, self.data, self.extra)
+            self.rows = load_state(path, self.module, self.optimizer, self.average, self.made)
 
     def epoch(self, epoch: int, validation: Dataset | None, listener: TrainListener | None) -> None:
         started = time.perf_counter()
@@ -296,6 +292,6 @@ class _Run:
             self.optimizer,
             self.average,
             self.rows,
-            self.made_with(),
+            self.made,
         )
         write_curves(self.run_dir, self.rows)

@@ -177,18 +177,20 @@ def _against_baseline(
 
 
 def _accuracy_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
-    limits = [("miou", figures(report)["miou"], figures(baseline)["miou"], tolerance.miou_drop)]
-    now = class_ious(report)
+    now, miou = class_ious(report), figures(report)["miou"]
+    # name, value, the baseline's, what it may lose, whether there is nothing left to score
+    limits = [("miou", miou, figures(baseline)["miou"], tolerance.miou_drop, False)]
     for name, iou in class_ious(baseline).items():
-        limits.append((f"iou of {name}", now.get(name), iou, tolerance.class_drop))
+        value = now.get(name)
+        gone = name in now and value is None
+        limits.append((f"iou of {name}", value, iou, tolerance.class_drop, gone))
     same = report.source == baseline.source
     why = f"the source is {report.source!r}, the baseline's {baseline.source!r}"
-    for name, value, before, drop in limits:
+    for name, value, before, drop, gone in limits:
         if before is None:
             continue
         check_name, limit = f"{name}_against_baseline", before - drop
-        label = name.removeprefix("iou of ")
-        if same and value is None and label in now:
+        if same and gone:
             why_gone = "neither in the truth nor predicted any more"
             yield Check(check_name, ACCURACY, None, limit, True, why_gone)
         elif same:

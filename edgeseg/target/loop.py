@@ -316,9 +316,8 @@ class Loop:
             streaming = self._streaming.miou() if self._streaming is not None else None
             return self._scorer.accuracy(streaming) if self._scorer is not None else None
         finally:
-            for scorer in (self._scorer, self._streaming):
-                if scorer is not None:
-                    scorer.close()
+            if self._scorer is not None:
+                self._scorer.close()
 
     def _ended(self) -> _Ended:
         source = self._source
