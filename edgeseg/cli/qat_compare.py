@@ -45,7 +45,7 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
         "data_sha256": [data_sha256(data) for data in (job.training, job.validation)],
         "percentile": job.choice.percentile,
         "keep_float": list(job.choice.keep_float),
-        "training": {**dataclasses.asdict(job.options), "extra": extra},
+        "training": {**job.options.deciding(), "extra": extra},
     }
     key = json.loads(json.dumps(key))
     rows: dict[str, dict[str, Any]] = {}
@@ -74,14 +74,9 @@ def _decisive(key: dict[str, Any]) -> dict[str, Any]:
 
     An option that an older edgeseg did not write had the value that is the default now.
     """
-    from edgeseg.host.trainoptions import TrainOptions
-    from edgeseg.host.trainstate import MAY_CHANGE
+    from edgeseg.host.trainoptions import with_defaults
 
-    defaults = json.loads(json.dumps(TrainOptions().to_json()))
-    training = {**defaults, **key["training"]}
-    training["augment"] = {**defaults["augment"], **training["augment"]}
-    decisive = {name: value for name, value in training.items() if name not in MAY_CHANGE}
-    return {**key, "training": decisive}
+    return {**key, "training": with_defaults(key["training"])}
 
 
 def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import shutil
 import statistics
@@ -67,6 +68,11 @@ class TuneJob:
     max_ratio: float
     images: int
     train: TrainOptions
+
+    @functools.cached_property
+    def training_sha256(self) -> str:
+        """What the training images hash to, read once for all trials."""
+        return data_sha256(self.training)
 
     def prune_options(self, ratios: Mapping[str, float], *, repair: bool) -> PruneOptions:
         """Return the prune step that gives these unit ratios; a cost needs no repair."""
@@ -207,17 +213,14 @@ class TuneJob:
 
     def _made_of(self, candidate: Candidate) -> str:
         """Return as text all that decides a trial's float weights."""
-        from edgeseg.host.trainstate import MAY_CHANGE
         from edgeseg.host.tune import digest_of
 
-        plan = dataclasses.asdict(self.plan(candidate))
-        for name in MAY_CHANGE:
-            del plan["train"][name]
+        plan = self.plan(candidate)
         made = {
             "start": digest_of(self.start),
             "candidate": dataclasses.asdict(candidate),
-            "plan": plan,
-            "data_sha256": data_sha256(self.training),
+            "plan": {**dataclasses.asdict(plan), "train": self.train.deciding()},
+            "data_sha256": self.training_sha256,
         }
         return json.dumps(made, sort_keys=True) + "\n"
 

@@ -221,11 +221,8 @@ def _check_plan(folder: Path, spec: ModelSpec, data: TableData, options: TrainOp
 
 def _plan(spec: ModelSpec, options: TrainOptions) -> dict[str, Any]:
     """Return what decides a training, but for its images, as a file gives it back."""
-    plan = {**spec.to_json(), **options.to_json(), **dataclasses.asdict(options.augment)}
-    for key in ("augment", "device"):
-        del plan[key]
-    plain: dict[str, Any] = json.loads(json.dumps(plan))
-    return plain
+    plain: dict[str, Any] = json.loads(json.dumps(spec.to_json()))
+    return {**plain, **options.deciding()}
 
 
 def _is_trained(folder: Path) -> bool:

@@ -158,7 +158,9 @@ class _Run:
                 f"batch {options.batch} leaves some of the {self.ranks.count} processes without a "
                 "crop; batch is the total over all of them"
             )
-        self.made = made_with(self.spec, self.step_done, self.steps_before, self.data, self.extra)
+        self.made = made_with(
+            self.spec, self.options, self.step_done, self.steps_before, self.data, self.extra
+        )
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.trainset = TrainSet(
             self.data,

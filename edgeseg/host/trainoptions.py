@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from edgeseg.errors import BackendUnavailable, UsageError
 from edgeseg.host.augment import Augment
+
+# Options that change nothing about the weights that a training ends with.
+MAY_CHANGE = ("device", "validate_every")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +94,27 @@ class TrainOptions:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return dataclasses.asdict(self)
+
+    def deciding(self) -> dict[str, Any]:
+        """Return what decides the weights, crops' options among the others, as JSON gives it."""
+        plain: dict[str, Any] = json.loads(json.dumps(self.to_json()))
+        return _flat(plain)
+
+
+def with_defaults(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says of deciding() with the options that an older edgeseg did not write.
+
+    Such an option did not exist then, and its default is what was done before there was a choice.
+
+    Args:
+        written: deciding() or to_json() of some version, and what else the file has beside it.
+    """
+    return {**TrainOptions().deciding(), **_flat(written)}
+
+
+def _flat(written: Mapping[str, Any]) -> dict[str, Any]:
+    everything = {**written, **written.get("augment", {})}
+    return {key: everything[key] for key in everything if key not in (*MAY_CHANGE, "augment")}
 
 
 def check_device(name: str) -> None:

@@ -20,13 +20,12 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.curves import EpochRow
 from edgeseg.host.optim import WeightAverage
-
-# Options that change nothing about the result of a resumed run.
-MAY_CHANGE = ("device", "validate_every")
+from edgeseg.host.trainoptions import TrainOptions, with_defaults
 
 
 def made_with(
     spec: ModelSpec,
+    options: TrainOptions,
     step: StepDone,
     steps_before: Sequence[StepDone],
     data: Dataset,
@@ -41,7 +40,7 @@ def made_with(
         "images": len(data),
         "mix": [[other.name, share] for other, share in extra],
         "steps_before": hashlib.sha256(before.encode()).hexdigest(),
-        **{key: value for key, value in step.options.items() if key not in MAY_CHANGE},
+        **options.deciding(),
         **{f"{role}'s sha256": hashes for role, hashes in step.metadata.items()},
     }
     # As the file will give it back: tuples become lists.
@@ -119,7 +118,8 @@ def load_state(
 
 
 def _check_same_run(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare what both know of: an older edgeseg wrote fewer options."""
+    """Compare what both know of: an older edgeseg wrote fewer things, or none at all."""
+    before = with_defaults(before) if before else {}
     changed = [
         f"{key} {before[key]!r}, now {now[key]!r}"
         for key in now

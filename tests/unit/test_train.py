@@ -1,7 +1,9 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from edgeseg.core.dataset import Sample
@@ -112,7 +114,10 @@ def test_stopping_after_an_epoch_twice_trains_no_further(tmp_path):
     [
         ({"lr": 0.5, "seed": 9}, r"lr 0\.005, now 0\.5; seed 0, now 9"),
         ({"epochs": 9}, "epochs 4, now 9"),
-        ({"augment": Augment(crop_hw=(32, 32))}, "augment"),
+        (
+            {"augment": dataclasses.replace(OPTIONS.augment, classmix=0.5)},
+            r"run with classmix 0\.0, now 0\.5; give",
+        ),
     ],
 )
 def test_a_run_is_not_resumed_with_other_options(tmp_path, change, said):
@@ -139,6 +144,30 @@ def test_nor_with_other_data_or_from_another_start(tmp_path):
         go(Blobs(8, seed=1), "a", resume=True)
     with pytest.raises(UsageError, match="start's sha256"):
         go(Blobs(8), "b", resume=True)
+
+
+def test_a_run_of_an_edgeseg_with_fewer_options_goes_on_with_their_defaults(tmp_path):
+    train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, stop_after=1)
+    state = tmp_path / STATE
+    with safetensors.safe_open(str(state), framework="pt") as archive:
+        header = json.loads(archive.metadata()["edgeseg_state"])
+    written = {**header["made_with"], "augment": {}}
+    for name in ("encoder_lr", "follow_ranges"):
+        del written[name]
+    for name in Augment.__dataclass_fields__:
+        value = written.pop(name)
+        if name != "classmix":
+            written["augment"][name] = value
+    header["made_with"] = written
+    tensors = safetensors.torch.load_file(str(state))
+    safetensors.torch.save_file(tensors, str(state), {"edgeseg_state": json.dumps(header)})
+    mixed = dataclasses.replace(OPTIONS.augment, classmix=0.5)
+    with pytest.raises(UsageError, match=r"run with classmix 0\.0, now 0\.5; give"):
+        train(
+            SPEC, fresh(), Blobs(8), dataclasses.replace(OPTIONS, augment=mixed), tmp_path,
+            resume=True,
+        )  # fmt: skip
+    assert len(train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, resume=True).rows) == 4
 
 
 def test_how_often_is_validated_may_change_on_the_way(tmp_path):
