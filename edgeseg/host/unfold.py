@@ -49,7 +49,7 @@ def unfolded(checkpoint: Checkpoint, batches: Iterable[torch.Tensor]) -> Checkpo
             f"the weights do not fit {checkpoint.spec.arch}: {str(error).splitlines()[-1].strip()}"
         ) from error
     with torch.no_grad():
-        _measure(module, norms, batches)
+        measure_norms(module, norms.values(), batches)
     return dataclasses.replace(checkpoint, steps=steps, weights=module.state_dict())
 
 
@@ -94,8 +94,18 @@ class _Moments:
         self.squares = self.squares + values.square().sum(1)
 
 
-def _measure(module: nn.Module, norms: Mapping[str, str], batches: Iterable[torch.Tensor]) -> None:
-    found = {name: _Moments() for name in norms.values()}
+def measure_norms(module: nn.Module, names: Iterable[str], batches: Iterable[torch.Tensor]) -> None:
+    """Give batch norms the statistics of what they read, in place, and let them compute the same.
+
+    Args:
+        module: a network in evaluation mode.
+        names: its batch norms with mean 0, variance 1 and gain sqrt(1 + e), which only add a shift.
+        batches: normalised inputs N,3,H,W that look like the ones to train on.
+
+    Raises:
+        UsageError: `batches` is empty.
+    """
+    found = {name: _Moments() for name in names}
     with _hooked(module, found):
         for batch in batches:
             module(batch)
