@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.image import Placement, fit_rgb
 from edgeseg.core.report import Accuracy, BundleId, Memory, Report
 from edgeseg.core.stagetimes import frames_per_second
 from edgeseg.errors import BackendError, EdgesegError, SourceError
 from edgeseg.target.backends.base import Backend
 from edgeseg.target.finish import Finish
-from edgeseg.target.handoff import Ending, Handoff, Outcome
+from edgeseg.target.handoff import Handoff, Outcome
+from edgeseg.target.intake import POLL_S, Intake, Supply
 from edgeseg.target.observer import Observer
 from edgeseg.target.scoring import Scorer, StreamingScorer
 from edgeseg.target.shared import Lane
 from edgeseg.target.sink import Prediction, Sink
-from edgeseg.target.source import Frame, Source
+from edgeseg.target.source import Source
 from edgeseg.target.telemetry import Measurement
 
-POLL_S = 0.1
 JOIN_S = 5.0
 THREAD = "edgeseg-loop"
 GREY = 114
@@ -66,31 +63,11 @@ class LoopResult:
     error: EdgesegError | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Input:
-    frame: Frame
-    fitted: UInt8[np.ndarray, "h w 3"]
-    placement: Placement
-    took_ns: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Ended:
-    """What the source had to tell when the run ended: a camera goes on until it is closed."""
-
-    dropped: int
-    reconnects: int
-    connection: Mapping[str, Any] | None
-
-
 class Loop:
     """Runs a backend over a source; made for one run.
 
     Reading, fitting, inferring and writing overlap in four threads with one frame between
-    neighbours, so the slowest of them sets the rate.
-    Files: every frame, in order; who is ahead waits.
-    Live sources: the newest frame; what nobody has taken yet is overwritten, before and after
-    fitting, so that a frame fitted ahead is never an old one.
+    neighbours, so the slowest of them sets the rate. Intake says which frames of a source it gets.
 
     Args:
         backend: open; it stays open.
@@ -116,11 +93,7 @@ class Loop:
         self._source = source
         self._options = options or LoopOptions()
         self._clock = self._options.clock
-        self._halt = threading.Event()
-        self._captured: Handoff[Frame] = Handoff()
-        self._fitted: Handoff[_Input] = Handoff(newest=source.live)
-        self._last_index = -1
-        self._dropped_earlier = 0
+        self._intake = Intake(source, bundle.spec, self._clock)
         self._observers = observers
         self._done: Handoff[Prediction] = Handoff()
         self._scorer: Scorer | None = None
@@ -157,17 +130,12 @@ class Loop:
         try:
             self._warm_up()
             begin()
-            # A camera runs from its opening on; what it gave while a model loaded is no drop.
-            self._dropped_earlier = self._source.dropped
             threads = self._start(progress)
             ended_by = self._infer_all(stop or threading.Event())
         except EdgesegError as raised:
             error = raised
         finally:
-            self._halt.set()
-            ended = self._ended()
-            self._captured.close(discard=True)
-            self._fitted.close(discard=True)
+            supply = self._intake.halt()
             self._done.close()
             if self._streaming is not None:
                 # Joining and measuring take seconds, in which a camera gives further frames.
@@ -182,7 +150,7 @@ class Loop:
             except EdgesegError as raised:
                 error = error or raised
         error = error or self._finish.error
-        report = self._report("error" if error else ended_by, error, accuracy, measured, ended)
+        report = self._report("error" if error else ended_by, error, accuracy, measured, supply)
         return LoopResult(report, error)
 
     def _warm_up(self) -> None:
@@ -193,63 +161,13 @@ class Loop:
     def _start(self, progress: Callable[[int], None]) -> list[threading.Thread]:
         jobs: list[Callable[[], None]] = [
             lambda: self._finish.run(self._done, progress),
-            # A live source has a reader thread of its own.
-            *([self._fit_newest] if self._source.live else [self._capture, self._fit_ahead]),
+            *self._intake.jobs(),
         ]
         # Daemons: a write to a hung disk or an unread pipe has no limit, and the program must end.
         threads = [threading.Thread(target=job, name=THREAD, daemon=True) for job in jobs]
         for thread in threads:
             thread.start()
         return threads
-
-    def _capture(self) -> None:
-        with _closing(self._captured, self._source.uri):
-            while not self._halt.is_set():
-                found = self._source.read(POLL_S)
-                if found is Outcome.END:
-                    break
-                if isinstance(found, Frame) and not self._captured.put(found):
-                    break
-
-    def _fit_ahead(self) -> None:
-        with _closing(self._fitted, self._source.uri):
-            while True:
-                found = self._captured.get()
-                if isinstance(found, Outcome) or not self._fitted.put(self._fit(found)):
-                    break
-
-    def _fit_newest(self) -> None:
-        began = False
-        with _closing(self._fitted, self._source.uri):
-            while not self._halt.is_set():
-                found = self._source.read(POLL_S)
-                if found is Outcome.END:
-                    break
-                if not isinstance(found, Frame):
-                    continue
-                if not began:
-                    before = max(0, found.dropped_before - self._dropped_earlier)
-                    self._last_index = found.index - before - 1
-                    began = True
-                if not self._fitted.put(self._fit(found)):
-                    break
-
-    def _fit(self, frame: Frame) -> _Input:
-        start = self._clock()
-        spec = self._bundle.spec
-        fitted, placement = fit_rgb(frame.rgb, spec.size_hw, spec.preprocess.resize)
-        return _Input(frame, fitted, placement, self._clock() - start)
-
-    def _next(self) -> _Input | Ending:
-        found = self._fitted.get(POLL_S)
-        if isinstance(found, Outcome) or not self._source.live:
-            return found
-        # Frames are lost in two places; the numbers of those that came through tell of both.
-        dropped = found.frame.index - self._last_index - 1
-        self._last_index = found.frame.index
-        return dataclasses.replace(
-            found, frame=dataclasses.replace(found.frame, dropped_before=dropped)
-        )
 
     def _infer_all(self, stop: threading.Event) -> str:
         limits = self._options
@@ -258,7 +176,7 @@ class Loop:
         while True:
             if ended_by := self._limit(stop, started, count):
                 return ended_by
-            item = self._next()
+            item = self._intake.next()
             if item is Outcome.END:
                 return "end"
             if isinstance(item, Outcome):
@@ -269,7 +187,7 @@ class Loop:
                     )
                 continue
             begin = self._clock()
-            labels = self._infer(item.fitted[None])
+            labels = self._infer(item.rgb[None])
             left_ns = limits.hold_s * 1e9 - (self._clock() - begin)
             if left_ns > 0 and stop.wait(left_ns / 1e9):
                 return "stop"
@@ -319,26 +237,13 @@ class Loop:
             if self._scorer is not None:
                 self._scorer.close()
 
-    def _ended(self) -> _Ended:
-        source = self._source
-        dropped = source.dropped - self._dropped_earlier
-        connection = None
-        if source.state is not None:
-            connection = {
-                "state": source.state.value,
-                "refused": source.refused,
-                "events": [event.to_json() for event in source.events],
-            }
-        dropped += self._fitted.overwritten if source.live else 0
-        return _Ended(dropped, source.reconnects, connection)
-
     def _report(
         self,
         ended_by: str,
         error: EdgesegError | None,
         accuracy: Accuracy | None,
         measured: Measurement,
-        ended: _Ended,
+        supply: Supply,
     ) -> Report:
         finish, source, bundle = self._finish, self._source, self._bundle
         observed = {observer.name: observer.result() for observer in self._observers}
@@ -348,8 +253,8 @@ class Loop:
             machine=measured.machine,
             source=source.uri,
             frames=finish.n,
-            dropped=ended.dropped,
-            reconnects=ended.reconnects,
+            dropped=supply.dropped,
+            reconnects=supply.reconnects,
             fps=frames_per_second(finish.n, finish.first_ns, finish.last_ns),
             latency_ms={name: found for name, found in series.items() if found is not None},
             memory=_with(measured.memory, self._backend.memory),
@@ -362,7 +267,7 @@ class Loop:
             hardware=measured.hardware,
             accuracy=accuracy,
             rate=finish.rate.to_json(),
-            connection=ended.connection,
+            connection=supply.connection,
             shadow=observed.get("shadow"),
             flicker=observed.get("flicker"),
             backend=self._backend.io.to_json(),
@@ -385,17 +290,3 @@ def _with(memory: Memory | None, known: Mapping[str, int]) -> Memory | None:
     if memory is None:
         return None
     return dataclasses.replace(memory, details={**memory.details, **known})
-
-
-@contextlib.contextmanager
-def _closing(handoff: Handoff[Any], uri: str) -> Iterator[None]:
-    """Close a handoff when its producer is done, with the error if it failed."""
-    try:
-        yield
-    except EdgesegError as error:
-        handoff.close(error)
-    except Exception as error:
-        # A thread's exception would be lost; the consumer raises it instead.
-        handoff.close(SourceError(f"{uri} failed: {error!r}"))
-    else:
-        handoff.close()
