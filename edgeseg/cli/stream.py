@@ -128,8 +128,9 @@ def command(
     A camera that is lost is looked for again. Ctrl-C or SIGTERM ends the loop and still gives the
     report.
     """
-    wishes = Wishes(bundle=bundle, sources=(source, *also), **given)
-    places = _places(out, len(wishes.sources))
+    sources = (source, *also)
+    places = _places(out, len(sources))
+    wishes = Wishes(bundle=bundle, sources=sources, reports=tuple(places), **given)
     unwritten = None
     with run(wishes) as results:
         # Before a frozen camera is closed, which may take as long as its read limit.

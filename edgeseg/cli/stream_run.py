@@ -46,6 +46,7 @@ class Wishes:
     bundle: str
     sources: tuple[str, ...]
     sinks: tuple[str, ...]
+    reports: tuple[Path, ...]
     batch: int
     labels: Path | None
     frames: int | None
@@ -105,6 +106,7 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
         [sink.replace("{n}", str(n)) for sink in wishes.sinks for n in range(len(wishes.sources))],
         wishes.sources,
         wishes.labels,
+        wishes.reports,
     )
     loaded = find_bundle(wishes.bundle)
     name = first_backend(wishes.backend)

@@ -147,23 +147,35 @@ def open_sink(
     return sink
 
 
-def check_sinks(uris: Sequence[str], sources: Sequence[str], labels: Path | None = None) -> None:
-    """Refuse sinks that would destroy what is read; opens and writes nothing.
+def check_sinks(
+    uris: Sequence[str],
+    sources: Sequence[str],
+    labels: Path | None = None,
+    reports: Sequence[Path] = (),
+) -> None:
+    """Refuse sinks and reports that would destroy what is read; opens and writes nothing.
 
     Args:
         uris: every sink, as open_sink takes them.
         sources: every source, as open_source takes them.
         labels: folder of masks of the source.
+        reports: files that will be written beside the sinks.
 
     Raises:
-        UsageError: a sink lies where a source or the labels do, or two images of a source would get
-            masks of one name.
+        UsageError: a sink or report lies where a source, the labels or a report do, or two images
+            of a source would get masks of one name.
     """
     read = {labels.resolve(): f"--labels {labels}"} if labels is not None else {}
     for source in sources:
         path = source_path(source)
         if path is not None:
             read[path.resolve()] = f"the source {source}"
+    for report in reports:
+        if taken := read.get(report.resolve()):
+            raise UsageError(
+                f"-o {report} would overwrite {taken}; give another file for the report"
+            )
+        read[report.resolve()] = f"the report -o {report}"
     for uri in uris:
         scheme, rest = _parse(uri)
         if scheme not in WRITING or not rest:

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -529,6 +530,15 @@ def test_a_sink_that_would_overwrite_what_is_read_is_refused(tmp_path, monkeypat
     (tmp_path / "link.mp4").symlink_to(tmp_path / "v.mp4")
     with pytest.raises(UsageError, match=r"would overwrite (the source|--labels)"):
         check_sinks(["null", sink], ["synthetic://", source], tmp_path / "truth")
+
+
+def test_nor_does_the_report_overwrite_what_is_read_or_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "v.mp4").write_text("film")
+    with pytest.raises(UsageError, match=r"-o .*v\.mp4 would overwrite the source v\.mp4"):
+        check_sinks(["null"], ["v.mp4"], reports=[Path("../") / tmp_path.name / "v.mp4"])
+    with pytest.raises(UsageError, match=r"sink out\.jsonl would overwrite the report"):
+        check_sinks(["out.jsonl"], ["v.mp4"], reports=[Path("out.jsonl")])
 
 
 def test_two_images_whose_masks_would_have_one_name_are_refused(tmp_path):

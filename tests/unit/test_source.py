@@ -86,6 +86,13 @@ def test_an_image_without_a_mask_is_named_before_anything_runs(folder):
         open_source(str(images), spec(), labels=masks)
 
 
+def test_two_images_of_one_name_are_not_scored_against_one_mask(folder):
+    images, masks = folder
+    write_png(images.parent / "more" / "f1.png", random_frame(9, (40, 56)))
+    with pytest.raises(UsageError, match=r"images/f1\.png and .*more/f1\.png have one name"):
+        open_source(f"{images.parent}/[im]*e*/f*.png", spec(), labels=masks)
+
+
 def test_a_file_that_is_no_image_is_named(folder):
     (folder[0] / "f1.png").write_text("no image")
     with open_source(str(folder[0]), spec()) as source:

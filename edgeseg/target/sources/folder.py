@@ -97,4 +97,12 @@ def _masks(images: list[Path], labels: Path) -> list[Path]:
             f"{len(missing)} of {len(images)} images have no PNG mask of their name in {labels}, "
             f"the first is {missing[0]}"
         )
+    seen: dict[str, Path] = {}
+    for image in images:
+        other = seen.setdefault(image.stem, image)
+        if other != image:
+            raise UsageError(
+                f"{other} and {image} have one name and would be scored against one mask of "
+                f"{labels}; stream one folder after the other, each with its own --labels"
+            )
     return [by_stem[path.stem] for path in images]

@@ -149,6 +149,15 @@ def test_a_sink_leaves_pictures_and_masks_as_they_were(
     assert {path: path.read_bytes() for path in tmp_path.glob("*/*.png")} == before
 
 
+def test_nor_does_a_report(stream, bundle, images):
+    picture = Path(images) / "00.png"
+    before = picture.read_bytes()
+    code, _, err = stream(bundle, str(picture), "null", "-o", str(picture))
+    assert code == 2
+    assert "would overwrite the source" in err
+    assert picture.read_bytes() == before
+
+
 def test_masks_are_written_again_by_the_same_command(document, bundle, images, tmp_path):
     for _ in range(2):
         document(bundle, images, f"{tmp_path}/masks/")
