@@ -9,11 +9,12 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edgeseg.cli.cameras import announced, run_all, say_cut
 from edgeseg.cli.dashboard import open_dashboard
 from edgeseg.cli.endings import exit_on_signal, stop_on_signal
-from edgeseg.cli.output import progress_bar, say
+from edgeseg.cli.output import say
 from edgeseg.cli.runtimes import backend_options, first_backend
 from edgeseg.errors import UsageError
 
@@ -25,12 +26,7 @@ if TYPE_CHECKING:
     from edgeseg.target.shadow import Shadow
     from edgeseg.target.sink import Sink
     from edgeseg.target.source import Source
-    from edgeseg.target.telemetry import Measurement, Telemetry
 
-WATCH_S = 0.25
-JOIN_S = 10.0
-# A container's own count of frames may be an estimate, so a video of this share of it is whole.
-WHOLE = 0.9
 # Read by OpenCV when it opens a camera. Its own limits are 10 s for V4L2 and none for latency.
 OPENCV_V4L2 = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
 OPENCV_RTSP = (
@@ -146,9 +142,9 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
         loops = _loops(stack, wishes, loaded, lanes, sources, sinks, shadows)
         # Only now: while a network loads, ctrl-C interrupts as usual.
         stack.enter_context(stop_on_signal(stop))
-        with _announced(sources):
-            results = _run_all(loops, lanes, sources, stop, telemetry, wishes.frames)
-        _say_cut(sources, results)
+        with announced(sources):
+            results = run_all(loops, lanes, sources, stop, telemetry, wishes.frames)
+        say_cut(sources, results)
         yield results
 
 
@@ -270,102 +266,3 @@ def _loops(
         observers = [stack.enter_context(Flicker()), *([shadow] if shadow else [])]
         loops.append(Loop(lane, bundle, source, own, options, observers))
     return loops
-
-
-def _run_all(
-    loops: Sequence[Loop],
-    lanes: Sequence[Backend],
-    sources: Sequence[Source],
-    stop: threading.Event,
-    telemetry: Telemetry,
-    frames: int | None,
-) -> list[LoopResult]:
-    """Run the loops side by side; one that ends leaves the backend to the others."""
-    from edgeseg.target.shared import Lane
-
-    done = [0] * len(loops)
-    results: list[Any] = [None] * len(loops)
-    lengths = [source.length for source in sources]
-    totals = [min(frames or n, n) if n is not None else frames for n in lengths]
-    known = [total for total in totals if total is not None]
-    total = sum(known) if len(known) == len(totals) else None
-    with progress_bar("stream", total) as bar:
-
-        def one(number: int) -> None:
-            def progress(count: int) -> None:
-                done[number] = count
-                bar.update(sum(done), total)
-
-            def measure() -> Measurement:
-                # The last frame is done: the others' batches need not wait for this camera while
-                # its scores are worked out, nor for the rest of their own runs.
-                if isinstance(lanes[number], Lane):
-                    lanes[number].close()
-                return telemetry.measure()
-
-            try:
-                results[number] = loops[number].run(
-                    stop=stop, progress=progress, begin=telemetry.begin, measure=measure
-                )
-            except Exception as error:
-                # A thread's exception would be lost.
-                results[number] = error
-
-        if len(loops) == 1:
-            one(0)
-        else:
-            threads = [
-                threading.Thread(target=one, args=(number,), name="edgeseg-camera")
-                for number in range(len(loops))
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    # In pieces, so that signals are noticed.
-                    thread.join(WATCH_S)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    return results
-
-
-def _say_cut(sources: Sequence[Source], results: Sequence[LoopResult]) -> None:
-    """Say which files ended long before their end: decoders take a cut file for a short one."""
-    for source, result in zip(sources, results, strict=True):
-        n, length = result.report.frames, source.length
-        ended = result.report.run["ended_by"] == "end"
-        if ended and not source.live and length is not None and n < WHOLE * length:
-            say(
-                f"{source.uri} gave {n} of the {length} frames it promises; it may have been cut "
-                "off or damaged, look whether the copy is whole"
-            )
-
-
-@contextlib.contextmanager
-def _announced(sources: Sequence[Source]) -> Iterator[None]:
-    """Say on standard error when a camera changes its state."""
-    ended = threading.Event()
-    cameras = [source for source in sources if source.state is not None]
-
-    def watch() -> None:
-        seen: list[tuple[Any, ...]] = [() for _ in cameras]
-        over = False
-        while not over:
-            over = ended.wait(WATCH_S)
-            for number, camera in enumerate(cameras):
-                events = tuple(camera.events)
-                for event in [event for event in events if event not in seen[number]]:
-                    at = f"after {event.at_s:.1f} s"
-                    say(f"{camera.uri}: {event.state.value} {at}, {event.reason}")
-                seen[number] = events
-
-    thread = threading.Thread(target=watch, name="edgeseg-announce")
-    if cameras:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        if cameras:
-            thread.join(JOIN_S)
