@@ -127,28 +127,31 @@ def command(
     document = {**result.to_json(), "floors": [floor.to_json() for floor in floors]}
     for doubt in result.conditions["doubts"]:
         say(f"doubtful: {doubt}")
-    # Printed before anything is written, which a full disk may end.
-    if as_json:
-        print_json(document)
-    else:
-        title = f"{dataset.name}, rows in turn, reference: {result.reference}"
-        print_table(*bench_table.used(result), title=title)
-        if result.ratios:
-            print_table(bench_table.RATIO_COLUMNS, bench_table.ratios(result))
-        if floors:
-            title = f"floor on {board}: computed from the data sheet's peaks, not measured"
-            print_table(bench_floor.COLUMNS, bench_floor.rows(floors), title=title)
-    command_line = " ".join(["edgeseg", *sys.argv[1:]])
-    if out is not None:
-        atomic_write_text(out, json.dumps(document, indent=1) + "\n")
-    if csv_path is not None:
-        atomic_write_text(csv_path, bench_table.figures_csv(result))
-    if markdown is not None:
-        atomic_write_text(markdown, bench_table.markdown(result, command_line))
-    if export_times is not None:
-        atomic_write_text(export_times, bench_table.single_times_csv(result))
-    if html is not None:
-        from edgeseg.cli.bench_page import write_bench_page
+    # Printed before anything is written, which a full disk may end; written even so where a reader
+    # such as `head` closes the pipe, for what was measured took minutes.
+    try:
+        if as_json:
+            print_json(document)
+        else:
+            title = f"{dataset.name}, rows in turn, reference: {result.reference}"
+            print_table(*bench_table.used(result), title=title)
+            if result.ratios:
+                print_table(bench_table.RATIO_COLUMNS, bench_table.ratios(result))
+            if floors:
+                title = f"floor on {board}: computed from the data sheet's peaks, not measured"
+                print_table(bench_floor.COLUMNS, bench_floor.rows(floors), title=title)
+    finally:
+        command_line = " ".join(["edgeseg", *sys.argv[1:]])
+        if out is not None:
+            atomic_write_text(out, json.dumps(document, indent=1) + "\n")
+        if csv_path is not None:
+            atomic_write_text(csv_path, bench_table.figures_csv(result))
+        if markdown is not None:
+            atomic_write_text(markdown, bench_table.markdown(result, command_line))
+        if export_times is not None:
+            atomic_write_text(export_times, bench_table.single_times_csv(result))
+        if html is not None:
+            from edgeseg.cli.bench_page import write_bench_page
 
-        write_bench_page(html, result, dataset, command_line, floors=floors)
-        say(f"page: {html}")
+            write_bench_page(html, result, dataset, command_line, floors=floors)
+            say(f"page: {html}")

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -323,3 +326,22 @@ def test_bench_prints_its_table_even_where_a_file_cannot_be_written(
     command = ["bench", str(colour_bundle.path), "--data", str(scenes), "--rounds", "1"]
     assert run([*command, "--backend", "onnxruntime", "-o", str(tmp_path / "bench.json")]) == 1
     assert "colour fp32 onnxruntime" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_bench_writes_its_files_even_where_nobody_reads_its_table(
+    extra, scenes, colour_bundle, tmp_path
+):
+    table = tmp_path / "bench.md"
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = ["bench", colour_bundle.path, "--data", scenes, "--rounds", "1", *extra]
+    command += ["--backend", "onnxruntime", "--markdown", table]
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeseg.cli", *map(str, command)], stdout=writing,
+        stderr=subprocess.PIPE, text=True, check=False, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    os.close(writing)
+    assert done.returncode != 0, "nothing was printed into the closed pipe"
+    assert "Traceback" not in done.stderr
+    assert "colour" in table.read_text()
