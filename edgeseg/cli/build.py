@@ -11,7 +11,7 @@ import click
 from edgeseg.cli.options import PATH, json_option
 from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, progress_bar, say
 from edgeseg.cli.runtimes import backend_options
-from edgeseg.errors import UsageError
+from edgeseg.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
@@ -82,8 +82,9 @@ def command(
                     opened = open_backend(
                         "tensorrt", loaded, **options, precision=name, progress=bar.update
                     )
-                except UsageError as error:
-                    # Only the baseline may be out of reach: a bundle without an FP16 graph.
+                except (UsageError, BackendError) as error:
+                    # Only the baseline may be out of reach: a bundle without an FP16 graph, or with
+                    # constants that FP16 cannot hold.
                     if name == wanted[0]:
                         raise
                     skipped[name] = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,24 @@ def run_all(
     for result in results:
         if isinstance(result, Exception):
             raise result
-    return results
+    return sharing_energy(results)
+
+
+def sharing_energy(results: list[LoopResult]) -> list[LoopResult]:
+    """Charge each frame with its share: sensors tell of the whole board, which all cameras use."""
+    rate = sum(result.report.fps or 0.0 for result in results)
+    shared = []
+    for result in results:
+        report = result.report
+        if len(results) > 1 and report.energy is not None:
+            energy = {
+                **report.energy,
+                "joules_per_frame": report.energy["mean_w"] / rate,
+                "method": f"{report.energy['method']}, over the frames of {len(results)} cameras",
+            }
+            report = dataclasses.replace(report, energy=energy)
+        shared.append(dataclasses.replace(result, report=report))
+    return shared
 
 
 def say_cut(sources: Sequence[Source], results: Sequence[LoopResult]) -> None:

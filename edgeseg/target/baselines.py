@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,12 +29,15 @@ def machine_key(machine: Mapping[str, Any]) -> str:
 
 
 def read_rows(path: Path) -> dict[str, Report]:
-    """Read the reports of a file, by row name: a bench's rows, or the one report of a stream.
+    """Read the reports of a file by name: a bench's rows, or a stream's, one for each camera.
 
     Raises:
         UsageError: the file is missing, no JSON, or neither document.
     """
     document = read_document(path)
+    if "reports" in document:
+        cameras = [Report.from_json(one) for one in document["reports"]]
+        return {f"{one.bundle.name} camera {n}": one for n, one in enumerate(cameras)}
     if "rows" not in document:
         report = Report.from_json(document)
         return {str(report.run.get("name") or report.bundle.name): report}
@@ -144,8 +148,13 @@ def history_line(rows: Mapping[str, Report], verdict: Verdict, when: str) -> dic
 def append_history(path: Path, line: Mapping[str, Any]) -> None:
     """Add one line to a history file, one JSON object a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            # What a killed run left of its line must not take this one with it.
+            if file.read() != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(line).encode() + b"\n")
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.dataset import Dataset
-from edgeseg.core.report import Accuracy, BundleId, Memory, Reference, Report
+from edgeseg.core.report import BundleId, Memory, Reference, Report
 from edgeseg.core.stagetimes import NS_PER_MS, StageTimes
 from edgeseg.target.backends.base import Backend
 from edgeseg.target.benchresult import Ratio
@@ -79,10 +78,12 @@ def row_report(row: Row, reference: Row, dataset: Dataset, machine: Mapping[str,
     bundle = row.entry.bundle
     series = {name: times.percentiles() for name, times in row.stages.items()}
     mean_s = sum(row.rounds_ns) / sum(map(len, row.rounds)) / 1e9
-    watts = {
-        rail: sum(power.rails_w[rail] for power in row.power) / len(row.power)
-        for rail in (row.power[0].rails_w if row.power else ())
-    }
+    rails: dict[str, list[float]] = {}
+    for power in row.power:
+        # A rail that could not be read once has the fewer readings.
+        for rail, watt in power.rails_w.items():
+            rails.setdefault(rail, []).append(watt)
+    watts = {rail: sum(found) / len(found) for rail, found in rails.items()}
     n_images = sum(1 for times in row.rounds for _ in times)
     return Report(
         bundle=BundleId(bundle.name, bundle.digest, bundle.precision),
@@ -96,7 +97,7 @@ def row_report(row: Row, reference: Row, dataset: Dataset, machine: Mapping[str,
         latency_ms={name: found for name, found in series.items() if found is not None},
         memory=row.memory,
         power_w=watts or None,
-        accuracy=_accuracy(row),
+        accuracy=row.scorer.accuracy(bundle.spec.class_names) if row.entry.scored else None,
         backend={"name": row.entry.backend, **row.backend.io.to_json()},
         run={
             "name": row.entry.name,
@@ -119,20 +120,6 @@ def _energy(readings: Sequence[Power], mean_s: float) -> dict[str, Any] | None:
     mean_w = sum(power.total_w for power in readings) / len(readings)
     method = f"mean power at the end of the row's turns times its time; {readings[0].method}"
     return {"joules_per_frame": mean_w * mean_s, "mean_w": mean_w, "method": method}
-
-
-def _accuracy(row: Row) -> Accuracy | None:
-    found = row.scorer.accuracy() if row.entry.scored else None
-    if found is None:
-        return None
-    ious = row.scorer.scores().per_class_iou
-    names = row.entry.bundle.spec.class_names
-    return dataclasses.replace(
-        found,
-        per_class_iou={
-            name: None if math.isnan(iou) else iou for name, iou in zip(names, ious, strict=True)
-        },
-    )
 
 
 def _compared(row: Row, reference: Row) -> Reference | None:

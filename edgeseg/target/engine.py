@@ -7,19 +7,22 @@ FOLDER/timing-….cache            times of kernels, which make the next build s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.bundle import PRECISIONS, Bundle
+from edgeseg.core.bundle import Bundle
 from edgeseg.core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.target.cuda import Gpu
+from edgeseg.target.enginegraph import Graph, graph_of, note_of
 from edgeseg.target.isolated import run_isolated
 from edgeseg.target.layers import LayerReport
 from edgeseg.target.telemetry import ROOT, fingerprint
@@ -117,35 +120,47 @@ def engine_from_bundle(
     key = engine_key(graph, options, gpu, version=version, root=root)
     folder = cache / _plain(bundle.name)
     plan = folder / f"{graph.precision}-{_digest(key)}.plan"
-    reason = rebuild or _stale(plan, key)
-    if not reason:
+    if not rebuild and not _stale(plan, key):
         return _read(plan)
-    LOG.warning(
-        "edgeseg: building the %s engine of %s, which may take minutes: %s",
-        graph.precision,
-        bundle.name,
-        reason,
-    )
-    timing = cache / f"timing-{_plain(f'{version}-{gpu.name}-{gpu.sm}')}.cache"
-    request = BuildRequest(
-        onnx=graph.path,
-        digest=graph.digest,
-        precision=graph.precision,
-        unquantized=graph.unquantized,
-        halved=graph.halved,
-        workspace_bytes=options.workspace_bytes,
-        level=options.level,
-        timing=timing,
-        plugin=options.plugin,
-    )
-    what = f"building the {graph.precision} engine of {bundle.name} with TensorRT {version}"
-    built: Built = (
-        run_isolated(build_plan, request, what=what, progress=progress)
-        if build is None
-        else build(request, progress=progress)
-    )
+    with _alone(plan, cache):
+        # Who has waited here finds what the other one built.
+        reason = rebuild or _stale(plan, key)
+        if not reason:
+            return _read(plan)
+        LOG.warning(
+            "edgeseg: building the %s engine of %s, which may take minutes: %s",
+            graph.precision,
+            bundle.name,
+            reason,
+        )
+        hardware = [version, gpu.name, gpu.sm, *filter(None, [key["board"]])]
+        timing = cache / f"timing-{_plain('-'.join(hardware))}.cache"
+        request = BuildRequest(
+            onnx=graph.path,
+            digest=graph.digest,
+            precision=graph.precision,
+            unquantized=graph.unquantized,
+            halved=graph.halved,
+            workspace_bytes=options.workspace_bytes,
+            level=options.level,
+            timing=timing,
+            plugin=options.plugin,
+        )
+        what = f"building the {graph.precision} engine of {bundle.name} with TensorRT {version}"
+        built: Built = (
+            run_isolated(build_plan, request, what=what, progress=progress)
+            if build is None
+            else build(request, progress=progress)
+        )
+        note = note_of(graph, bundle.name, built.facts.get("not_halved", ""))
+        return _keep(built, plan, timing, key, note, reason)
+
+
+def _keep(
+    built: Built, plan: Path, timing: Path, key: Mapping[str, Any], note: str, reason: str
+) -> Engine:
+    """Write what was built, the sidecar last: a plan without one is built again."""
     digest = hashlib.sha256(built.plan).hexdigest()
-    note = _note(graph, bundle.name, built.facts.get("not_halved", ""))
     facts = {**built.facts, "note": note, "bytes": len(built.plan)}
     try:
         if built.timing:
@@ -166,72 +181,28 @@ def engine_from_bundle(
             + "\n",
         )
     except OSError as error:
-        raise BackendError(
-            f"the engine cannot be kept in {cache} ({error.strerror or error}); "
-            "set EDGESEG_CACHE to a folder with space that you may write"
-        ) from error
+        raise _unwritable(plan.parent.parent, error) from error
     return Engine(plan, digest, key, built.layers, facts, reason)
 
 
-@dataclasses.dataclass(frozen=True)
-class Graph:
-    """Which file of a bundle is built, and how.
-
-    Attributes:
-        path: the ONNX file.
-        digest: its SHA-256.
-        precision: of the engine.
-        unquantized: take the Q/DQ nodes out first.
-        halved: type its float parts FP16 first.
-    """
-
-    path: Path
-    digest: str
-    precision: str
-    unquantized: bool
-    halved: bool = False
+@contextlib.contextmanager
+def _alone(plan: Path, cache: Path) -> Iterator[None]:
+    """Let one builder of a plan in at a time; each wants gigabytes of a small board's memory."""
+    try:
+        plan.parent.mkdir(parents=True, exist_ok=True)
+        lock = plan.with_suffix(".lock").open("w")
+    except OSError as error:
+        # Found out now rather than after minutes of building.
+        raise _unwritable(cache, error) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
-def graph_of(bundle: Bundle, precision: str, *, strongly_typed: bool) -> Graph:
-    """Choose the bundle's file for a precision.
-
-    Weakly typed builders take model.onnx and choose FP16 themselves. Strongly typed ones compute
-    in the graph's own types, so INT8 and FP16 take the form with FP16 islands: the bundle's own,
-    which the exporter has run, or one made from model.onnx here.
-
-    Raises:
-        UsageError: unknown precision, or one that the bundle cannot give.
-    """
-    if precision not in PRECISIONS:
-        raise UsageError(
-            f"engine precision {precision!r} is none of {', '.join(PRECISIONS)}; give one of them"
-        )
-    if precision == "int8" and bundle.precision != "int8":
-        raise UsageError(
-            f"{bundle.name} is a {bundle.precision} bundle without INT8 ranges; "
-            "export it with --int8"
-        )
-    if bundle.precision == "fp16" and precision == "fp32":
-        raise UsageError(f"{bundle.name} holds FP16 weights; export it with --fp32")
-    unquantized = bundle.precision == "int8" and precision != "int8"
-    model = Graph(bundle.onnx_path, bundle.digest, precision, unquantized)
-    if not strongly_typed or precision == "fp32" or bundle.precision == "fp16":
-        return model
-    if bundle.islands_path is not None and bundle.islands_digest is not None:
-        return dataclasses.replace(model, path=bundle.islands_path, digest=bundle.islands_digest)
-    return dataclasses.replace(model, halved=True)
-
-
-def _note(graph: Graph, name: str, not_halved: str) -> str:
-    """Say what a reader of an engine's figures must know of its graph, empty for nothing."""
-    if not graph.halved:
-        return ""
-    if not_halved:
-        return f"float layers run in FP32: {not_halved}"
-    wanted = "int8" if graph.unquantized else graph.precision
-    return (
-        "the FP16 form was made here from model.onnx; `edgeseg export "
-        f"{name} --{wanted}` makes a bundle that carries one, run on the golden frame"
+def _unwritable(cache: Path, error: OSError) -> BackendError:
+    return BackendError(
+        f"the engine cannot be kept in {cache} ({error.strerror or error}); "
+        "set EDGESEG_CACHE to a folder with space that you may write"
     )
 
 
@@ -239,11 +210,14 @@ def engine_key(
     graph: Graph, options: EngineOptions, gpu: Gpu, *, version: str, root: Path = ROOT
 ) -> dict[str, Any]:
     """Return everything that makes a plan unfit when it differs."""
+    machine = fingerprint(root)
     return {
         "tensorrt": version,
         "gpu": gpu.name,
         "sm": gpu.sm,
-        "l4t": fingerprint(root)["l4t"],
+        # Modules of one chip, as Orin Nano and AGX Orin, share name and SM, not their cores.
+        "board": machine["board"],
+        "l4t": machine["l4t"],
         "onnx_sha256": graph.digest,
         "precision": graph.precision,
         "unquantized": UNQUANTIZED_REVISION if graph.unquantized else 0,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -16,6 +19,7 @@ from edgeseg import errors
 from edgeseg.errors import BackendError, EdgesegError
 
 JOIN_S = 10.0
+PARENT_S = 1.0
 # The child imports from where the parent did, also where the parent changed its sys.path.
 CHILD = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
@@ -60,7 +64,11 @@ def run_isolated(
         with contextlib.suppress(BrokenPipeError), process.stdin as stream:
             stream.write(pickle.dumps(sys.path) + pickle.dumps((function, args)))
         while answer is None:
-            kind, value = receiving.recv()
+            try:
+                kind, value = receiving.recv()
+            except OSError as error:
+                # It was ended in the middle of what it sent.
+                raise EOFError from error
             if kind == "progress":
                 progress(*value)
             else:
@@ -89,6 +97,7 @@ def run_isolated(
 def serve(handle: int) -> None:
     """Do the work in the child: read it from standard input, answer on file descriptor `handle`."""
     sending: Connection = Connection(handle, readable=False)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         function, args = pickle.load(sys.stdin.buffer)
         result = function(*args, progress=lambda *given: sending.send(("progress", given)))
@@ -98,6 +107,13 @@ def serve(handle: int) -> None:
         sending.send(("error", (type(error).__name__, lines[0] if lines else "")))
     finally:
         sending.close()
+
+
+def _end_with(parent: int) -> None:
+    """End this process once its parent is gone: nobody is left to take the result."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_S)
+    os._exit(1)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

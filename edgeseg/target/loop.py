@@ -232,7 +232,9 @@ class Loop:
     def _accuracy(self) -> Accuracy | None:
         try:
             streaming = self._streaming.miou() if self._streaming is not None else None
-            return self._scorer.accuracy(streaming) if self._scorer is not None else None
+            if self._scorer is None:
+                return None
+            return self._scorer.accuracy(self._bundle.spec.class_names, streaming)
         finally:
             if self._scorer is not None:
                 self._scorer.close()

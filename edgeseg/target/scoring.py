@@ -6,6 +6,7 @@ import math
 import queue
 import tempfile
 import threading
+from collections.abc import Sequence
 from typing import IO
 
 import numpy as np
@@ -82,7 +83,9 @@ class Scorer(Resource):
         """Return each class's boundary F1; empty when BF was not asked for."""
         return () if self.boundary() is None else self._boundary.per_class()
 
-    def accuracy(self, streaming_miou: float | None = None) -> Accuracy | None:
+    def accuracy(
+        self, class_names: Sequence[str], streaming_miou: float | None = None
+    ) -> Accuracy | None:
         """Return the report's record; None when no pixel was counted."""
         scores = self.scores()
         if math.isnan(scores.global_accuracy):
@@ -94,6 +97,10 @@ class Scorer(Resource):
             miou=scores.miou,
             bf=self.boundary(),
             streaming_miou=streaming_miou,
+            per_class_iou={
+                name: None if math.isnan(iou) else iou
+                for name, iou in zip(class_names, scores.per_class_iou, strict=True)
+            },
         )
 
     def close(self) -> None:

@@ -101,18 +101,23 @@ def load_plugins(trt: Any, log: Any, plugin: Path | None) -> None:
         )
 
 
+class NoRoomForEngine(BackendError):
+    """The plan is sound, the device's memory is taken; building again would want more of it."""
+
+
 def open_engine(runtime: Any, plan: bytes, log: Any, version: str) -> Any:
     """Deserialise a plan.
 
     Raises:
-        BackendError: it is of another TensorRT or GPU, damaged, or there is no memory for it.
+        NoRoomForEngine: there is no memory for it.
+        BackendError: it is of another TensorRT or GPU, or damaged.
     """
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is not None:
         return engine
     said = " ".join(log.errors)
     if OUT_OF_MEMORY.search(said):
-        raise BackendError(
+        raise NoRoomForEngine(
             f"no memory for the engine{because(log)}; close other programs or the desktop"
         )
     if OTHER_VERSION.search(said):

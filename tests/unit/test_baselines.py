@@ -113,6 +113,16 @@ def test_a_history_keeps_every_verdict_and_outlives_a_torn_line(tmp_path):
     entries = read_history(path)
     assert [entry["verdict"] for entry in entries] == ["pass", "fail"]
     assert entries[1]["rows"]["m"]["infer_p50_ms"] == 13.0
+    append_history(path, history_line({"m": BASE}, judge(BASE, baseline=BASE), "2026-11-22"))
+    assert [entry["at"] for entry in read_history(path)] == ["2026-11-21"] * 2 + ["2026-11-22"]
+
+
+def test_the_reports_of_several_cameras_are_judged_by_their_numbers(tmp_path):
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps({"format": 1, "reports": [BASE.to_json(), SLOW.to_json()]}))
+    rows = read_rows(path)
+    assert list(rows) == [f"{BASE.bundle.name} camera {n}" for n in (0, 1)]
+    assert list(rows.values()) == [BASE, SLOW]
 
 
 def test_the_in_run_ratio_is_judged_instead_of_absolute_times():

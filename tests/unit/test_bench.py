@@ -57,6 +57,24 @@ def test_rows_ratios_and_pareto(entries):
     assert Report.from_json(document["rows"][0]).latency_ms["infer"].p50 > 40
 
 
+def test_a_rail_that_cannot_be_read_once_costs_no_bench(entries, tmp_path):
+    chip = tmp_path / "sys/bus/i2c/devices/1-0040"
+    sensor = chip / "hwmon/hwmon0"
+    sensor.mkdir(parents=True)
+    (chip / "name").write_text("ina3221")
+    for number, rail in ((1, "VDD_IN"), (2, "VDD_CPU_GPU_CV")):
+        for name, text in (("in{}_label", rail), ("in{}_input", "5000"), ("curr{}_input", "1000")):
+            (sensor / name.format(number)).write_text(text)
+
+    def fails_from_here(turns):
+        if turns == 2:
+            (sensor / "curr2_input").unlink()
+
+    options = BenchOptions(rounds=4, block=1, root=tmp_path)
+    rows = bench(entries[:1], Frames(), options, progress=fails_from_here).rows
+    assert rows[0].power_w == {"VDD_IN": 5.0, "VDD_CPU_GPU_CV": 5.0}
+
+
 def test_repeat_times_more_and_scores_once(entries):
     result = bench(entries[1:2], Frames(), BenchOptions(block=3, repeat=4, boundary=True))
     (row,) = result.rows

@@ -19,3 +19,9 @@ def test_a_budget_limits_classes_by_name():
         Budget.from_document({"min_class_iou": {"Pole": "x"}, "max_fps": 3})
     with pytest.raises(UsageError, match="expected a table"):
         Budget.from_document({"min_class_iou": 0.3})
+
+
+@pytest.mark.parametrize("key", ["max_peak_bytes", "max_infer_p50_ms"])
+def test_a_limit_without_end_is_none(key):
+    with pytest.raises(UsageError, match=f"{key} is inf, expected a number"):
+        Budget.from_document({key: float("inf")})

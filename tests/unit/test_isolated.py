@@ -1,6 +1,10 @@
 import os
 import signal
+import struct
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +84,33 @@ def test_an_interrupt_ends_the_child():
     assert time.monotonic() - start < 30
     with pytest.raises(ProcessLookupError):
         os.kill(children[0], 0)
+
+
+def sends_half(*, progress):
+    # The first bytes of a message, as when the system ends a process that sends a large plan.
+    handle = int(sys.argv[1])
+    os.write(handle, struct.pack("!i", 1000) + b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_an_end_in_the_middle_of_the_result_is_told_as_what_it_is():
+    with pytest.raises(BackendError, match="ended by SIGKILL, most likely for want of memory"):
+        run_isolated(sends_half, what="sending")
+
+
+def test_a_child_does_not_outlive_its_parent():
+    script = (
+        "import os, sys; sys.path[:0] = sys.argv[1:]; import test_isolated as t\n"
+        "def told(pid, total, note):\n"
+        "    print(pid, flush=True)\n"
+        "    os._exit(0)\n"
+        "t.run_isolated(t.sleeps, what='sleeping', progress=told)"
+    )
+    here = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", script, here], capture_output=True, text=True)
+    child = Path("/proc") / done.stdout.strip()
+    assert child.name.isdigit(), done.stderr
+    ends_by = time.monotonic() + 20
+    while child.is_dir() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < ends_by, "it sleeps on"
+        time.sleep(0.1)

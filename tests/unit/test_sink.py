@@ -19,7 +19,7 @@ from edgeseg.core.image import overlay, read_labels, write_png
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
 from edgeseg.target.sink import SINKS, Prediction, check_sinks, open_sink
 from edgeseg.target.sinks import files
-from edgeseg.target.source import Frame
+from edgeseg.target.source import Frame, open_source
 
 
 def prediction(index: int = 0, size_hw: tuple[int, int] = (48, 64), name: str = "") -> Prediction:
@@ -32,6 +32,14 @@ def test_null_takes_everything():
     with open_sink("null", spec()) as sink:
         sink.write(prediction())
     assert sink.uri == "null"
+
+
+def test_a_videos_name_may_hold_a_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with open_sink("2026-05-01T12:30.mp4", spec()) as sink:
+        sink.write(prediction())
+    with open_source("2026-05-01T12:30.mp4", spec()) as source:
+        assert source.length == 1
 
 
 def test_a_video_holds_every_annotated_frame_in_rgb_order(tmp_path):

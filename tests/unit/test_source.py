@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import time
 
@@ -6,8 +7,11 @@ import pytest
 from tinybundle import PALETTE, expected_labels, random_frame, spec
 
 from edgeseg.core.image import write_png
+from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, SourceError, UsageError
 from edgeseg.target.source import Outcome, Source, open_source, public_uri
+
+CAMVID = ModelSpec("segnet-basic")
 
 
 def read_all(source: Source):
@@ -79,6 +83,26 @@ def test_a_mask_of_another_size_or_with_unknown_labels_is_named(folder):
             source.read(1.0)
 
 
+def test_a_hidden_file_is_no_image(folder):
+    (folder[0] / "._f0.png").write_text("what macOS leaves on a stick")
+    with open_source(str(folder[0]), spec()) as source:
+        assert [frame.name for frame in read_all(source)] == ["f0.png", "f1.png", "f2.png"]
+
+
+def test_the_drive_has_labels_only_for_a_network_of_its_classes():
+    uri = "synthetic://?frames=1&size=64x96"
+    with open_source(uri, CAMVID) as source:
+        truth = next(iter(read_all(source))).truth
+    with open_source(uri, dataclasses.replace(CAMVID, ignore_index=255)) as source:
+        assert source.labelled
+        other = next(iter(read_all(source))).truth
+    assert np.array_equal(np.where(truth == 11, 255, truth), other)
+    things = tuple(f"thing{n}" for n in range(11))
+    with open_source(uri, dataclasses.replace(CAMVID, class_names=things)) as source:
+        assert not source.labelled
+        assert next(iter(read_all(source))).truth is None
+
+
 def test_an_image_without_a_mask_is_named_before_anything_runs(folder):
     images, masks = folder
     (masks / "f1.png").unlink()
@@ -123,7 +147,7 @@ def test_a_text_file_is_no_video(tmp_path):
 
 
 def test_synthetic_is_labelled_and_its_query_is_used():
-    with open_source("synthetic://?frames=3&seed=4&size=64x96", spec()) as source:
+    with open_source("synthetic://?frames=3&seed=4&size=64x96", CAMVID) as source:
         frames = read_all(source)
     assert [f.rgb.shape for f in frames] == [(64, 96, 3)] * 3
     assert all(f.truth.shape == (64, 96) for f in frames)
@@ -134,7 +158,7 @@ def test_synthetic_is_labelled_and_its_query_is_used():
 
 
 def test_synthetic_with_fps_is_live():
-    with open_source("synthetic://?frames=4&fps=50&size=48x64", spec()) as source:
+    with open_source("synthetic://?frames=4&fps=50&size=48x64", CAMVID) as source:
         assert source.live
         assert source.labelled
         assert source.fps == 50

@@ -31,6 +31,7 @@ from edgeseg.target.engine import (
 )
 from edgeseg.target.telemetry import ROOT
 from edgeseg.target.trtruntime import (
+    NoRoomForEngine,
     is_strongly_typed,
     load_plugins,
     load_tensorrt,
@@ -149,7 +150,7 @@ class TensorRtBackend(Backend):
             try:
                 opened = open_engine(runtime, self.engine.path.read_bytes(), log, version)
             except BackendError as error:
-                if self.engine.reason:
+                if self.engine.reason or isinstance(error, NoRoomForEngine):
                     raise
                 # A plan that its sidecar vouches for and TensorRT still refuses: the libraries
                 # changed under one version number.

@@ -17,38 +17,39 @@ def metrics_text(status: Mapping[str, Any]) -> str:
     page.add("build_info", "gauge", "What runs.", 1, bundle=bundle["name"],
              precision=bundle["precision"], version=status["version"])  # fmt: skip
     page.add("uptime_seconds", "gauge", "Time since the page was opened.", status["uptime_s"])
-    for camera in status["cameras"]:
-        _camera(page, camera, [one["name"] for one in status["classes"]])
+    for number, camera in enumerate(status["cameras"]):
+        _camera(page, number, camera, [one["name"] for one in status["classes"]])
     _system(page, status["system"])
     return page.text()
 
 
-def _camera(page: _Page, camera: Mapping[str, Any], classes: list[str]) -> None:
-    source = camera["source"]
+def _camera(page: _Page, number: int, camera: Mapping[str, Any], classes: list[str]) -> None:
+    # The number too: what tells two cameras of one recorder apart may be a secret that is left out.
+    of = {"camera": str(number), "source": camera["source"]}
     for key, name, text in (
         ("frames", "frames_total", "Frames that got labels."),
         ("dropped", "frames_dropped_total", "Frames overwritten by newer ones."),
         ("refused", "frames_refused_total", "Frames that came too late to be shown."),
         ("reconnects", "reconnects_total", "Times the source was lost and found again."),
     ):
-        page.add(name, "counter", text, camera[key], source=source)
-    page.add("fps", "gauge", "Frames per second over five seconds.", camera["fps"], source=source)
+        page.add(name, "counter", text, camera[key], **of)
+    page.add("fps", "gauge", "Frames per second over five seconds.", camera["fps"], **of)
     for stage, found in camera["latency_ms"].items():
         for key, quantile in QUANTILES:
             page.add("latency_seconds", "gauge", "Duration of a stage over recent frames.",
-                     found[key] / 1e3, source=source, stage=stage, quantile=quantile)  # fmt: skip
+                     found[key] / 1e3, **of, stage=stage, quantile=quantile)  # fmt: skip
     for key, quantile in QUANTILES if camera["frame_age_ms"] else ():
         page.add("frame_age_seconds", "gauge", "Arrival to labels ready.",
-                 camera["frame_age_ms"][key] / 1e3, source=source, quantile=quantile)  # fmt: skip
+                 camera["frame_age_ms"][key] / 1e3, **of, quantile=quantile)  # fmt: skip
     for state in STATES if camera["state"] else ():
         page.add("source_state", "gauge", "1 for the state the source is in.",
-                 int(camera["state"] == state), source=source, state=state)  # fmt: skip
+                 int(camera["state"] == state), **of, state=state)  # fmt: skip
     for name, share in zip(classes, camera["shares"] or (), strict=False):
         page.add("class_pixels_ratio", "gauge", "Share of a recent frame's pixels.",
-                 share, source=source, **{"class": name})  # fmt: skip
+                 share, **of, **{"class": name})  # fmt: skip
     shadow = camera["shadow"] or {}
     page.add("agreement_ratio", "gauge", "Pixels labelled as the reference labels them.",
-             shadow.get("agreement"), source=source)  # fmt: skip
+             shadow.get("agreement"), **of)  # fmt: skip
 
 
 def _system(page: _Page, system: Mapping[str, Any] | None) -> None:

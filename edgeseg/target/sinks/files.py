@@ -85,8 +85,9 @@ class VideoSink(Sink):
         if self._writer is None:
             self._size_hw = rgb.shape[:2]
             code = "MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"
+            # Absolute: FFmpeg takes what stands before a colon for a protocol.
             self._writer = cv2.VideoWriter(
-                str(self._partial),
+                str(self._partial.absolute()),
                 cv2.VideoWriter.fourcc(*code),
                 self._request.fps,
                 self._size_hw[::-1],
@@ -137,7 +138,7 @@ class VideoSink(Sink):
 
         self._writer.release()
         self._writer = None
-        found = cv2.VideoCapture(str(self._partial), cv2.CAP_FFMPEG)
+        found = cv2.VideoCapture(str(self._partial.absolute()), cv2.CAP_FFMPEG)
         readable = found.isOpened()
         found.release()
         if not readable and self._partial.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgeseg.core.scene.weather import Weather
 from edgeseg.core.synthetic import SyntheticDrive
 from edgeseg.target.handoff import Ending, Outcome
@@ -16,10 +18,9 @@ class DriveSource(Source):
     """Frames of the synthetic drive, drawn when they are read, each with its exact labels.
 
     `weather` is one of clear, rain, fog, snow and night; the labels stay those of the clear scene.
-    `fps` in the URI makes it a live camera: open_source paces it at that rate.
+    `fps` in the URI makes it a live camera: open_source paces it at that rate. A network of other
+    classes than the drive's gets the frames without labels.
     """
-
-    labelled = True
 
     def __init__(self, request: SourceRequest) -> None:
         """Set the scene.
@@ -37,6 +38,8 @@ class DriveSource(Source):
         seed = int(request.number("seed", 0.0))
         self._drive = SyntheticDrive(size_hw, seed=seed, n=length, fps=fps or CAMERA_FPS)
         self._weather = Weather(query.get("weather") or "clear", seed, size_hw)
+        self.labelled = request.spec.class_names == self._drive.class_names
+        self._ignore_index = request.spec.ignore_index
         self._clock = request.clock
         self._next = 0
 
@@ -47,9 +50,17 @@ class DriveSource(Source):
         start = self._clock()
         rgb, truth = self._drive.frame(self._next)
         rgb = self._weather.over(rgb, self._next)
-        frame = Frame(rgb, self._next, start, self._clock() - start, truth)
+        frame = Frame(rgb, self._next, start, self._clock() - start, self._labels(truth))
         self._next += 1
         return frame
+
+    def _labels(self, truth: np.ndarray) -> np.ndarray | None:
+        if not self.labelled:
+            return None
+        own = self._drive.ignore_index
+        if self._ignore_index == own:
+            return truth
+        return np.where(truth == own, np.uint8(self._ignore_index), truth)
 
     def close(self) -> None:
         """Give no further frame."""

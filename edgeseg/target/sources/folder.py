@@ -68,7 +68,12 @@ def list_images(pattern: str) -> list[Path]:
     """Return what a folder, a glob or the path of an image stands for, by name; may be nothing."""
     folder = Path(pattern)
     if folder.is_dir():
-        found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+        # Hidden ones are no pictures: macOS leaves a ._NAME beside each on a stick.
+        found = [
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        ]
     elif folder.is_file():
         found = [folder]
     else:

@@ -25,7 +25,10 @@ class VideoSource(Source):
         if not path.is_file():
             raise SourceError(f"{path} does not exist; give a video file, a folder or a URI")
         self.uri = request.uri
-        self._capture: cv2.VideoCapture | None = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        # Absolute: FFmpeg takes what stands before a colon for a protocol, as in 12:30.mp4.
+        self._capture: cv2.VideoCapture | None = cv2.VideoCapture(
+            str(path.absolute()), cv2.CAP_FFMPEG
+        )
         if not self._capture.isOpened():
             self.close()
             raise SourceError(f"{path} is no video OpenCV {cv2.__version__} can read; convert it")

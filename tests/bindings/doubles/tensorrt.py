@@ -4,7 +4,8 @@ Every double stands for a real class of the bindings: an attribute that the clas
 AttributeError, a property without a setter cannot be set, and a call must fit the signature that
 the bindings' docstring states, types included. What a double gives back is made here.
 
-EDGESEG_DOUBLE_FAULT makes one thing fail: oom, none, parse, segfault, kill, capture, slow-int8.
+EDGESEG_DOUBLE_FAULT makes one thing fail: oom, none, parse, segfault, kill, capture, slow-int8,
+load-oom.
 """
 
 import ctypes
@@ -238,6 +239,9 @@ def Runtime(log):
     assert isinstance(log, real.ILogger)
 
     def deserialize_cuda_engine(data):
+        if FAULT == "load-oom":
+            log.log(real.ILogger.ERROR, "Error Code 1: Cuda Runtime (out of memory)")
+            return None
         if not data.startswith(b"PLAN"):
             log.log(real.ILogger.ERROR, "IRuntime::deserializeCudaEngine: Error Code 1: "
                     "Serialization (Serialization assertion magicTagRead == kMAGIC_TAG failed."

@@ -1,5 +1,6 @@
 """`edgeseg stream`: what its options do, as a user runs it."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -11,12 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from simulated import PLAIN
 from tinybundle import expected_labels, random_frame, spec, tiny_bundle
 
 import edgeseg.core.report
 from edgeseg.cli import run
+from edgeseg.cli.cameras import sharing_energy
 from edgeseg.core.image import write_png
 from edgeseg.core.report import read_report
+from edgeseg.target.loop import LoopResult
 from edgeseg.target.shared import SharedBackend
 from edgeseg.target.sink import Prediction, open_sink
 from edgeseg.target.source import Frame
@@ -81,6 +85,18 @@ def test_several_cameras_share_the_network_and_have_a_report_each(
     for number, n in ((0, 12), (1, 6)):
         assert len(list((tmp_path / f"masks-{number}").iterdir())) == n
         assert read_report(tmp_path / f"r-{number}.json").frames == n
+
+
+ENERGY = {"joules_per_frame": 0.8, "mean_w": 8.0, "method": "VDD_IN"}
+
+
+def test_the_boards_energy_is_shared_by_all_cameras_frames(monkeypatch):
+    one = LoopResult(dataclasses.replace(PLAIN, fps=10.0, energy=ENERGY))
+    two = LoopResult(dataclasses.replace(PLAIN, fps=30.0, energy=ENERGY))
+    assert sharing_energy([one]) == [one]
+    for result in sharing_energy([one, two]):
+        assert result.report.energy["joules_per_frame"] == pytest.approx(8 / 40)
+        assert "2 cameras" in result.report.energy["method"]
 
 
 def test_two_cameras_go_into_one_call(document, bundle, images):

@@ -148,7 +148,7 @@ def test_the_log_tells_of_drops_states_and_alarms(tmp_path):
     assert lines[3][0] == "drop"
     assert lines[3][2] == 6
     assert found["cameras"][0]["shadow"]["agreement"] == 0.5
-    assert 'edgeseg_agreement_ratio{source="rtsp://cam/x"} 0.5' in text
+    assert 'edgeseg_agreement_ratio{camera="0",source="rtsp://cam/x"} 0.5' in text
 
 
 def test_credentials_of_a_source_are_nowhere(tmp_path):
@@ -214,6 +214,17 @@ def test_two_cameras_have_figures_of_their_own(tmp_path):
         page.tick()
         found = status(page)["cameras"]
     assert [(one["source"], one["frames"]) for one in found] == [("cam://1", 1), ("cam://2", 5)]
+
+
+def test_two_cameras_of_one_address_are_two_in_the_metrics(tmp_path):
+    with open_page(tmp_path) as page:
+        for _ in range(2):
+            page.camera(HandSource("rtsp://nvr/live?token=***")).write(prediction())
+        page.tick()
+        lines = ask(page, "/metrics")[2].decode().splitlines()
+    series = [line.rsplit(" ", 1)[0] for line in lines if not line.startswith("#")]
+    assert len(series) == len(set(series))
+    assert sum(line.startswith("edgeseg_frames_total{") for line in lines) == 2
 
 
 def test_a_taken_port_is_named(tmp_path):

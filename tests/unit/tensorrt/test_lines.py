@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,12 @@ from trt_lines import LINES, TESTS, run
 
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
 from edgeseg.core.fp16islands import with_fp16_islands
+from edgeseg.errors import BackendError
+from edgeseg.target.cuda import Gpu
+from edgeseg.target.engine import EngineOptions, engine_from_bundle, engine_key
+from edgeseg.target.enginegraph import graph_of
+from edgeseg.target.layers import LayerReport
+from edgeseg.target.trtbuild import Built
 from edgeseg.target.unquantized import without_quantization
 
 FLOW = TESTS / "bindings" / "flow.py"
@@ -120,6 +128,12 @@ def test_floats_beyond_fp16_stay_fp32_and_the_note_says_so(tmp_path: Path):
     done = build("11.4.0", tmp_path / "b", tmp_path / "cache", "--fp16")
     assert done.returncode == 1
     assert "gives no FP16 graph: constant 'bias'" in done.stderr
+    # Without a wish the INT8 engine is what counts, and its baseline is left out with the reason.
+    done = build("11.4.0", tmp_path / "b", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [row["precision"] for row in document["engines"]] == ["int8"]
+    assert any("gives no FP16 graph" in warning for warning in document["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -249,6 +263,62 @@ def test_a_plan_that_no_longer_fits_is_built_again_with_the_reason(tmp_path: Pat
         assert said in row("10.3.0")["reason"]
     assert row("10.3.0")["reason"] == ""
     shutil.rmtree(cache)
+
+
+def test_an_engine_that_finds_no_room_is_kept(tmp_path: Path):
+    bundle, cache = tiny_bundle(tmp_path / "b", precision="int8"), tmp_path / "c"
+    assert build("10.3.0", bundle.path, cache, "--int8").returncode == 0
+    (plan,) = cache.glob("*/*.plan")
+    before = plan.stat()
+    done = build("10.3.0", bundle.path, cache, "--int8", EDGESEG_DOUBLE_FAULT="load-oom")
+    assert done.returncode == 1
+    assert "no memory for the engine" in done.stderr
+    assert "building the int8 engine" not in done.stderr
+    assert plan.stat() == before
+
+
+def test_one_engine_is_built_once_for_all_who_want_it(tmp_path: Path):
+    """As the shadows of several cameras do, on threads of one process."""
+    bundle, builds = tiny_bundle(tmp_path / "b"), []
+
+    def build(request, progress):
+        builds.append(request)
+        time.sleep(0.3)
+        return Built(b"plan", b"", LayerReport(()), {})
+
+    def want(_):
+        return engine_from_bundle(
+            bundle, EngineOptions(), Gpu("Orin", "8.7", "12.6"), tmp_path / "c",
+            version="10.3", strongly_typed=False, build=build,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(want, range(3)))
+    assert len(builds) == 1
+    assert sorted(bool(engine.reason) for engine in found) == [False, False, True]
+
+
+def test_a_cache_that_cannot_be_written_is_found_out_before_building(tmp_path: Path):
+    bundle = tiny_bundle(tmp_path / "b")
+    (tmp_path / "c").write_text("a file where the folder should be")
+    with pytest.raises(BackendError, match="set EDGESEG_CACHE to a folder"):
+        engine_from_bundle(
+            bundle, EngineOptions(), Gpu("Orin", "8.7", "12.6"), tmp_path / "c", version="10.3",
+            strongly_typed=False, build=lambda *_, **__: pytest.fail("it built first"),
+        )  # fmt: skip
+
+
+def test_boards_of_one_chip_have_engines_of_their_own(tmp_path: Path):
+    bundle, gpu = tiny_bundle(tmp_path / "b"), Gpu("Orin", "8.7", "12.6")
+    graph = graph_of(bundle, "fp32", strongly_typed=False)
+    keys = []
+    for board in ("NVIDIA Jetson AGX Orin", "NVIDIA Jetson Orin Nano"):
+        model = tmp_path / board / "proc/device-tree/model"
+        model.parent.mkdir(parents=True)
+        model.write_text(board + "\0")
+        root = tmp_path / board
+        keys.append(engine_key(graph, EngineOptions(), gpu, version="10.3", root=root))
+    assert [key["board"] for key in keys] == ["NVIDIA Jetson AGX Orin", "NVIDIA Jetson Orin Nano"]
 
 
 def test_the_fp32_baseline_is_true_fp32(tmp_path: Path):
