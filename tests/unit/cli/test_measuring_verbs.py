@@ -129,7 +129,7 @@ def test_stream_writes_its_report_and_gate_judges_it(scenes, colour_bundle, caps
     assert document(capsys, "gate", out, "--budget", budget, code=3)["verdict"] == "fail"
     budget.write_text("[budget.min_class_iou]\nRoad = 0.99\n")
     (check,) = document(capsys, "gate", out, "--budget", budget)["checks"]
-    assert (check["name"], check["verdict"]) == ("iou of Road", "pass")
+    assert (check["name"], check["ok"]) == ("iou of Road", True)
     budget.write_text("[budget]\nmin_miou = 0.5\nmax_infer_p50_ms = 1e-9\n")
     assert document(capsys, "gate", out, "--budget", budget, code=4)["verdict"] == "fail"
     assert document(capsys, "gate", out, "--baseline", out, "--slower", "1.0")["verdict"] == "pass"
