@@ -73,6 +73,7 @@ def main() -> None:
             "params": cost.params,
             "macs": cost.macs,
         }
+        (ZOO / arguments.name / CHECKPOINT_FILE).unlink(missing_ok=True)
         bundle = bundle_from_checkpoint(
             checkpoint,
             "int8",

@@ -50,7 +50,8 @@ def floors(board: str, bundles: Sequence[Bundle]) -> list[Floor]:
 
     return [
         Floor(
-            f"{bundle.name} {bundle.precision}", model_roofline(onnx.load(bundle.onnx_path), found)
+            f"{bundle.name} {bundle.precision}",
+            model_roofline(onnx.load(bundle.onnx_path), found, fp16=bundle.precision != "fp32"),
         )
         for bundle in bundles
     ]

@@ -145,6 +145,7 @@ def command(
         from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
 
         loaded = load_checkpoint(path)
+        measured_in_int8 = loaded.quantized
         if loaded.quantized:
             _refuse_choices(
                 f"{path} has its INT8 ranges already; leave them out, or give the float checkpoint "
@@ -156,6 +157,8 @@ def command(
         elif calibrate is not None:
             say("--calibrate is not used: " + ("the checkpoint has its INT8 ranges already"
                 if loaded.quantized else f"{precision} has no ranges"))  # fmt: skip
+        # Scores of the other arithmetic are none of this bundle's.
+        scores = loaded.scores if measured_in_int8 == (precision == "int8") else {}
         cost = checkpoint_cost(loaded)
         bundle = bundle_from_checkpoint(
             loaded,
@@ -164,7 +167,7 @@ def command(
             options=ExportOptions(
                 raw_logits=raw_logits, simplify=simplify, plugin=unpool == "plugin", name=name
             ),
-            reference={**loaded.scores, "params": cost.params, "macs": cost.macs},
+            reference={**scores, "params": cost.params, "macs": cost.macs},
         )
         if tables:
             write_calibration(loaded, name, calibration_table, calibration_cache, tensorrt)

@@ -59,8 +59,8 @@ def command(
 
     lines = lines_of(targets)
     on = None if board is None else find_board(board)
-    name, graph, islands = _read(model)
-    result = lint(graph, islands=islands, lines=lines)
+    name, graph, islands, fp16 = _read(model)
+    result = lint(graph, islands=islands, lines=lines, fp16=fp16)
     floors = None
     if on is not None and result.plans:
         floors = roofline(next(iter(result.plans.values())), on)
@@ -77,26 +77,27 @@ def command(
         )
 
 
-def _read(text: str) -> tuple[str, onnx.ModelProto, onnx.ModelProto | None]:
+def _read(text: str) -> tuple[str, onnx.ModelProto, onnx.ModelProto | None, bool]:
+    """Return name, graph, its form with FP16 islands, and whether its engine may choose FP16."""
     from edgeseg.core.fp16islands import with_fp16_islands
     from edgeseg.core.graphview import load_model
     from edgeseg.core.zoo import find_bundle
 
     path = Path(text)
     if path.suffix == ".onnx" or path.is_file():
-        return path.name, load_model(path), None
+        return path.name, load_model(path), None, True
     bundle = find_bundle(text)
     model = load_model(bundle.onnx_path)
     if bundle.islands_path is not None:
-        return bundle.name, model, load_model(bundle.islands_path)
+        return bundle.name, model, load_model(bundle.islands_path), True
     if bundle.precision != "int8":
-        return bundle.name, model, None
+        return bundle.name, model, None, bundle.precision != "fp32"
     try:
         # As `build` does on the board for a bundle that leaves this form out.
-        return bundle.name, model, with_fp16_islands(model)
+        return bundle.name, model, with_fp16_islands(model), True
     except ExportError:
         # Its float parts then run in FP32, which a rule says.
-        return bundle.name, model, None
+        return bundle.name, model, None, True
 
 
 def _moved(plan: Sequence[Layer]) -> str | None:

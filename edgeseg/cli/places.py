@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edgeseg.errors import BundleError, UsageError
+from edgeseg.errors import UsageError
 
 
 def check_file(option: str, given: Path | None, example: str) -> None:
@@ -41,13 +41,12 @@ def check_bundle(option: str, given: Path) -> None:
     """Refuse a folder whose place a bundle is to take as a whole.
 
     Raises:
-        BundleError: something stands there that is not a bundle.
+        BundleError: something stands there that is not a bundle, or a bundle with other files.
         UsageError: nothing can be written there.
     """
-    from edgeseg.core.bundle import MANIFEST_FILE
+    from edgeseg.core.bundle import check_replaceable
 
-    if given.exists() and not (given / MANIFEST_FILE).is_file():
-        raise BundleError(f"{given} exists and is not a bundle; give a new or a bundle's path")
+    check_replaceable(given)
     _check_writable(option, given, given.parent)
 
 

@@ -161,6 +161,10 @@ def command(
     automatic = "auto" in keep_float
     if automatic and len(keep_float) > 1:
         raise UsageError("--keep-float auto stands alone; give it, or names of layers")
+    if automatic and compare_ptq:
+        raise UsageError("--compare-ptq compares one choice of layers; name those of --keep-float")
+    if sensitivity and keep_float and not automatic:
+        raise UsageError("--sensitivity ranks every layer; give --keep-float auto, or leave it out")
     if sensitivity and compare_ptq:
         raise UsageError("--sensitivity and --compare-ptq are two runs; give one of them")
     choice = QuantizeOptions(

@@ -57,7 +57,6 @@ class QatJob:
         Raises:
             UsageError: a run to resume was quantized with other options.
         """
-        from edgeseg.host.checkpoint import module_from_checkpoint
         from edgeseg.host.train import train
 
         module, step = self._resumed(folder) if resume else (None, None)
@@ -80,12 +79,28 @@ class QatJob:
                 steps_before=(*self.checkpoint.steps, step),
                 extra=self.extra,
                 validation=self.validation,
-                teacher=module_from_checkpoint(self.checkpoint) if taught else None,
+                teacher=self.teacher() if taught else None,
                 learnt_from={"start": [self.sha256]},
                 resume=resume,
                 stop_after=stop_after,
                 listener=BarListener(bar, epochs, lines=not sys.stderr.isatty()),
             )
+
+    def teacher(self) -> nn.Module:
+        """Return the float network, its features at the scale of the student's."""
+        from edgeseg.host.checkpoint import module_from_checkpoint
+        from edgeseg.host.equalize import equalize
+        from edgeseg.host.fold import fold_batch_norms
+        from edgeseg.host.placement import trace
+
+        module = module_from_checkpoint(self.checkpoint)
+        if not (self.choice.equalize and self.options.distill_features):
+            return module
+        # Equalised channels are others than the network's own, and its answers are the same.
+        graph = trace(module.eval())
+        fold_batch_norms(graph)
+        equalize(graph)
+        return graph
 
     def _resumed(self, folder: Path) -> tuple[nn.Module | None, StepDone | None]:
         from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint

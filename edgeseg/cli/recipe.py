@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def command(
             given = [
                 str(before) if word == INPUT and not number else word for word in stage.arguments
             ]
-            print(" ".join(["edgeseg", stage.verb, *given]))
+            # The result of the step before has no place yet, and its mark is no word for a shell.
+            print("edgeseg", stage.verb, *(w if w == INPUT else shlex.quote(w) for w in given))
         return
     if before is not None and not before.is_file():
         raise UsageError(
@@ -117,7 +119,7 @@ def _carry_out(stage: Any, folder: Path, before: Path | None) -> None:
     atomic_write_text(path, json.dumps({**state, "done": False}, indent=1) + "\n")
     words = [stage.verb, *arguments, "-o", str(folder if stage.resumes else folder / "bundle")]
     words += ["--resume"] if again and stage.resumes else []
-    say(f"{stage.name}: edgeseg {' '.join(words)}")
+    say(f"{stage.name}: edgeseg {shlex.join(words)}")
     # The steps' own tables are progress here; the result is this command's.
     with contextlib.redirect_stdout(sys.stderr):
         code = run(words)

@@ -122,7 +122,7 @@ def _arguments(step: Step, data: Mapping[str, str]) -> list[str]:
             for name in [value] if isinstance(value, str) else value:
                 words += [option, data.get(str(name), str(name))]
         elif key in SIZE_KEYS:
-            words += [option, _size(value)]
+            words += [option, _size(key, value)]
         elif isinstance(value, Mapping):
             for name, setting in value.items():
                 words += [option, f"{name}={_text(setting)}"]
@@ -134,8 +134,13 @@ def _arguments(step: Step, data: Mapping[str, str]) -> list[str]:
     return words
 
 
-def _size(value: Any) -> str:
-    return value if isinstance(value, str) else "x".join(str(side) for side in value)
+def _size(key: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    sides = value if isinstance(value, Sequence) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        raise RecipeError(f"{key} is {value!r}, expected [HEIGHT, WIDTH] or 'HxW'")
+    return "x".join(map(str, sides))
 
 
 def _text(value: Any) -> str:

@@ -164,6 +164,7 @@ def command(
         start,
         training,
         validation,
+        open_dataset(data, "train", size_hw=spec.size_hw),
         folder,
         "MACs" if target_macs is not None else "floor ms" if board else "ms",
         precision,
@@ -207,6 +208,11 @@ def command(
         "lr": lr,
         "photometry": photometry,
         "distill": distill,
+        "max_ratio": max_ratio,
+        "images": images,
+        "batch": batch,
+        "crop": list(job.train.augment.crop_hw),
+        "search_float": search_float,
     }
     try:
         held = open_study(storage or str(folder / "study.log"), study or STUDY, seed, about)

@@ -41,8 +41,10 @@ class TuneJob:
 
     Attributes:
         start: the float checkpoint.
-        training: trains and calibrates candidates.
+        training: trains candidates.
         validation: scores them.
+        calibration: calibrates them, as `export --calibrate` opens the same data: of a drawn data
+            set with its first seed, so that the recipe gives the same ranges.
         folder: of the run.
         unit: "ms" (measured), "floor ms" (a board's roofline) or "MACs".
         precision: of the timed and scored candidate: "fp32" or "int8".
@@ -58,6 +60,7 @@ class TuneJob:
     start: Checkpoint
     training: Dataset
     validation: Dataset
+    calibration: Dataset
     folder: Path
     unit: str
     precision: str
@@ -104,7 +107,12 @@ class TuneJob:
             from edgeseg.core.boards import find_board
             from edgeseg.host.roofline import model_roofline
 
-            return model_roofline(onnx.load(bundle.onnx_path), find_board(self.board)).floor_ms
+            floors = model_roofline(
+                onnx.load(bundle.onnx_path),
+                find_board(self.board),
+                fp16=self.precision != "fp32",
+            )
+            return floors.floor_ms
         return self._against_reference(bundle)
 
     def _against_reference(self, bundle: Bundle) -> float:
@@ -156,7 +164,7 @@ class TuneJob:
         """Return the calibrated network and its step."""
         from edgeseg.host.quantize import QuantizeOptions
 
-        frames = calibration_frames(self.start.spec, self.training, self.images)
+        frames = calibration_frames(self.start.spec, self.calibration, self.images)
         choice = QuantizeOptions(keep_float=keep_float)
         network, step = quantize_step(module, self.start.spec, choice, frames, lambda done: None)
         # What a recipe needs beside the choice to calibrate the same ranges again.

@@ -116,6 +116,25 @@ class Bundle:
             ) from error
 
 
+def check_replaceable(path: Path) -> None:
+    """Refuse a place that a bundle cannot take without destroying something else.
+
+    Raises:
+        BundleError: something stands there that is not a bundle, or a bundle with other files.
+    """
+    if not path.exists():
+        return
+    if not (path / MANIFEST_FILE).is_file():
+        raise BundleError(f"{path} exists and is not a bundle; give a new or a bundle's path")
+    own = (MANIFEST_FILE, MODEL_FILE, ISLANDS_FILE, GOLDEN_FILE)
+    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
+    if foreign:
+        raise BundleError(
+            f"{path} holds {', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''} beside its "
+            "bundle, and a new bundle takes the folder's place; give another path, or move them"
+        )
+
+
 def write_bundle(
     path: Path,
     onnx_bytes: bytes,
@@ -144,13 +163,12 @@ def write_bundle(
         islands: model.fp16islands.onnx, where the bundle carries it.
 
     Raises:
-        BundleError: `precision` is unknown, or `path` is a folder that is not a bundle.
+        BundleError: `precision` is unknown, or check_replaceable refuses `path`.
         OSError: the disk is full or not writable; nothing is left at `path`.
     """
     if precision not in PRECISIONS:
         raise BundleError(f"precision {precision!r} is not one of {PRECISIONS}")
-    if path.exists() and not (path / MANIFEST_FILE).is_file():
-        raise BundleError(f"{path} exists and is not a bundle; give a new or a bundle's path")
+    check_replaceable(path)
     # Here, since reading a bundle needs no OpenCV.
     from edgeseg.core.fitprobe import fit_probe
 

@@ -17,6 +17,8 @@ CAMVID_PALETTE = (
     (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
 )  # fmt: skip
 CAMVID_IGNORE = 11
+# A label is a byte, and one value is left for what is not scored.
+MOST_CLASSES = 255
 
 NORMALIZATIONS = ("fixed", "per_image")
 RESIZES = ("letterbox", "stretch", "exact")
@@ -82,8 +84,10 @@ class ModelSpec:
         problems = []
         if not self.arch:
             problems.append("arch is empty")
-        if not 2 <= len(self.class_names) <= 255:
-            problems.append(f"{len(self.class_names)} classes given, 2 to 255 fit a uint8 label")
+        if not 2 <= len(self.class_names) <= MOST_CLASSES:
+            problems.append(
+                f"{len(self.class_names)} classes given, 2 to {MOST_CLASSES} fit a uint8 label"
+            )
         if len(set(self.class_names)) != len(self.class_names):
             problems.append("class names repeat")
         if len(self.palette) != len(self.class_names):

@@ -92,6 +92,7 @@ def lint(
     *,
     islands: onnx.ModelProto | None = None,
     lines: Sequence[Line] = tuple(LINES.values()),
+    fp16: bool = True,
 ) -> LintResult:
     """Check a graph against TensorRT lines.
 
@@ -99,6 +100,7 @@ def lint(
         model: the graph.
         islands: its form with FP16 islands, which strongly typed lines build instead.
         lines: what to check against.
+        fp16: whether a builder may choose FP16 for float layers; not for an FP32 bundle's engine.
     """
     merged: dict[Finding, list[str]] = {}
     plans: dict[str, list[Layer]] = {}
@@ -117,7 +119,7 @@ def lint(
         for rule in RULES:
             for finding in rule(made, line):
                 merged.setdefault(finding, []).append(line.name)
-        plans[line.name] = plan_engine(made, strongly_typed=line.strongly_typed)
+        plans[line.name] = plan_engine(made, strongly_typed=line.strongly_typed, fp16=fp16)
         for finding in channels(made, plans[line.name]):
             merged.setdefault(finding, []).append(line.name)
     findings = [dataclasses.replace(f, targets=tuple(t)) for f, t in merged.items()]
@@ -189,7 +191,9 @@ def float_islands(plan: Sequence[Layer], view: GraphView) -> list[dict[str, Any]
 
 
 def _width(precision: str) -> int:
-    return ("INT8", "UINT8", "INT32", "FP16", "FP32").index(precision)
+    # A plugin's type, BOOL or BF16 among them: what is not ranked here says least of an island.
+    ranked = ("INT8", "UINT8", "INT32", "FP16", "FP32")
+    return ranked.index(precision) if precision in ranked else -1
 
 
 def _up(channels: int) -> int:

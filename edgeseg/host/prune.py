@@ -95,6 +95,7 @@ def prune(
     options: PruneOptions,
     batches: Iterable[Batch] = (),
     *,
+    whole: Mapping[str, tuple[int, ...]] | None = None,
     ignore_index: int = 255,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[nn.Module, dict[str, Any]]:
@@ -106,6 +107,8 @@ def prune(
         options: what to prune.
         batches: labelled images for an importance that needs them (see NEED_DATA) and for the
             repair; gone through once for each.
+        whole: unit_widths of the network that ratios are shares of, for a later one of several
+            rounds; by default of `module`.
         ignore_index: label that counts for nothing.
         progress: told the number of batches seen.
 
@@ -134,7 +137,9 @@ def prune(
         seed=options.seed,
         progress=progress,
     )
-    removed = _Search(WidthCost(work, units, size_hw), scores, options).removed()
+    removed = _Search(
+        WidthCost(work, units, size_hw), scores, options, whole or unit_widths(work)
+    ).removed()
     before = widths_of(work)
     cost_before = count_cost(work, size_hw)
     refit = (
@@ -144,6 +149,11 @@ def prune(
     write_refit(work, refit)
     work.zero_grad(set_to_none=True)
     return work.eval(), prune_metadata(work, before, cost_before, size_hw)
+
+
+def unit_widths(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return, for each unit by name, the channels of its segments."""
+    return {unit.name: tuple(map(len, unit.segments)) for unit in find_units(module)}
 
 
 def prune_metadata(
@@ -163,9 +173,13 @@ class _Search:
     """Finds which channels go; prune() is its only user."""
 
     def __init__(
-        self, cost: WidthCost, scores: Sequence[torch.Tensor], options: PruneOptions
+        self,
+        cost: WidthCost,
+        scores: Sequence[torch.Tensor],
+        options: PruneOptions,
+        whole: Mapping[str, tuple[int, ...]],
     ) -> None:
-        self.cost, self.units, self.options = cost, cost.units, options
+        self.cost, self.units, self.options, self.whole = cost, cost.units, options, whole
         self.fixed = fixed_ratios(self.units, options.layer_ratios)
         self.scores = {
             unit.name: of_unit.tolist() for unit, of_unit in zip(self.units, scores, strict=True)
@@ -222,8 +236,9 @@ class _Search:
         return removed
 
     def at(self, ratio: float) -> Removed:
-        """Return the channels that go at one ratio."""
-        lowest = self.ranked[: int(ratio * len(self.ranked))]
+        """Return the channels that go at one ratio of the whole network's."""
+        ranked = sum(sum(self.whole[u.name]) for u in self.units if u.name not in self.fixed)
+        lowest = self.ranked[: max(0, int(ratio * ranked) - (ranked - len(self.ranked)))]
         taken = Counter(name for _, name, _ in lowest)
         removed: dict[str, frozenset[int]] = {}
         for unit in self.units:
@@ -233,23 +248,29 @@ class _Search:
                 removed[unit.name] = frozenset()
                 continue
             if self.options.scope == "global" and unit.name not in self.fixed:
-                share = taken[unit.name] / unit.width
+                share = 1 - (unit.width - taken[unit.name]) / sum(self.whole[unit.name])
             gone: set[int] = set()
-            for segment in unit.segments:
+            for segment, width in zip(unit.segments, self.whole[unit.name], strict=True):
                 ranks = sorted(segment, key=self.scores[unit.name].__getitem__)
-                gone |= set(ranks[: len(segment) - self._kept(len(segment), share)])
+                gone |= set(ranks[: len(segment) - self._kept(len(segment), width, share)])
             removed[unit.name] = frozenset(gone)
         return removed
 
-    def _kept(self, width: int, ratio: float) -> int:
-        """Return how many of `width` channels stay: a multiple of round_to where it fits."""
-        step = self.options.round_to
-        if width < step:
+    def _kept(self, width: int, whole: int, ratio: float) -> int:
+        """Return how many of `width` channels stay: a multiple of round_to where it fits.
+
+        Args:
+            width: channels there are.
+            whole: channels there were before the first round, which `ratio` is a share of.
+            ratio: share of them that goes.
+        """
+        step, most = self.options.round_to, self.options.max_ratio
+        rounded = width // step * step
+        least = round(whole * (1 - most))
+        if rounded < max(step, least):
             return width
-        ratio = min(ratio, self.options.max_ratio)
-        kept = round(width * (1 - ratio) / step) * step
-        least = -(-round(width * (1 - self.options.max_ratio)) // step) * step
-        return min(max(kept, least, step), width // step * step)
+        kept = round(whole * (1 - min(ratio, most)) / step) * step
+        return min(max(kept, -(-least // step) * step, step), rounded)
 
 
 def fixed_ratios(units: Sequence[Unit], patterns: Mapping[str, float]) -> dict[str, float]:

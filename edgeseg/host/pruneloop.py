@@ -16,7 +16,7 @@ from edgeseg.errors import DataError, RecipeError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint, save_checkpoint
 from edgeseg.host.cost import Cost, count_cost
 from edgeseg.host.pipeline import Normalize
-from edgeseg.host.prune import PruneOptions, absolute, prune
+from edgeseg.host.prune import PruneOptions, absolute, prune, unit_widths
 from edgeseg.host.prunecut import widths_of, widths_table
 from edgeseg.host.prunescore import NEED_DATA
 from edgeseg.host.sparsity import PATTERN, is_sparse, sparsify
@@ -147,7 +147,7 @@ def prune_in_rounds(
                 record["images"] = plan.images
             frames = _Frames(data, spec, plan.images if looks_at_images(options) else 0)
             module, metadata = prune(
-                module, spec.size_hw, options, frames,
+                module, spec.size_hw, options, frames, whole=unit_widths(dense),
                 ignore_index=spec.ignore_index, progress=progress,
             )  # fmt: skip
             steps.append(StepDone("prune", record, metadata))
@@ -182,22 +182,24 @@ def prune_in_rounds(
 
 
 def _rounds(plan: PrunePlan, dense: Cost) -> Iterator[PruneOptions]:
-    """Divide the whole into rounds that each take the same share of what is left."""
+    """Divide the whole into rounds that each take the same share of what is left.
+
+    Ratios are shares of the dense network all the same: widths are rounded in every round, and
+    small shares of what was rounded before would stick there or go too far.
+    """
     options, rounds = plan.options, plan.rounds
     if rounds == 1:
         yield options
         return
     for number in range(1, rounds + 1):
         part = number / rounds
-        keep = 1 / rounds
         yield dataclasses.replace(
             options,
-            ratio=1 - (1 - options.ratio) ** keep,
+            ratio=1 - (1 - options.ratio) ** part,
             target_macs=_on_the_way(options.target_macs, dense.macs, part),
             target_params=_on_the_way(options.target_params, dense.params, part),
-            # Of what a round finds, so that all rounds together keep the bound.
-            max_ratio=1 - (1 - options.max_ratio) ** keep,
-            layer_ratios={k: 1 - (1 - v) ** keep for k, v in options.layer_ratios.items()},
+            max_ratio=1 - (1 - options.max_ratio) ** part,
+            layer_ratios={k: 1 - (1 - v) ** part for k, v in options.layer_ratios.items()},
         )
 
 

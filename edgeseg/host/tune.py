@@ -118,7 +118,7 @@ class Space:
         """Return the ratio of every unit where the most pruned region loses `amount`."""
         ratios = dict.fromkeys(self.kept, 0.0)
         for unit, region in self.units.items():
-            ratios[unit] = round(min(self.max_ratio, amount * shape.weights[region]), 4)
+            ratios[unit] = min(self.max_ratio, round(amount * shape.weights[region], 4))
         return ratios
 
     def keep_float(self, shape: Shape) -> tuple[str, ...]:
@@ -206,9 +206,11 @@ def open_study(storage: str, name: str, seed: int, about: Mapping[str, Any]) -> 
     held = study.user_attrs.get("about")
     if held is None:
         study.set_user_attr("about", dict(about))
-    elif held != dict(about):
-        differ = ", ".join(sorted(key for key in about if held.get(key) != about[key]))
-        raise UsageError(f"{storage} holds a study with another {differ}; give another --storage")
+    # Of what an older edgeseg did not write nothing is known.
+    elif differ := sorted(key for key in about if key in held and held[key] != about[key]):
+        raise UsageError(
+            f"{storage} holds a study with another {', '.join(differ)}; give another --storage"
+        )
     return study
 
 

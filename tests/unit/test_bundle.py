@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from edgeseg.core.bundle import Golden, read_bundle, write_bundle
+from edgeseg.core.bundle import Golden, check_replaceable, read_bundle, write_bundle
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import BundleError
 
@@ -117,3 +117,12 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(bundle, tmp_path):
             opset=18,
         )
     assert (tmp_path / "home" / "letter").read_text() == "dear"
+
+
+def test_a_bundle_with_other_files_beside_it_is_never_replaced(bundle):
+    kept = bundle.path / "checkpoint.safetensors"
+    kept.write_text("days of training")
+    with pytest.raises(BundleError, match=r"holds checkpoint\.safetensors beside its bundle"):
+        check_replaceable(bundle.path)
+    kept.unlink()
+    check_replaceable(bundle.path)

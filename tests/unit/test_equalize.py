@@ -1,14 +1,20 @@
 import pytest
 import torch
+from small_models import small
 from torch import nn
 from trained_nets import spec_of
 
+from edgeseg.cli.qat_job import QatJob
+from edgeseg.core.recipe import StepDone
+from edgeseg.host.checkpoint import Checkpoint
+from edgeseg.host.distill import FeatureTaps
 from edgeseg.host.equalize import equalizable, equalize
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.placement import trace
-from edgeseg.host.quantize import QuantizeOptions, quantize
+from edgeseg.host.quantize import QuantizeOptions, quantize, set_quantizing
+from edgeseg.host.trainoptions import TrainOptions
 
 
 class Separable(nn.Module):
@@ -95,3 +101,28 @@ def test_a_dead_channel_is_left_alone(net: nn.Module) -> None:
         graph.get_submodule("grouped").weight[:, 1] = 0
     equalize(graph)
     assert all(bool(p.isfinite().all()) for p in graph.parameters())
+
+
+def test_the_teacher_of_an_equalised_network_has_its_features():
+    torch.manual_seed(6)
+    spec = small("deeplabv3plus-mobilenetv2")
+    module = build_model(spec).eval()
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            # As training leaves them: gains differ by channel.
+            layer.weight.data = torch.exp(torch.randn(layer.weight.shape) * 0.7)
+    frames = [torch.randn(2, 3, 64, 96) for _ in range(2)]
+    checkpoint = Checkpoint(spec, (StepDone("train"),), module.state_dict())
+    choice = QuantizeOptions(observer="max", equalize=True)
+    student, _ = quantize(module, choice, frames)
+    set_quantizing(student, False)
+    options = TrainOptions(distill_features=1.0)
+    teacher = QatJob(checkpoint, "", None, None, (), choice, 1, options).teacher()
+    for of, most in ((teacher, 1e-6), (module, None)):
+        taps = FeatureTaps(of, student)
+        with torch.no_grad():
+            wanted, found = of(frames[0]), student(frames[0])
+        assert torch.allclose(wanted, found, atol=1e-4 * float(wanted.abs().max()))
+        loss = float(taps.loss())
+        assert loss < most if most else loss > 0.01
+        taps.close()

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -170,3 +171,35 @@ def test_rounds_together_take_no_more_of_a_layer_than_max_ratio(net, tmp_path):
     out_of_reach = PruneOptions(target_macs=0.15, round_to=1, max_ratio=0.5)
     with pytest.raises(UsageError, match="max_ratio"):
         prune_in_rounds(start, PrunePlan(out_of_reach, rounds=3), tmp_path / "far")
+
+
+@pytest.mark.parametrize("scope", ["uniform", "global"])
+@pytest.mark.parametrize("rounds", [2, 5, 10])
+def test_rounds_end_where_one_does_whatever_widths_are_rounded_to(tmp_path, rounds, scope):
+    torch.manual_seed(4)
+    spec = dataclasses.replace(SPEC, options={"channels": 64, "kernel": 3})
+    start = Checkpoint(spec, (StepDone("train"),), build_model(spec).state_dict())
+    options = PruneOptions(ratio=0.5, layer_ratios={"encoder.3.*": 0.25}, scope=scope)
+    once = prune_in_rounds(start, PrunePlan(options), tmp_path / "once")
+    often = prune_in_rounds(start, PrunePlan(options, rounds=rounds), tmp_path / "often")
+    if scope == "uniform":
+        assert often.after == once.after
+    # With a threshold over all layers, what a round leaves is ranked anew.
+    assert 0.9 * once.after.macs <= often.after.macs <= 1.2 * once.after.macs
+
+
+def test_a_target_that_one_round_reaches_is_reached_in_ten(tmp_path):
+    torch.manual_seed(4)
+    spec = dataclasses.replace(SPEC, options={"channels": 64, "kernel": 3})
+    start = Checkpoint(spec, (StepDone("train"),), build_model(spec).state_dict())
+    result = prune_in_rounds(start, PrunePlan(PruneOptions(target_macs=0.2), rounds=10), tmp_path)
+    assert 0.15 * result.before.macs <= result.after.macs <= 0.2 * result.before.macs
+
+
+def test_rounding_takes_no_more_than_max_ratio():
+    module = build_model(small("deeplabv3plus-mobilenetv2"))
+    options = PruneOptions(ratio=0.1, round_to=16, max_ratio=0.2)
+    dense, pruned = widths_of(module), widths_of(prune(module, SIZE_HW, options)[0])
+    assert dense != pruned
+    for name, (_, out) in pruned.items():
+        assert out >= 0.8 * dense[name][1] - 0.5, name

@@ -9,6 +9,7 @@ from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.prune import PruneOptions, prune
 from edgeseg.host.retarget import retargeted
+from edgeseg.host.sparsity import has_pattern, masks_of, sparsify
 from tests.small_models import small
 
 
@@ -64,3 +65,25 @@ def test_where_pruning_cut_channels_that_belong_to_the_classes_is_said(arch):
     )
     with pytest.raises(UsageError, match="which belong to the classes; go on from the network"):
         retargeted(pruned, Data())
+
+
+@pytest.mark.parametrize("arch", ["fcn-basic", "fcn-8s", "segnet-basic"])
+def test_a_sparse_network_stays_sparse_where_the_new_classes_allow_it(arch):
+    start = checkpoint(arch)
+    sparse, metadata = sparsify(module_from_checkpoint(start))
+    steps = (*start.steps, StepDone("prune", {"sparsity": "2:4"}, metadata))
+    start = dataclasses.replace(start, steps=steps, weights=sparse.state_dict())
+    found, _ = retargeted(start, Data())
+    masks = masks_of(module_from_checkpoint(found), found.steps)
+    assert 0 < len(masks) <= len(metadata["sparse"])
+    assert all(has_pattern(found.weights[f"{name}.weight"]) for name in masks)
+
+
+def test_as_many_classes_as_a_label_can_name():
+    data = Data()
+    data.class_names = tuple(f"c{n}" for n in range(255))
+    data.palette = ((1, 2, 3),) * 255
+    start = checkpoint("segnet-basic")
+    found, fresh = retargeted(start, data)
+    assert found.spec.n_classes == 255
+    assert 0 < len(fresh) < len(found.weights) / 2

@@ -1,11 +1,14 @@
 """export: what it refuses before it works, and what it calls its bundle."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
 from edgeseg.cli import run
 from edgeseg.core.bundle import read_bundle
+from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_options_of_a_calibration_that_does_not_take_place_are_named(
@@ -100,3 +103,51 @@ def quantized(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("quantized") / "int8.safetensors"
     save_checkpoint(path, calibrated_checkpoint(loaded, QuantizeOptions(), data, 2))
     return path
+
+
+def test_a_checkpoint_inside_the_bundle_it_is_exported_to_is_not_lost(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    assert run(["export", str(dense), "--fp32", "-o", str(out)]) == 0
+    inside = out / "checkpoint.safetensors"
+    inside.write_bytes(dense.read_bytes())
+    assert run(["export", str(inside), "--fp32", "-o", str(out)]) == 1
+    assert "holds checkpoint.safetensors beside its bundle" in capsys.readouterr().err
+    assert inside.read_bytes() == dense.read_bytes()
+
+
+def test_a_bundle_has_only_the_scores_of_its_own_arithmetic(dense: Path, tmp_path: Path) -> None:
+    scored = tmp_path / "scored.safetensors"
+    scores = {"validation": {"miou": 0.5}}
+    save_checkpoint(scored, dataclasses.replace(load_checkpoint(dense), scores=scores))
+    assert run(["export", str(scored), "--fp32", "-o", str(tmp_path / "float")]) == 0
+    assert read_bundle(tmp_path / "float").reference["validation"] == scores["validation"]
+    calibrated = ["--int8", "--calibrate", "synthetic:2", "--images", "1"]
+    assert run(["export", str(scored), *calibrated, "-o", str(tmp_path / "int8")]) == 0
+    assert set(read_bundle(tmp_path / "int8").reference) == {"params", "macs"}
+
+
+def test_a_bundle_with_plugins_can_be_linted(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibrated = ["--int8", "--calibrate", "synthetic:2", "--images", "1", "--unpool", "plugin"]
+    assert run(["export", str(dense), *calibrated, "-o", str(tmp_path / "b")]) == 0
+    capsys.readouterr()
+    code = run(["lint", str(tmp_path / "b"), "--json"])
+    assert json.loads(capsys.readouterr().out)["findings"]
+    assert code in (0, 1)
+
+
+def test_the_floor_of_an_fp32_bundle_is_of_fp32_layers(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    for precision in ("fp32", "fp16"):
+        folder = str(tmp_path / precision)
+        assert run(["export", str(dense), f"--{precision}", "-o", folder]) == 0
+        capsys.readouterr()
+        run(["lint", folder, "--board", "orin-nano", "--target", "trt10.3", "--json"])
+        found[precision] = json.loads(capsys.readouterr().out)["roofline"]
+    assert {layer["precision"] for layer in found["fp32"]["layers"]} == {"FP32"}
+    assert found["fp32"]["floor_ms"] > found["fp16"]["floor_ms"]

@@ -1,5 +1,6 @@
 """qat and export with their options, in this process, on a folder in CamVid's layout."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgeseg.cli import run
+from edgeseg.host.augment import Augment
 
 QUICK = ["--crop", "48x64", "--batch", "2", "--epochs", "2", "--val-limit", "2",
          "--images", "3"]  # fmt: skip
@@ -144,6 +146,20 @@ def test_sensitivity_ranks_layers_and_auto_reuses_the_ranking(
     assert run([*arguments, "--keep-float", "auto", "--keep-float", "encoder.0.0"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--compare-ptq", "--keep-float", "auto"], "compares one choice of layers"),
+        (["--sensitivity", "--keep-float", "encoder.0.0"], "ranks every layer"),
+    ],
+)
+def test_a_choice_that_would_be_left_out_is_refused(dense, tmp_path, capsys, options, said):
+    command = ["qat", str(dense), "--data", "synthetic:4", *options, "-o", str(tmp_path / "q")]
+    assert run(command) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "q").exists()
+
+
 def test_the_comparison_table_goes_on_where_it_stopped(
     small_checkpoint: Path,
     data: str,
@@ -244,8 +260,10 @@ def test_a_killed_comparison_keeps_the_trainings_it_has(
     # As an edgeseg would have left it that knew fewer options.
     table = tmp_path / "compare.json"
     document = json.loads(table.read_text())
-    del document["key"]["training"]["encoder_lr"]
-    del document["key"]["training"]["augment"]["classmix"]
+    training = document["key"]["training"]
+    crops = {field.name: training.pop(field.name) for field in dataclasses.fields(Augment)}
+    del training["encoder_lr"], crops["classmix"]
+    training["augment"] = crops
     table.write_text(json.dumps(document))
     # How often it validates changes no row.
     assert run([*arguments, "--validate-every", "2"]) == 0

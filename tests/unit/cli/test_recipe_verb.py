@@ -1,6 +1,8 @@
 """The recipe verb: whole runs on a folder in CamVid's layout, cut off and resumed."""
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -201,6 +203,13 @@ def test_a_dry_run_prints_the_commands_and_bad_files_are_refused(
 ) -> None:
     assert run(["recipe", str(written(tmp_path, TRAIN)), "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("edgeseg train segnet-basic --data camvid")
+    place = ["--where", "camvid=/data/Cam Vid"]
+    assert run(["recipe", str(written(tmp_path, TRAIN)), "--dry-run", *place]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[0])
+    assert words[:5] == ["edgeseg", "train", "segnet-basic", "--data", "/data/Cam Vid"]
+    one_side = re.sub(r"crop = .*", "crop = 32", TRAIN)
+    assert run(["recipe", str(written(tmp_path, one_side)), "--dry-run"]) == 2
+    assert "crop is 32, expected [HEIGHT, WIDTH]" in capsys.readouterr().err
     assert run(["recipe", str(written(tmp_path, "arch = ")), "--dry-run"]) == 2
     assert run(["recipe", str(tmp_path / "none.toml")]) == 2
     assert run(["recipe", str(written(tmp_path, TRAIN)), "--where", "camvid"]) == 2

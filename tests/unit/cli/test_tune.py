@@ -177,7 +177,8 @@ def test_the_references_time_is_kept_for_the_same_threads_only(dense, tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     start, kept = load_checkpoint(dense), tmp_path / "timed" / "reference.json"
     job = TuneJob(
-        start, None, None, tmp_path, "ms", "fp32", "onnxruntime", 1, "", 2, 0.8, 2, TrainOptions()
+        start, None, None, None, tmp_path, "ms", "fp32", "onnxruntime", 1, "", 2, 0.8, 2,
+        TrainOptions(),
     )  # fmt: skip
     job.cost({}, ())
     first = kept.read_text()
