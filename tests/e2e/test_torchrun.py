@@ -16,9 +16,9 @@ def test_torchrun_trains_on_two_processes_and_resumes(tmp_path: Path) -> None:
         "--crop", "32x48", "--batch", "3", "--val-limit", "3", "--validate-every", "1",
         "--set", "channels=8", "--set", "kernel=3", "-o", str(tmp_path), "--json",
     ]  # fmt: skip
-    for epochs, more in ((1, []), (2, ["--resume"])):
+    for epochs, more in ((1, ["--stop-after", "1"]), (2, ["--resume"])):
         done = subprocess.run(
-            [*train, "--epochs", str(epochs), *more], capture_output=True, text=True, check=False
+            [*train, "--epochs", "2", *more], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         document = json.loads(done.stdout)  # one document: the other rank is silent
