@@ -48,16 +48,21 @@ def age_ms(rgb: np.ndarray) -> float:
 
 
 class Server:
-    """The server's process."""
+    """The server's process.
 
-    def __init__(self) -> None:
+    Args:
+        slices: of a picture. An encoder left alone makes one for each core of its machine.
+    """
+
+    def __init__(self, slices: int = 1) -> None:
         self.port = free_port()
+        self._slices = slices
         self.start()
 
     def start(self) -> None:
         script = str(Path(__file__).with_name("rtsp_server.py"))
         self._process = subprocess.Popen(
-            [SYSTEM_PYTHON, script, str(self.port)],
+            [SYSTEM_PYTHON, script, str(self.port), str(self._slices)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

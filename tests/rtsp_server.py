@@ -1,4 +1,4 @@
-"""An RTSP server on loopback for tests, run by the system's Python: `rtsp_server.py PORT`.
+"""An RTSP server on loopback for tests, run by the system's Python: `rtsp_server.py PORT SLICES`.
 
 Every frame carries its own time as a bar code: 32 bits of CLOCK_MONOTONIC in milliseconds, black
 and white blocks along the top. Standard input takes `size WIDTH HEIGHT`, which changes the size of
@@ -19,7 +19,8 @@ FPS = 30
 BITS = 32
 LAUNCH = (
     "( appsrc name=src is-live=true format=time do-timestamp=true ! videoconvert ! "
-    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=2000 ! "
+    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=2000 "
+    f"sliced-threads=true threads={sys.argv[2]} ! "
     "rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
 size = [320, 240]

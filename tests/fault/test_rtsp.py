@@ -185,6 +185,23 @@ def test_a_stream_that_changes_its_size_goes_on(server, client):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("slices", [2, 4])
+@pytest.mark.parametrize("client", ["av", "cv2"], indirect=True)
+def test_pictures_of_several_slices_come_whole(client, slices):
+    """FFmpeg's parser tears the key frames of such a server apart at its parameter sets."""
+    if why_not():
+        pytest.skip(why_not())
+    server = Server(slices)
+    try:
+        with opened(server.port) as source:
+            ages = frames_for(source, 4.0)
+    finally:
+        server.kill()
+    # Joined between two key frames it gives nothing for up to two times half a second.
+    assert len(ages) > 60
+
+
+@pytest.mark.slow
 def test_garbage_is_survived(server, client):
     proxy = GarblingProxy(server.port)
     try:
