@@ -25,6 +25,7 @@ from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.trainset import TrainSet, collate
+from edgeseg.host.unfold import measure_norms
 
 
 def main() -> None:
@@ -75,30 +76,21 @@ def _carry(old: Checkpoint, module: nn.Module) -> dict[str, torch.Tensor]:
 def _measure(
     module: nn.Module, carried: dict[str, torch.Tensor], spec, camvid: str, seed: int
 ) -> None:
-    """Set statistics, gain and shift layer by layer, so each sees its final input."""
-    blocks = {name: block for name, block in module.named_modules() if name in carried}
-
-    def use(block: nn.Module, bias: torch.Tensor):
-        def hook(_layer: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-            mean, variance = output.mean((0, 2, 3)), output.var((0, 2, 3))
-            norm = block[1]
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_(variance)
-            norm.weight.copy_((variance + norm.eps).sqrt())
-            norm.bias.copy_(bias + mean)
-
-        return block[0].register_forward_hook(hook)
-
-    handles = [use(block, carried[name]) for name, block in blocks.items()]
+    """Let the batch norms add the folded biases, then give them the statistics of crops."""
+    module.eval()
+    names = []
+    for name, bias in carried.items():
+        norm = module.get_submodule(f"{name}.1")
+        norm.weight.fill_((1 + norm.eps) ** 0.5)
+        norm.bias.copy_(bias)
+        names.append(f"{name}.1")
     data = open_dataset(camvid, "train", size_hw=spec.size_hw, seed=seed)
     crops = TrainSet(data, Augment(crop_hw=(256, 320), photometry="mild"), seed=seed, batch=32)
     rule = spec.preprocess
     images, _ = collate(
         next(iter(crops.epoch(0))), normalize=rule.normalize, mean=rule.mean, std=rule.std
     )
-    module.eval()(images)
-    for handle in handles:
-        handle.remove()
+    measure_norms(module, names, [images])
 
 
 if __name__ == "__main__":

@@ -89,18 +89,13 @@ class QatJob:
     def teacher(self) -> nn.Module:
         """Return the float network, its features at the scale of the student's."""
         from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.equalize import equalize
-        from edgeseg.host.fold import fold_batch_norms
-        from edgeseg.host.placement import trace
+        from edgeseg.host.quantize import folded
 
         module = module_from_checkpoint(self.checkpoint)
         if not (self.choice.equalize and self.options.distill_features):
             return module
         # Equalised channels are others than the network's own, and its answers are the same.
-        graph = trace(module.eval())
-        fold_batch_norms(graph)
-        equalize(graph)
-        return graph
+        return folded(module, even_out=True)
 
     def _resumed(self, folder: Path) -> tuple[nn.Module | None, StepDone | None]:
         from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint

@@ -145,6 +145,20 @@ def quantize(
     return quantized, metadata
 
 
+def folded(module: nn.Module, *, even_out: bool) -> fx.GraphModule:
+    """Return the float network that quantize places its quantisers in; `module` is not changed.
+
+    Args:
+        module: a float network.
+        even_out: equalise it too: the same answers from other channels.
+    """
+    graph_module = trace(copy.deepcopy(module).eval())
+    fold_batch_norms(graph_module)
+    if even_out:
+        equalize(graph_module)
+    return graph_module
+
+
 def replay(module: nn.Module, step: StepDone) -> fx.GraphModule:
     """Rebuild the network that `quantize` made, without data; a state dict brings the scales.
 
@@ -208,10 +222,7 @@ def _build(
     if is_quantized(module):
         raise UsageError("the network is quantised already; quantise its float checkpoint")
     training = module.training
-    graph_module = trace(copy.deepcopy(module).eval())
-    fold_batch_norms(graph_module)
-    if even_out:
-        equalize(graph_module)
+    graph_module = folded(module, even_out=even_out)
     decided = plan(graph_module, options.keep_float)
     apply_plan(graph_module, decided)
     graph_module.train(training)
