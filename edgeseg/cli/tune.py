@@ -138,8 +138,9 @@ def command(
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.prune import PruneOptions, absolute
     from edgeseg.host.pruneloop import PrunePlan, check_prunable
+    from edgeseg.host.study import STUDY, digest_of, open_study
     from edgeseg.host.trainoptions import TrainOptions
-    from edgeseg.host.tune import STUDY, Space, digest_of, open_study, run_trials
+    from edgeseg.host.tune import Space, run_trials
     from edgeseg.target.backends import BACKENDS, why_unavailable
 
     if sum(value is not None for value in (target_ms, target_fps, target_macs)) != 1:
@@ -250,7 +251,8 @@ def _finish(
 ) -> None:
     from edgeseg.cli.tune_job import CHECKPOINT, RECIPE, recipe_text
     from edgeseg.host.checkpoint import save_checkpoint
-    from edgeseg.host.tune import best_trial, candidate_of
+    from edgeseg.host.study import best_trial
+    from edgeseg.host.tune import candidate_of
 
     dense, reference, target, max_drop = figures
     best = best_trial(study)

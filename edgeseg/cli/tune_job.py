@@ -123,7 +123,7 @@ class TuneJob:
         """
         from edgeseg.core.bundle import read_bundle
         from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.tune import digest_of
+        from edgeseg.host.study import digest_of
         from edgeseg.target.backends import open_backend
 
         place = self.folder / "timed" / "reference"
@@ -221,7 +221,7 @@ class TuneJob:
 
     def _made_of(self, candidate: Candidate) -> str:
         """Return as text all that decides a trial's float weights."""
-        from edgeseg.host.tune import digest_of
+        from edgeseg.host.study import digest_of
 
         plan = self.plan(candidate)
         made = {
@@ -265,7 +265,7 @@ def recipe_text(job: TuneJob, candidate: Candidate, data: str) -> str:
         candidate: what to make.
         data: what --data said.
     """
-    from edgeseg.host.tune import digest_of
+    from edgeseg.host.study import digest_of
 
     plan, train = job.plan(candidate), job.train
     step: dict[str, Any] = {

@@ -8,19 +8,8 @@ from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.models import build_model
-from edgeseg.host.tune import (
-    ASKED,
-    Space,
-    best_trial,
-    candidate_of,
-    digest_of,
-    finished,
-    open_study,
-    pareto,
-    region_of,
-    run_trials,
-    solve,
-)
+from edgeseg.host.study import best_trial, digest_of, finished, open_study
+from edgeseg.host.tune import ASKED, Space, candidate_of, pareto, region_of, run_trials, solve
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +109,6 @@ def test_a_killed_search_goes_on_and_a_second_process_joins(start, tmp_path):
     assert best is not None
     assert best.value > study.trials[0].value
     assert candidate_of(best).cost <= 60
-    with pytest.raises(UsageError, match="another target"):
-        open_study(storage, "s", 0, {**about, "target": 50.0})
 
 
 def test_only_what_is_beaten_on_both_leaves_the_front():
