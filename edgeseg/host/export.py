@@ -28,9 +28,9 @@ from edgeseg.host.fakequant import ResidualObserver, freeze_scales
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.golden import HALF_ROUNDING, check_graph, golden_frame, golden_pair
 from edgeseg.host.pipeline import LabelNet, Normalize
-from edgeseg.host.placement import trace
 from edgeseg.host.quantize import QuantizeOptions, is_quantized, quantize, set_quantizing
 from edgeseg.host.simplify import simplify
+from edgeseg.host.tracing import trace
 from edgeseg.host.unpool import lower_unpooling
 from edgeseg.host.unpoolplugin import plugin_form
 

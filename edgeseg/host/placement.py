@@ -18,43 +18,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeseg.errors import UsageError
 from edgeseg.host.fakequant import ActivationQuantizer, ResidualObserver, quantized_layer
-from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
+from edgeseg.host.tracing import concat_inputs, kind_of, node_inputs
 
 # Child module that holds the activation quantisers, and so the prefix of their saved scales.
 QUANTIZERS = "activation"
 # The same for the ranges of the convolutions that adds read unwrapped.
 RESIDUALS = "residual"
-
-MODULE_KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
-    ("conv", (nn.Conv2d, nn.ConvTranspose2d)),
-    ("indexed_pool", (IndexedMaxPool2d,)),
-    ("max_pool", (nn.MaxPool2d,)),
-    ("unpool", (MaxUnpool2d,)),
-    ("average_pool", (nn.AdaptiveAvgPool2d, nn.AvgPool2d)),
-    ("identity", (nn.Dropout, nn.Dropout2d, nn.Identity)),
-)
-FUNCTION_KINDS: dict[Any, str] = {
-    operator.add: "add",
-    operator.iadd: "add",
-    torch.add: "add",
-    torch.cat: "concat",
-    F.max_pool2d: "max_pool",
-    F.avg_pool2d: "average_pool",
-    F.adaptive_avg_pool2d: "average_pool",
-    F.dropout: "identity",
-    operator.getitem: "item",
-    getattr: "shape",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,22 +101,6 @@ class Plan:
         return "\n".join(lines) + "\n"
 
 
-class Tracer(fx.Tracer):
-    """Traces a network down to torch's own layers and the pooling leaves."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Keep the index path of pooling in one piece."""
-        if isinstance(m, (IndexedMaxPool2d, MaxUnpool2d)):
-            return True
-        return super().is_leaf_module(m, module_qualified_name)
-
-
-def trace(module: nn.Module) -> fx.GraphModule:
-    """Return `module` as a graph that shares its layers."""
-    graph = Tracer().trace(module)
-    return fx.GraphModule(module, graph, type(module).__name__)
-
-
 def plan(graph_module: fx.GraphModule, keep_float: Sequence[str] = ()) -> Plan:
     """Decide every Q/DQ pair of a traced, folded network.
 
@@ -170,7 +129,7 @@ def apply_plan(graph_module: fx.GraphModule, decided: Plan) -> None:
         add.replace_input_with(nodes[name], observed)
     for point in decided.points:
         node = nodes[point.node]
-        readers = [user for user in node.users if _kind_of(user, {}) not in ("shape", "output")]
+        readers = [user for user in node.users if kind_of(user, {}) not in ("shape", "output")]
         with graph_module.graph.inserting_after(node):
             pair = graph_module.graph.call_module(
                 f"{QUANTIZERS}.{point.group}", (node,), {} if point.observe else {"observe": False}
@@ -190,7 +149,7 @@ class _Planner:
     def __init__(self, graph_module: fx.GraphModule, keep_float: Sequence[str]) -> None:
         self.modules = dict(graph_module.named_modules())
         self.nodes = list(graph_module.graph.nodes)
-        self.kinds = {node: _kind_of(node, self.modules) for node in self.nodes}
+        self.kinds = {node: kind_of(node, self.modules) for node in self.nodes}
         convs = [str(node.target) for node in self.nodes if self.kinds[node] == "conv"]
         _check_names(keep_float, convs)
         self.keep_float = set(keep_float)
@@ -210,12 +169,12 @@ class _Planner:
             if node not in self.demanded:
                 continue
             if self.kinds[node] == "concat":
-                inputs = _concat_inputs(node)
+                inputs = concat_inputs(node)
                 for source in inputs:
                     self._tie(node, source)
                 concats.append((node, inputs))
             elif self.kinds[node] == "unpool":
-                self._tie(node, _node_inputs(node)[0])
+                self._tie(node, node_inputs(node)[0])
         order = {node: index for index, node in enumerate(self.nodes)}
         anchors = [n for n in self.nodes if n in self.demanded and self._source(n) is n]
         first: dict[fx.Node, fx.Node] = {}
@@ -241,7 +200,7 @@ class _Planner:
         )
 
     def _demand_inputs(self, node: fx.Node, depth: dict[fx.Node, int]) -> None:
-        kind, inputs = self.kinds[node], _node_inputs(node)
+        kind, inputs = self.kinds[node], node_inputs(node)
         if kind == "conv":
             if node.target not in self.keep_float:
                 self.demanded.add(inputs[0])
@@ -256,7 +215,7 @@ class _Planner:
             self.demanded.add(inputs[0])
         elif node in self.demanded:
             if kind == "concat":
-                self.demanded.update(_concat_inputs(node))
+                self.demanded.update(concat_inputs(node))
             elif kind in ("max_pool", "average_pool", "unpool", "identity", "item"):
                 self.demanded.add(inputs[0])
 
@@ -279,7 +238,7 @@ class _Planner:
     def _source(self, node: fx.Node) -> fx.Node:
         """The node whose pair serves `node`: pooling and dropout only pass values on."""
         while self.kinds[node] in ("identity", "max_pool", "indexed_pool", "item"):
-            node = _node_inputs(node)[0]
+            node = node_inputs(node)[0]
         return node
 
     def _root(self, node: fx.Node) -> fx.Node:
@@ -297,46 +256,11 @@ class _Planner:
         name = str(node.target)
         if name in self.keep_float:
             return LayerRow(name, "float", "float")
-        group = first[self._root(_node_inputs(node)[0])].name
+        group = first[self._root(node_inputs(node)[0])].name
         if name == self.head:
             return LayerRow(name, group, "float")
         transposed = isinstance(self.modules[name], nn.ConvTranspose2d)
         return LayerRow(name, group, "per tensor" if transposed else "axis 0")
-
-
-def _kind_of(node: fx.Node, modules: dict[str, nn.Module]) -> str:
-    if node.op == "call_module":
-        layer = modules.get(str(node.target))
-        for kind, types in MODULE_KINDS:
-            if isinstance(layer, types):
-                return kind
-        return "other"
-    if node.op == "call_function":
-        kind = FUNCTION_KINDS.get(node.target, "other")
-        # x + 1 is arithmetic, not a residual.
-        if kind == "add" and len(_node_inputs(node)) != 2:
-            return "other"
-        if kind == "item" and not (node.args[1] == 0 and _pools(node.args[0], modules)):
-            return "other"
-        return kind
-    if node.op == "call_method":
-        return {"size": "shape", "mean": "average_pool", "add": "add"}.get(
-            str(node.target), "other"
-        )
-    return "output" if node.op == "output" else "other"
-
-
-def _pools(node: Any, modules: dict[str, nn.Module]) -> bool:
-    return isinstance(node, fx.Node) and _kind_of(node, modules) == "indexed_pool"
-
-
-def _node_inputs(node: fx.Node) -> list[fx.Node]:
-    return [argument for argument in node.args if isinstance(argument, fx.Node)]
-
-
-def _concat_inputs(node: fx.Node) -> list[fx.Node]:
-    tensors = node.args[0] if node.args else node.kwargs["tensors"]
-    return [tensor for tensor in tensors if isinstance(tensor, fx.Node)]  # type: ignore[union-attr]
 
 
 def _check_names(names: Iterable[str], known: Sequence[str]) -> None:

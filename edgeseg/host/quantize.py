@@ -22,8 +22,9 @@ from edgeseg.host.fakequant import (
 )
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.observer import OBSERVERS, EmaObserver
-from edgeseg.host.placement import QUANTIZERS, Plan, apply_plan, plan, trace
+from edgeseg.host.placement import QUANTIZERS, Plan, apply_plan, plan
 from edgeseg.host.refine import refine
+from edgeseg.host.tracing import trace
 
 # Batches that AdaRound and bias correction hold in memory, spread over all that are given.
 REFINE_BATCHES = 16

@@ -12,7 +12,7 @@ from torch import nn
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, structure
 from edgeseg.host.fold import fold_batch_norms
-from edgeseg.host.placement import trace
+from edgeseg.host.tracing import trace
 
 
 def unfolded(checkpoint: Checkpoint, batches: Iterable[torch.Tensor]) -> Checkpoint:

@@ -19,8 +19,8 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.host.export import deployed, export_onnx
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.pipeline import LabelNet
-from edgeseg.host.placement import trace
 from edgeseg.host.simplify import run_unoptimized
+from edgeseg.host.tracing import trace
 from edgeseg.target.backends.uint8_activations import rewrite_activations
 
 pytestmark = pytest.mark.timeout(120)

@@ -8,7 +8,8 @@ import torch
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.models import MODELS, build_model
-from edgeseg.host.placement import plan, trace
+from edgeseg.host.placement import plan
+from edgeseg.host.tracing import trace
 
 FOLDER = Path(__file__).parent
 # What these are places Q/DQ as one of those: the same blocks, more of them, or other strides.

@@ -12,8 +12,8 @@ from edgeseg.host.equalize import equalizable, equalize
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import ConvBNReLU
-from edgeseg.host.placement import trace
 from edgeseg.host.quantize import QuantizeOptions, quantize, set_quantizing
+from edgeseg.host.tracing import trace
 from edgeseg.host.trainoptions import TrainOptions
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from edgeseg.host.fold import fold_batch_norms
-from edgeseg.host.placement import trace
+from edgeseg.host.tracing import trace
 
 
 def shaken(module: nn.Module) -> nn.Module:

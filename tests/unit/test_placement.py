@@ -8,7 +8,8 @@ from torch import nn
 from edgeseg.errors import UsageError
 from edgeseg.host.fakequant import ActivationQuantizer, QuantConv2d
 from edgeseg.host.models.blocks import ConvBNReLU, IndexedMaxPool2d, MaxUnpool2d
-from edgeseg.host.placement import Plan, apply_plan, plan, trace
+from edgeseg.host.placement import Plan, apply_plan, plan
+from edgeseg.host.tracing import trace
 
 
 class Net(nn.Module):
