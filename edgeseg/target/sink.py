@@ -16,7 +16,8 @@ from edgeseg.core.nearest import unknown
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 from edgeseg.target.resource import Resource
-from edgeseg.target.source import Frame, source_path
+from edgeseg.target.source import Frame
+from edgeseg.target.uri import source_path
 
 __all__ = ["SINKS", "Prediction", "Sink", "SinkRequest", "check_sinks", "open_sink"]
 

@@ -9,7 +9,6 @@ import importlib
 import math
 import re
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 from edgeseg.target.handoff import Ending, Outcome
 from edgeseg.target.resource import Resource
+from edgeseg.target.uri import parse, public_uri
 
 __all__ = [
     "SCHEMES",
@@ -31,8 +31,6 @@ __all__ = [
     "SourceRequest",
     "State",
     "open_source",
-    "public_uri",
-    "source_path",
 ]
 
 # scheme: "module:Class". A plain path becomes "folder" or "video" by what lies there.
@@ -48,31 +46,6 @@ SCHEMES = {
 }
 # Those that come to an end by themselves.
 ENDING = ("synthetic", "folder", "video")
-# Names of parameters that hold a secret or whose it is; user-agent and channel are none.
-_SECRET_KEY = (
-    r"(?:[\w-]*(?:token|passw|secret|sig|auth|cred|jwt)[\w-]*|[\w-]*key"
-    r"|user(?:_?name|_?id)?|usr|login\w*|pwd|pass|pas|psw|pw)"
-)
-# What must never reach a log, page or report, and what stands there instead.
-SECRETS = (
-    # A password may hold @ or / though it should not; a port number is no password.
-    (re.compile(r"(\w+://)[^/@\s:]*:(?!\d+/)[^\s'\"]*@"), r"\1"),
-    # Unless what stands before it can hardly be a host: it has no dot.
-    (re.compile(r"(\w+://)(?!localhost:)[^/@\s:.]+:\d+/[^\s'\"]*@"), r"\1"),
-    (re.compile(r"(\w+://)[^/@\s]*@"), r"\1"),
-    (re.compile(rf"(?i)([?&;]{_SECRET_KEY}=)[^&\s;'\"]*"), r"\1***"),
-    # As cheap cameras have it, in the path: /user=admin_password=x_channel=1_stream=0.sdp
-    (re.compile(rf"(?i)([/_]{_SECRET_KEY}=)(?:(?!_[^\W_]+=)[^&\s;'\"])*"), r"\1***"),
-    # Properties of GStreamer's rtspsrc and souphttpsrc.
-    (
-        re.compile(
-            r"(?i)\b((?:(?:proxy-|user-)+id|(?:proxy-|user-)*pw)\s*=\s*)"
-            r"(\"[^\"]*\"|'[^']*'|[^\s!]+)"
-        ),
-        r"\1***",
-    ),
-)
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
 class State(enum.Enum):
@@ -256,7 +229,7 @@ def open_source(
         UsageError: unknown scheme or option, or an option the source cannot have.
         SourceError: it cannot be opened.
     """
-    scheme, rest, query = _parse(uri)
+    scheme, rest, query = parse(uri)
     if scheme not in SCHEMES:
         raise UsageError(unknown("source", scheme, SCHEMES))
     if labels is not None and scheme != "folder":
@@ -286,32 +259,3 @@ def open_source(
     from edgeseg.target.sources.paced import PacedSource
 
     return PacedSource(source, pace_fps, clock)
-
-
-def public_uri(uri: str) -> str:
-    """Return the URI without user name, password and tokens, for messages and reports."""
-    for pattern, shown in SECRETS:
-        uri = pattern.sub(shown, uri)
-    return uri
-
-
-def source_path(uri: str) -> Path | None:
-    """Return the file, folder or glob that a source reads, None for one that reads none."""
-    scheme, rest, _ = _parse(uri)
-    return Path(rest) if scheme in ("folder", "video") else None
-
-
-def _parse(uri: str) -> tuple[str, str, Mapping[str, str]]:
-    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", uri, re.DOTALL)
-    if match is None:
-        path = Path(uri)
-        if any(sign in uri for sign in "*?[") and not path.exists():
-            return "folder", uri, {}
-        images = path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
-        return "folder" if images else "video", uri, {}
-    scheme, rest = match[1].lower(), match[2]
-    if scheme in ("gst", "rtsp", "rtsps"):
-        # Their query belongs to the pipeline or the server.
-        return scheme, rest, {}
-    rest, _, text = rest.partition("?")
-    return scheme, rest, dict(urllib.parse.parse_qsl(text, keep_blank_values=True))

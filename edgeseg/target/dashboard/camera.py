@@ -14,7 +14,8 @@ from edgeseg.target.dashboard.events import EventLog
 from edgeseg.target.dashboard.picture import PictureSlot
 from edgeseg.target.dashboard.series import Series
 from edgeseg.target.sink import Prediction, Sink
-from edgeseg.target.source import Source, public_uri
+from edgeseg.target.source import Source
+from edgeseg.target.uri import public_uri
 
 COLUMNS = ("fps", "infer", "infer_p99", "preprocess", "capture", "ready", "ready_p99", "age",
            "age_p99", "dropped", "agreement")  # fmt: skip

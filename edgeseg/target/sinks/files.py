@@ -15,7 +15,7 @@ import numpy as np
 from edgeseg.core.files import atomic_write_bytes
 from edgeseg.errors import SinkError, UsageError
 from edgeseg.target.sink import Prediction, Sink, SinkRequest
-from edgeseg.target.source import IMAGE_SUFFIXES
+from edgeseg.target.uri import IMAGE_SUFFIXES
 
 # Left free for the end of a video, its index and what else the machine writes meanwhile.
 RESERVE_BYTES = 4 << 20

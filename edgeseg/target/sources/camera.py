@@ -11,9 +11,10 @@ from pathlib import Path
 import cv2
 
 from edgeseg.errors import BackendUnavailable, UsageError
-from edgeseg.target.source import SourceRequest, public_uri
+from edgeseg.target.source import SourceRequest
 from edgeseg.target.sources.device import Device, LiveLimits
 from edgeseg.target.sources.reconnect import ReconnectingSource
+from edgeseg.target.uri import public_uri
 
 CSI = (
     "nvarguscamerasrc sensor-id={sensor} ! "

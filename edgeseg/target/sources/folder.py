@@ -9,7 +9,8 @@ from edgeseg.core.dataset import check_labels
 from edgeseg.core.image import read_labels, read_rgb
 from edgeseg.errors import SourceError, UsageError
 from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.source import IMAGE_SUFFIXES, Frame, Source, SourceRequest
+from edgeseg.target.source import Frame, Source, SourceRequest
+from edgeseg.target.uri import IMAGE_SUFFIXES
 
 
 class FolderSource(Source):
