@@ -69,7 +69,7 @@ def command(
     from edgeseg.core.image import write_png
     from edgeseg.core.zoo import find_bundle
     from edgeseg.target.backends import open_backend
-    from edgeseg.target.errorpictures import confusion_chart, write_panels
+    from edgeseg.target.errorpictures import check_panels, confusion_chart, write_panels
     from edgeseg.target.evaluate import evaluate
 
     loaded = find_bundle(bundle)
@@ -78,6 +78,7 @@ def command(
     check_file("--confusion", confusion, "confusion.png")
     if save_errors:
         check_folder("-o", folder)
+        check_panels(folder)
     name = first_backend(backend)
     with (
         open_backend(name, loaded, **backend_options(name, threads)) as opened,

@@ -101,13 +101,18 @@ def _listed(root: Path, listing: Path) -> list[tuple[Path, Path | None]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        parts = line.split()
-        if len(parts) != 2:
-            raise DataError(f"{listing}, line {number}: {len(parts)} words, expected `image mask`")
-        image, mask = (_resolve(root, part) for part in parts)
-        for path, given in ((image, parts[0]), (mask, parts[1])):
+        words = line.split(" ") if "\t" not in line else line.split("\t")
+        words = [word for word in words if word.strip()]
+        if len(words) % 2:
+            raise DataError(f"{listing}, line {number}: {len(words)} words, expected `image mask`")
+        # Paths may hold spaces, as many in the mask's as in the image's.
+        gap = " " if "\t" not in line else "\t"
+        half = len(words) // 2
+        given = [gap.join(part).strip() for part in (words[:half], words[half:])]
+        image, mask = (_resolve(root, part) for part in given)
+        for path, text in zip((image, mask), given, strict=True):
             if path is None:
-                raise DataError(f"{listing}, line {number}: {given} is not there")
+                raise DataError(f"{listing}, line {number}: {text} is not there")
         assert image is not None
         pairs.append((image, mask))
     return pairs

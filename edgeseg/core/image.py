@@ -192,6 +192,12 @@ def read_labels(path: Path, palette: Palette | None = None) -> UInt8[np.ndarray,
         DataError: missing, not an image, a colour mask without a palette, or a colour of no class.
     """
     image = _decode(path, cv2.IMREAD_UNCHANGED)
+    if not np.issubdtype(image.dtype, np.integer):
+        raise DataError(
+            f"{path}: labels of type {image.dtype}, expected whole numbers; save 8-bit labels"
+        )
+    if image.ndim == 3 and image.shape[2] >= 3 and image.dtype != np.uint8:
+        raise DataError(f"{path}: a 16-bit colour mask, expected 8 bits a channel; save it anew")
     if image.ndim == 3 and image.shape[2] >= 3:
         bgr = image[..., :3]
         grey = (bgr[..., 0] == bgr[..., 1]).all() and (bgr[..., 1] == bgr[..., 2]).all()

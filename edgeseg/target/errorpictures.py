@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,17 +11,44 @@ import cv2
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from edgeseg.core.files import atomic_write_text
 from edgeseg.core.image import Palette, colorize, write_png
+from edgeseg.errors import UsageError
 from edgeseg.target.evaluate import WorstFrame
 
 GAP = 4
 CELL = 44
-MARGIN = 120
+# Room for names: as much as the longest needs, within these.
+LEAST_MARGIN, MOST_MARGIN = 120, 400
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 LEGEND = ("down: truth", "across: predicted", "% of each row")
 # RANK_NAME.png: ranks begin at 001 and get a fourth digit only when they need it.
 PANEL_NAME = re.compile(r"(?!000)(\d{3}|[1-9]\d{3,})_.+\.png")
+# Beside the panels: the names of those that an evaluation wrote, which the next may remove.
+LISTED = ".edgeseg-panels"
 WHITE, INK, WRONG, VOID = (255, 255, 255), (30, 30, 30), (220, 40, 40), (0, 0, 0)
+
+
+def check_panels(folder: Path) -> None:
+    """Refuse a folder with pictures that could be taken for panels and are not known as such.
+
+    Raises:
+        UsageError: it holds files named like panels that no evaluation listed.
+    """
+    if not folder.is_dir():
+        return
+    listed = _listed(folder)
+    strangers = sorted(
+        path.name
+        for path in folder.iterdir()
+        if PANEL_NAME.fullmatch(path.name) and path.name not in listed
+    )
+    if strangers:
+        more = f" and {len(strangers) - 1} more like it" if len(strangers) > 1 else ""
+        raise UsageError(
+            f"{folder} holds {strangers[0]}{more}, which no evaluation noted as its own; give "
+            "another folder to -o"
+        )
 
 
 def write_panels(
@@ -30,14 +58,20 @@ def write_panels(
 
     Those that an earlier evaluation left there are removed: beside the new ones they would pass
     for frames of this one.
+
+    Raises:
+        UsageError: see check_panels.
     """
-    if folder.is_dir():
-        for path in folder.iterdir():
-            if PANEL_NAME.fullmatch(path.name) and path.is_file():
-                path.unlink()
-    for rank, frame in enumerate(frames, start=1):
-        panel = error_panel(frame, palette, ignore_index)
-        write_png(folder / f"{rank:03d}_{frame.name}.png", panel)
+    check_panels(folder)
+    names = [f"{rank:03d}_{frame.name}.png" for rank, frame in enumerate(frames, start=1)]
+    earlier = _listed(folder)
+    # Noted first: a panel that is not on the list would be taken for the user's own.
+    atomic_write_text(folder / LISTED, "\n".join(sorted(earlier | set(names))) + "\n")
+    for name in earlier:
+        (folder / name).unlink(missing_ok=True)
+    for name, frame in zip(names, frames, strict=True):
+        write_png(folder / name, error_panel(frame, palette, ignore_index))
+    atomic_write_text(folder / LISTED, "\n".join(names) + "\n")
 
 
 def error_panel(
@@ -72,12 +106,14 @@ def confusion_chart(
     totals = counts.sum(1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     rows, across = share.shape
-    chart = np.full((MARGIN + rows * CELL + GAP, MARGIN + across * CELL + GAP, 3), 255, np.uint8)
+    names = [_drawable(name, number) for number, name in enumerate(columns)]
+    margin = min(MOST_MARGIN, max(LEAST_MARGIN, 12 + max(map(_width, names))))
+    chart = np.full((margin + rows * CELL + GAP, margin + across * CELL + GAP, 3), 255, np.uint8)
     for row in range(rows):
-        top = MARGIN + row * CELL
-        _write(chart, class_names[row], (6, top + 27))
+        top = margin + row * CELL
+        _write(chart, _fitting(names[row], margin - 12), (6, top + 27))
         for column in range(across):
-            left, value = MARGIN + column * CELL, float(share[row, column])
+            left, value = margin + column * CELL, float(share[row, column])
             # From white to a dark blue.
             colour = tuple(round(255 - value * (255 - dark)) for dark in (20, 60, 130))
             cv2.rectangle(chart, (left, top), (left + CELL - 2, top + CELL - 2), colour, -1)
@@ -86,18 +122,39 @@ def confusion_chart(
                 # "100.0" would touch the rim of its cell.
                 figure = "100" if value >= 0.9995 else f"{100 * value:.1f}"
                 _write(chart, figure, (left + (CELL - _width(figure)) // 2, top + 27), ink)
-    _write_columns(chart, columns)
+    _write_columns(chart, [_fitting(name, margin - 12) for name in names], margin)
     for line, text in enumerate(LEGEND):
         _write(chart, text, (6, 24 + 16 * line))
     return chart
 
 
-def _write_columns(chart: UInt8[np.ndarray, "h w 3"], names: Sequence[str]) -> None:
+def _listed(folder: Path) -> set[str]:
+    """Return the panels that an evaluation noted there; whatever else the list says is no panel."""
+    path = folder / LISTED
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {line for line in lines if PANEL_NAME.fullmatch(line) and "/" not in line}
+
+
+def _drawable(name: str, number: int) -> str:
+    """Return a class name in the letters that OpenCV can draw, or its number."""
+    plain = (
+        unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    )
+    return plain.strip() or f"class {number}"
+
+
+def _fitting(name: str, width: int) -> str:
+    while _width(name) > width:
+        name = name.removesuffix("...")[:-1] + "..."
+    return name
+
+
+def _write_columns(chart: UInt8[np.ndarray, "h w 3"], names: Sequence[str], margin: int) -> None:
     """Write the column names upwards: drawn flat on a strip that is then turned."""
-    strip = np.full((len(names) * CELL, MARGIN - 6, 3), 255, np.uint8)
+    strip = np.full((len(names) * CELL, margin - 6, 3), 255, np.uint8)
     for column, name in enumerate(names):
         _write(strip, name, (2, column * CELL + 27))
-    chart[6:MARGIN, MARGIN : MARGIN + len(names) * CELL] = np.rot90(strip)
+    chart[6:margin, margin : margin + len(names) * CELL] = np.rot90(strip)
 
 
 def _write(

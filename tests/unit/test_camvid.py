@@ -41,6 +41,17 @@ def test_list_lines_are_found_whatever_their_prefix(folder: Path, prefix: str) -
     assert open_dataset(str(folder), "train").names == ("0006R0_00002", "0001TP_00000")
 
 
+@pytest.mark.parametrize("gap", [" ", "\t", "  "])
+def test_paths_in_a_list_may_hold_spaces(folder: Path, gap: str) -> None:
+    lines = []
+    for name in ("train", "trainannot"):
+        (folder / f"my {name}").mkdir()
+        (folder / name / "0006R0_00002.png").rename(folder / f"my {name}" / "one 2.png")
+        lines.append(f"my {name}/one 2.png")
+    (folder / "train.txt").write_text(gap.join(lines) + "\n")
+    assert open_dataset(str(folder), "train").names == ("one 2",)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -147,3 +147,14 @@ def test_overlay_lets_void_through(rgb: np.ndarray) -> None:
     assert (colorize(labels, PALETTE)[0] == 0).all()
     with pytest.raises(UsageError, match="30x44, its labels are 44x30"):
         overlay(rgb, labels.T, PALETTE)
+
+
+def test_a_mask_of_fractions_or_of_16_bit_colours_is_refused(tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "float.tiff"), np.full((4, 6), 0.7, np.float32))
+    with pytest.raises(DataError, match="labels of type float32, expected whole numbers"):
+        read_labels(tmp_path / "float.tiff")
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full((4, 6, 3), 16448, np.uint16))
+    with pytest.raises(DataError, match="a 16-bit colour mask, expected 8 bits"):
+        read_labels(tmp_path / "deep.png", PALETTE)

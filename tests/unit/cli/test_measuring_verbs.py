@@ -59,7 +59,7 @@ def test_eval_draws_its_worst_images_and_the_confusion_matrix(
     result = document(capsys, "eval", colour_bundle.path, "--data", scenes, *pictures)
     assert [frame["name"] for frame in result["worst"]] == ["0", "1"]
     assert read_rgb(out / "001_0.png").shape == (64, 4 * 96 + 3 * 4, 3)
-    assert sorted(path.name for path in out.iterdir()) == ["001_0.png", "002_1.png"]
+    assert sorted(path.name for path in out.glob("*.png")) == ["001_0.png", "002_1.png"]
     assert read_rgb(chart).shape[2] == 3
     assert sum(map(sum, result["confusion"])) == 3 * 64 * 96 - 16 * 96
 
@@ -78,7 +78,7 @@ def test_eval_removes_an_earlier_runs_pictures_and_nothing_else(
     document(capsys, *arguments)
     assert len(list(out.glob("00?_*.png"))) == 3
     document(capsys, *arguments, "--save-errors", 1)
-    assert {path.name for path in out.iterdir()} == {*own, "001_0.png"}
+    assert {path.name for path in out.iterdir()} == {*own, "001_0.png", ".edgeseg-panels"}
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,15 @@ def test_eval_removes_an_earlier_runs_pictures_and_nothing_else(
         (["--confusion", "{file}/chart.png"], "{file} is a file"),
         (["--save-errors", "1", "-o", "{file}"], "{file} is a file"),
         (["--save-errors", "1", "-o", "{file}/deep/down"], "{file} is a file"),
+        (["--save-errors", "1", "-o", "{pictures}"], "which no evaluation noted as its own"),
     ],
-    ids=["a-folder-for-the-chart", "chart-below-a-file", "pictures-in-a-file", "below-a-file"],
+    ids=[
+        "a-folder-for-the-chart",
+        "chart-below-a-file",
+        "pictures-in-a-file",
+        "below-a-file",
+        "own",
+    ],
 )
 def test_eval_checks_where_its_pictures_go_before_it_evaluates(
     words, reason, scenes, colour_bundle, capsys, tmp_path, monkeypatch
@@ -99,8 +106,11 @@ def test_eval_checks_where_its_pictures_go_before_it_evaluates(
 
     monkeypatch.setattr("edgeseg.target.evaluate.evaluate", evaluates)
     places = {"folder": tmp_path / "charts", "file": tmp_path / "file"}
+    places["pictures"] = tmp_path / "holiday"
     places["folder"].mkdir()
     places["file"].touch()
+    places["pictures"].mkdir()
+    (places["pictures"] / "100_cam.png").touch()
     given = [word.format(**places) for word in words]
     assert run(["eval", str(colour_bundle.path), "--data", str(scenes), *given]) == 2
     assert reason.format(**places) in capsys.readouterr().err
