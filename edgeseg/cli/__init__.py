@@ -45,6 +45,8 @@ VERBS = {
 # Threads that could not be waited for: a reference network, a camera's library without limits, and
 # a sink that hangs (target/shadow.py, target/sources/live.py, target/loop.py).
 LEFT_BEHIND = ("edgeseg-shadow", "edgeseg-source", "edgeseg-loop")
+# What torchrun tells the processes that it starts.
+TORCHRUN = "TORCHELASTIC_RUN_ID"
 INTERRUPTED = 128 + signal.SIGINT
 NO_SPACE = {
     errno.ENOSPC: "the disk is full",
@@ -83,8 +85,15 @@ class VerbGroup(click.Group):
     epilog="Start with: edgeseg demo",
 )
 @click.version_option(edgeseg.__version__, message="edgeseg %(version)s")
-def edgeseg_command() -> None:
+@click.pass_context
+def edgeseg_command(ctx: click.Context) -> None:
     """Train, quantize and stream semantic segmentation, and measure what it costs."""
+    started = int(os.environ.get("WORLD_SIZE", "1")) if TORCHRUN in os.environ else 1
+    if started > 1 and ctx.invoked_subcommand not in ("train", None):
+        raise UsageError(
+            f"torchrun started {started} processes, and {ctx.invoked_subcommand} would run whole "
+            "in each of them; only train shares its work, start the others without torchrun"
+        )
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, json_option, needs
+from edgeseg.cli.options import PATH, SEED, json_option, needs
 from edgeseg.cli.output import print_json, print_table, say
 from edgeseg.cli.runtimes import chosen_backends
 
@@ -28,7 +28,7 @@ from edgeseg.cli.runtimes import chosen_backends
     show_default=True,
     help="Frames to stream on each runtime.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
     "-o",
     "--out",

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from edgeseg.cli.calibration_files import write_calibration
-from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs
+from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs, refuse_given
 from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, say
 from edgeseg.cli.places import check_bundle, check_file
 from edgeseg.cli.quantization import calibrated_checkpoint, quantize_options
@@ -122,7 +121,7 @@ def command(
     check_file("--calibration-table", calibration_table, "ranges.txt")
     check_file("--calibration-cache", calibration_cache, "calibration.cache")
     if precision != "int8":
-        _refuse_choices(f"{precision} has no INT8 ranges; leave them out or give --int8")
+        refuse_given(CHOICES, f"{precision} has no INT8 ranges; leave them out or give --int8")
     choice = QuantizeOptions(
         observer=observer,
         percentile=percentile,
@@ -137,7 +136,7 @@ def command(
     folder = out or Path("runs/export") / f"{name}-{precision}"
     check_bundle("-o", folder)
     if path is None:
-        _refuse_choices(f"the zoo holds {name} in {precision} already; leave them out")
+        refuse_given(CHOICES, f"the zoo holds {name} in {precision} already; leave them out")
         bundle = _copy_of_zoo(name, folder)
     else:
         from edgeseg.host.checkpoint import load_checkpoint
@@ -147,9 +146,10 @@ def command(
         loaded = load_checkpoint(path)
         measured_in_int8 = loaded.quantized
         if loaded.quantized:
-            _refuse_choices(
+            refuse_given(
+                CHOICES,
                 f"{path} has its INT8 ranges already; leave them out, or give the float checkpoint "
-                "and --calibrate DATA"
+                "and --calibrate DATA",
             )
         if calibrate is not None and precision == "int8" and not loaded.quantized:
             data = open_dataset(calibrate, "train", size_hw=loaded.spec.size_hw)
@@ -172,21 +172,6 @@ def command(
         if tables:
             write_calibration(loaded, name, calibration_table, calibration_cache, tensorrt)
     _print(bundle, as_json)
-
-
-def _refuse_choices(why: str) -> None:
-    """Refuse options of a calibration that will not take place.
-
-    Raises:
-        UsageError: some are given.
-    """
-    source = click.get_current_context().get_parameter_source
-    given = [
-        f"--{name.replace('_', '-')}" for name in CHOICES
-        if source(name) is not ParameterSource.DEFAULT
-    ]  # fmt: skip
-    if given:
-        raise UsageError(f"{', '.join(given)} would change nothing: {why}")
 
 
 def _checkpoint(given: str | None, precision: str) -> tuple[Path | None, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from edgeseg.errors import BackendUnavailable
+from edgeseg.errors import BackendUnavailable, UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -31,6 +32,29 @@ EXTRAS = {
     "torch": "host",
     "torch_pruning": "host",
 }
+
+
+# As many as torch and numpy take, after a training has multiplied it.
+SEED = click.IntRange(0, 2**32 - 1)
+
+
+def refuse_given(names: Sequence[str], why: str) -> None:
+    """Refuse options of the running command that would change nothing.
+
+    Args:
+        names: the parameters' names.
+        why: what makes them idle.
+
+    Raises:
+        UsageError: some were given.
+    """
+    source = click.get_current_context().get_parameter_source
+    given = [
+        f"--{name.replace('_', '-')}" for name in names
+        if source(name) is not ParameterSource.DEFAULT
+    ]  # fmt: skip
+    if given:
+        raise UsageError(f"{', '.join(given)} would change nothing: {why}")
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases

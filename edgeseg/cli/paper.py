@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.options import PATH, SEED, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.training import BarListener, parse_settings
 from edgeseg.errors import UsageError
@@ -68,7 +68,7 @@ WORK = (
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Timed passes."
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("-o", "--out", type=PATH, help="Folder of the runs.  [default: runs/paper/TABLE]")
 @json_option
@@ -96,8 +96,9 @@ def command(
 
     table1 (decoder variants) and table3 (other networks) train every network, table1 with and
     without median frequency balancing; a killed command goes on where it stopped when given again.
-    table6 measures cost alone. Times are this machine's, of torch, batch 1, one forward and one
-    backward pass: compare the ratios. Memory is that of live tensors, counted, not of an allocator:
+    table6 measures cost alone. Costs are always of the row's own network, whatever --checkpoint
+    gives. Times are this machine's, of torch, batch 1, one forward and one backward pass: compare
+    the ratios. Memory is that of live tensors, counted, not of an allocator:
     train is a step of batch 4, infer one frame. Storage is what the decoder needs of the encoder:
     the paper's multiplier, of the first level alone; kept, the bytes of all levels.
 
@@ -112,6 +113,7 @@ def command(
         cost_columns,
         given_checkpoint,
         jobs_of,
+        own_way,
         run_job,
         spec_for,
     )
@@ -131,7 +133,10 @@ def command(
     for job in jobs:
         if job.name in files:
             # Hours of training come before some of them are scored.
-            given_checkpoint(files[job.name], specs[job.arch])
+            given = given_checkpoint(files[job.name], specs[job.arch])
+            if differs := own_way(given, specs[job.arch]):
+                say(f"{job.name}: the scores are of {files[job.name]} ({differs}), the costs of "
+                    "the row's own network, in float")  # fmt: skip
     folder = out or Path("runs") / "paper" / table
     train_options = TrainOptions(
         epochs=epochs,

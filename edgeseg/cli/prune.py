@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs, refuse_given
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.run_folder import run_folder, write_record
 from edgeseg.cli.start import fitting, refuse_quantized
@@ -71,6 +71,13 @@ def layer_ratios(texts: tuple[str, ...]) -> dict[str, float]:
         if not name:
             raise UsageError(f"{text!r} is no LAYER=RATIO; give such as 'aspp.*=0.6'")
     return ratios
+
+
+# Parameters that only a training reads.
+TRAINING_ONLY = (
+    "mix", "mix_share", "crop", "distill", "result", "batch", "lr", "photometry", "class_weights",
+    "validate_every",
+)  # fmt: skip
 
 
 @click.command(
@@ -197,6 +204,7 @@ def command(
     from edgeseg.host.prune import PruneOptions
     from edgeseg.host.pruneloop import PRUNED, TABLE, PrunePlan, prune_in_rounds
     from edgeseg.host.score import score_module
+    from edgeseg.host.train import LAST, STATE
     from edgeseg.host.trainoptions import TrainOptions
 
     options = PruneOptions(
@@ -216,6 +224,8 @@ def command(
     spec = start.spec
     if hold_out and not data:
         raise UsageError("--hold-out leaves a drive out of --data; give --data")
+    if not epochs:
+        refuse_given(TRAINING_ONLY, "without --epochs nothing is trained")
     training, validation = (
         fitting(checkpoint, spec, *splits(data, hold_out, spec.size_hw, seed, val_limit))
         if data
@@ -237,7 +247,7 @@ def command(
         distill=distill,
     ) if epochs else None  # fmt: skip
     plan = PrunePlan(options, rounds, sparsity or "", images, fine_tune, distill > 0, result)
-    folder = run_folder("prune", spec.arch, out, used_by=PRUNED, again=resume)
+    folder = run_folder("prune", spec.arch, out, used_by=(PRUNED, LAST, STATE), again=resume)
     with progress_bar("prune") as bar:
         pruned = prune_in_rounds(
             start,

@@ -154,6 +154,7 @@ def command(
     from edgeseg.errors import UsageError
     from edgeseg.host.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint
+    from edgeseg.host.pruneloop import PRUNED
     from edgeseg.host.quantize import QuantizeOptions
     from edgeseg.host.train import LAST
     from edgeseg.host.trainoptions import TrainOptions
@@ -202,9 +203,10 @@ def command(
         follow_ranges=freeze_after if scales == "ema" else 0.0,
     )
     extra = mixed_in(mix, mix_share, training, spec.size_hw, seed)
-    folder = run_folder(
-        "qat", spec.arch, out, used_by=LAST, again=resume or sensitivity or compare_ptq
-    )
+    asks = sensitivity or compare_ptq
+    # Questions leave files of their own beside whatever is there.
+    used_by = (LAST,) if asks else (LAST, PRUNED)
+    folder = run_folder("qat", spec.arch, out, used_by=used_by, again=resume or asks)
     job = QatJob(
         loaded, sha256_file(checkpoint), training, validation, extra, choice, images, options
     )

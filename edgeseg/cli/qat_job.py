@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,6 +108,13 @@ class QatJob:
         if quantized_as(last) != self.choice:
             raise UsageError(
                 f"{folder} was quantized with other options; give those again, or another -o"
+            )
+        calibrated_on = _quantize_step(last).metadata.get("calibration", {}).get("list_sha256")
+        listed = calibration_list(self.training, self.images)
+        if calibrated_on not in (None, hashlib.sha256(listed.encode()).hexdigest()):
+            raise UsageError(
+                f"{folder} was calibrated with other images ({folder / IMAGE_LIST}); give the same "
+                "--images and data again, or another -o"
             )
         return module_from_checkpoint(last), _quantize_step(last)
 

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,30 @@ from edgeseg.errors import UsageError
 PACKAGES = ("numpy", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")
 
 
-def run_folder(verb: str, name: str, out: Path | None, *, used_by: str, again: bool) -> Path:
+def run_folder(
+    verb: str, name: str, out: Path | None, *, used_by: Sequence[str], again: bool
+) -> Path:
     """Return the folder of a run, refusing one that holds results already.
 
     Args:
         verb: first part of the default path.
         name: second part of the default path.
         out: the folder the user named instead, if any.
-        used_by: a file that a finished or interrupted run has left there.
+        used_by: files that a finished or interrupted run leaves; the verb's own first one.
         again: the user allows that: the run goes on or replaces what is there.
 
     Raises:
-        UsageError: the folder holds a run and `again` is not set.
+        UsageError: the folder holds a run and `again` is not set, or one of another verb.
     """
     folder = out or Path("runs") / verb / name
-    if (folder / used_by).exists() and not again:
+    found = [file for file in used_by if (folder / file).exists()]
+    if found and not again:
         raise UsageError(
             f"{folder} holds a run already; give --resume to go on with it or another -o"
+        )
+    if found and used_by[0] not in found:
+        raise UsageError(
+            f"{folder} holds {found[0]} of another verb's run, no {used_by[0]}; give another -o"
         )
     return folder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs, refuse_given
 from edgeseg.cli.output import progress_bar, say
 from edgeseg.cli.ranks import first_of_ranks, joined_ranks
 from edgeseg.cli.run_folder import run_folder
@@ -153,6 +153,7 @@ def command(
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.models import MODELS, build_model
     from edgeseg.host.models.pretrained import expected_statistics, load_encoder_weights
+    from edgeseg.host.pruneloop import PRUNED
     from edgeseg.host.teachers import load_teachers
     from edgeseg.host.train import LAST, train
     from edgeseg.host.trainoptions import TrainOptions
@@ -163,6 +164,8 @@ def command(
         raise UsageError("--init and --encoder-weights both give the start; leave one out")
     if init and (settings or normalize):
         raise UsageError("--init has its own options and normalisation: no --set or --normalize")
+    if not teachers:
+        refuse_given(("distill",), "there is no --teacher")
     normalize = normalize or "fixed"
     given = parse_settings(settings)
     stride = given.pop("output_stride", MODELS[arch].stride)
@@ -207,7 +210,7 @@ def command(
         distill=distill,
     )
     teacher = load_teachers(teachers, spec)
-    folder = run_folder("train", arch, out, used_by=LAST, again=resume)
+    folder = run_folder("train", arch, out, used_by=(LAST, PRUNED), again=resume)
     torch.manual_seed(seed)
     module = module_from_checkpoint(start) if start else build_model(spec)
     loaded = load_encoder_weights(module, encoder_weights) if encoder_weights else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgeseg.cli.options import SEED, refuse_given
 from edgeseg.cli.output import Progress, print_json, print_table, ratio, say
 from edgeseg.cli.run_folder import write_record
 from edgeseg.errors import UsageError
@@ -46,7 +48,7 @@ def training_options(
             show_default=True,
             help="Exponent of the median frequency balancing; 0 is none.",
         ),
-        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--seed", type=SEED, default=0, show_default=True),
         click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
         click.option(
             "--validate-every",
@@ -147,12 +149,16 @@ def mixed_in(
 
     Raises:
         DataError: its classes are not those of `main`, the data it is mixed into.
+        UsageError: a share of nothing, or an infinite one.
     """
     from edgeseg.core.dataset import check_same_classes, open_dataset
     from edgeseg.core.dataview import with_ignored
 
     if not mix:
+        refuse_given(("mix_share",), "there is no --mix")
         return []
+    if not math.isfinite(share):
+        raise UsageError(f"--mix-share is {share}, expected a share of --data's images")
     extra = open_dataset(mix, "train", size_hw=size_hw, seed=seed)
     check_same_classes(main, extra)
     return [(with_ignored(extra, main.ignore_index), share)]
@@ -195,7 +201,8 @@ class BarListener:
     def on_epoch(self, row: EpochRow) -> None:
         """Note the newest validation."""
         if row.scores:
-            self._miou = f"  mIoU {row.miou:.3f}"
+            # Negative where no pixel of the validation has a label.
+            self._miou = f"  mIoU {row.miou:.3f}" if row.miou >= 0 else "  mIoU -"
             if self._lines:
                 say(f"epoch {row.epoch}/{self._epochs}  loss {row.loss:.3f}{self._miou}")
 
@@ -220,7 +227,8 @@ def finish(
     from edgeseg.cli.run_page import write_run_page
     from edgeseg.host.train import BEST, LAST
 
-    scored = [row for row in result.rows if row.scores]
+    # Without one labelled pixel to score there is no best epoch, and no file of it.
+    scored = [row for row in result.rows if row.scores and row.miou >= 0]
     best = max(scored, key=lambda row: row.miou, default=None)
     newest = result.rows[-1] if result.rows else None
     row = best if take == "best" else newest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.options import PATH, SEED, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.prune import AmountType
 from edgeseg.cli.run_folder import run_folder, write_record
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     help="Weight of CHECKPOINT's logits as a second target of a trial's training; 0 is none.",
 )
 @click.option("--val-limit", type=click.IntRange(min=1), help="Validate on this many images.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--storage", help="Where the study is kept; a database URL lets machines share it.")
 @click.option("--study", default="", help="The study's name in --storage.")
@@ -153,7 +153,7 @@ def command(
     spec, space = start.spec, Space(start, max_ratio=max_ratio, floats=search_float, keep=keep)
     if target_macs is None and not board and backend is None:
         backend = next((name for name in BACKENDS if not why_unavailable(name)), "onnxruntime")
-    folder = run_folder("tune", spec.arch, out, used_by=TRIED, again=resume)
+    folder = run_folder("tune", spec.arch, out, used_by=(TRIED,), again=resume)
     folder.mkdir(parents=True, exist_ok=True)
     training, validation = fitting(
         checkpoint,

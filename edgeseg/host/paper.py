@@ -14,6 +14,7 @@ import torch
 from edgeseg.core.boundary import BoundaryF1
 from edgeseg.core.datahash import data_sha256
 from edgeseg.core.dataset import Dataset
+from edgeseg.core.dataview import with_ignored
 from edgeseg.core.files import atomic_write_text, sha256_file
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError
@@ -121,6 +122,22 @@ def given_checkpoint(path: Path, spec: ModelSpec) -> Checkpoint:
     return given
 
 
+def own_way(given: Checkpoint, spec: ModelSpec) -> str:
+    """Tell in what a given checkpoint's network is not the one that a row's costs are of."""
+    differs = [
+        f"{key} {dict(given.spec.options).get(key, 'as usual')}"
+        for key in sorted({*given.spec.options, *spec.options})
+        if dict(given.spec.options).get(key) != dict(spec.options).get(key)
+    ]
+    if given.spec.output_stride != spec.output_stride:
+        differs.append(f"output stride {given.spec.output_stride}")
+    kinds = {step.kind for step in given.steps}
+    differs += [
+        word for kind, word in (("prune", "pruned"), ("quantize", "quantized")) if kind in kinds
+    ]
+    return ", ".join(differs)
+
+
 def run_job(
     job: Job,
     spec: ModelSpec,
@@ -177,7 +194,9 @@ def run_job(
             spec, build_model(spec), data.training, options, folder, resume=True, listener=listener
         ).module
     outlines = BoundaryF1(spec.n_classes, spec.ignore_index)
-    scores = score_module(spec, module, data.scored, outlines=outlines, progress=progress)
+    # A checkpoint of other data may have another label for void.
+    scored = with_ignored(data.scored, spec.ignore_index)
+    scores = score_module(spec, module, scored, outlines=outlines, progress=progress)
     figures = (scores.global_accuracy, scores.class_accuracy, scores.miou, outlines.score())
     document: dict[str, Any] = {
         **{

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,12 @@ from edgeseg.core.dataset import Dataset
 from edgeseg.core.recipe import StepDone, order_problems
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, RecipeError, UsageError
-from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint, save_checkpoint
+from edgeseg.host.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    module_from_checkpoint,
+    save_checkpoint,
+)
 from edgeseg.host.cost import Cost, count_cost
 from edgeseg.host.pipeline import Normalize
 from edgeseg.host.prune import PruneOptions, absolute, prune, unit_widths
@@ -128,23 +135,24 @@ def prune_in_rounds(
 
     Raises:
         RecipeError: the checkpoint's steps forbid it.
-        UsageError: a target is out of reach or data is missing.
+        UsageError: a target is out of reach, data is missing, or the run to go on with was pruned
+            otherwise.
     """
     check_prunable(start.steps, plan)
     if plan.train is not None and data is None:
         raise UsageError("prune: fine-tuning needs data; give --data or no epochs")
     dense = module_from_checkpoint(start)
     spec, before = start.spec, count_cost(dense, start.spec.size_hw)
+    if resume and (folder / PRUNED).is_file():
+        _check_same_plan(folder / PRUNED, start, plan, before, data)
     current, trained, module = start, [], dense
     for number, options in enumerate(_rounds(plan, before)):
         here = folder / f"round-{number + 1}" if plan.rounds > 1 else folder
         last = number + 1 == plan.rounds
         module = module_from_checkpoint(current)
         steps = list(current.steps)
-        record = {**options.to_step(), **({"data": data.name} if data else {})}
         if options.asks_for_anything:
-            if looks_at_images(options):
-                record["images"] = plan.images
+            record = _record(options, plan, data)
             frames = _Frames(data, spec, plan.images if looks_at_images(options) else 0)
             module, metadata = prune(
                 module, spec.size_hw, options, frames, whole=unit_widths(dense),
@@ -179,6 +187,42 @@ def prune_in_rounds(
         widths_table(module, widths_of(dense)),
         trained,
     )
+
+
+def _record(options: PruneOptions, plan: PrunePlan, data: Dataset | None) -> dict[str, Any]:
+    """Return the options of a round as the checkpoint's step has them."""
+    record = {**options.to_step(), **({"data": data.name} if data else {})}
+    if looks_at_images(options):
+        record["images"] = plan.images
+    return record
+
+
+def _check_same_plan(
+    path: Path, start: Checkpoint, plan: PrunePlan, before: Cost, data: Dataset | None
+) -> None:
+    """Refuse to go on with a run that pruned another network, or otherwise, before it is touched.
+
+    Raises:
+        UsageError: it names what differs.
+    """
+    steps = load_checkpoint(path).steps
+    known = [step.to_json() for step in start.steps]
+    if [step.to_json() for step in steps[: len(known)]] != known:
+        raise UsageError(f"{path} was made from another checkpoint; give that, or another -o")
+    planned = [_record(o, plan, data) for o in _rounds(plan, before) if o.asks_for_anything]
+    if plan.sparsity:
+        planned.append({"sparsity": plan.sparsity})
+    done = [step.options for step in steps[len(known) :] if step.kind == "prune"]
+    # As a file gives them back: tuples become lists.
+    for was, now in zip(done, json.loads(json.dumps(planned)), strict=False):
+        # An older edgeseg wrote fewer of them.
+        differ = [key for key in was if was[key] != now.get(key)]
+        if differ:
+            changed = "; ".join(f"{key} {was[key]}, now {now.get(key)}" for key in differ)
+            raise UsageError(f"{path} was pruned with {changed}; give the same, or another -o")
+    # The last round takes its sparsity with it.
+    if len(done) != len(planned) and len(done) >= plan.rounds:
+        raise UsageError(f"{path} was pruned in {len(done)} steps; give the same, or another -o")
 
 
 def _rounds(plan: PrunePlan, dense: Cost) -> Iterator[PruneOptions]:

@@ -158,6 +158,13 @@ class _Run:
                 f"batch {options.batch} leaves some of the {self.ranks.count} processes without a "
                 "crop; batch is the total over all of them"
             )
+        pools = any(isinstance(part, nn.AdaptiveAvgPool2d) for part in self.module.modules())
+        norms = any(isinstance(part, nn.BatchNorm2d) for part in self.module.modules())
+        if options.batch == 1 and pools and norms:
+            raise UsageError(
+                "batch 1 gives the batch norm of the pooled branch one value to normalise; give 2 "
+                "or more"
+            )
         self.made = made_with(
             self.spec, self.options, self.step_done, self.steps_before, self.data, self.extra
         )

@@ -35,7 +35,7 @@ class TrainSet:
         """Read every sample of `main` into memory (uint8).
 
         Raises:
-            DataError: `main` is smaller than a batch, or a sample has no labels.
+            DataError: `main` is smaller than a batch, or a sample, or all of them, has no labels.
         """
         if len(main) < batch:
             raise DataError(f"{main.name} has {len(main)} samples, a batch needs {batch}")
@@ -44,6 +44,11 @@ class TrainSet:
         self.seed = seed
         self.batch = batch
         self._main = [_pair(main, index) for index in range(len(main))]
+        if not any((labels != main.ignore_index).any() for _, labels in self._main):
+            raise DataError(
+                f"{main.name}: every pixel of its {len(main)} masks is void ({main.ignore_index}); "
+                "training needs labels"
+            )
         self._extra = list(extra)
 
     def steps_per_epoch(self) -> int:

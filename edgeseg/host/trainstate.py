@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from edgeseg.core.datahash import data_sha256
 from edgeseg.core.dataset import Dataset
 from edgeseg.core.files import atomic_write_bytes
 from edgeseg.core.recipe import StepDone
@@ -21,6 +22,9 @@ from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.curves import EpochRow
 from edgeseg.host.optim import WeightAverage
 from edgeseg.host.trainoptions import TrainOptions, with_defaults
+
+# What a network is besides its name; the steps before tell how it was narrowed.
+DECIDING = ("class_names", "ignore_index", "size_hw", "preprocess", "output_stride", "options")
 
 
 def made_with(
@@ -33,12 +37,16 @@ def made_with(
 ) -> dict[str, Any]:
     """Return what a run must have in common with the one it goes on with, JSON values."""
     before = json.dumps([one.to_json() for one in steps_before], sort_keys=True)
+    network = spec.to_json()
     made: dict[str, Any] = {
         "arch": spec.arch,
+        **{key: network[key] for key in DECIDING},
         "kind": step.kind,
         "data": data.name,
         "images": len(data),
+        "data's sha256": data_sha256(data),
         "mix": [[other.name, share] for other, share in extra],
+        "mix's sha256": [data_sha256(other) for other, _ in extra],
         "steps_before": hashlib.sha256(before.encode()).hexdigest(),
         **options.deciding(),
         **{f"{role}'s sha256": hashes for role, hashes in step.metadata.items()},

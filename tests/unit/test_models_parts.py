@@ -84,6 +84,28 @@ def test_a_width_that_leaves_too_little_is_refused():
             build_model(small(arch, width=0.1))
 
 
+@pytest.mark.parametrize(
+    ("arch", "name", "value"),
+    [
+        ("segnet-basic", "channels", 0), ("segnet-basic", "channels", 8.5),
+        ("segnet-basic", "channels", "abc"), ("segnet-basic", "kernel", -1),
+        ("segnet", "width", float("nan")), ("deeplabv3plus-mobilenetv2", "width", -1),
+        ("deeplabv3plus-mobilenetv2", "aspp_channels", True),
+        ("deeplabv3plus-mobilenetv2", "dropout", 2),
+        ("deeplabv3plus-mobilenetv2", "atrous_rates", [0]),
+        ("deeplabv3plus-mobilenetv2", "atrous_rates", 6),
+    ],
+)  # fmt: skip
+def test_a_value_no_network_can_have_is_named(arch, name, value):
+    with pytest.raises(SpecError, match=rf"{arch}: {name} is .*, expected"):
+        build_model(ModelSpec(arch, options={name: value}))
+
+
+def test_what_torch_refuses_later_is_refused_too():
+    with pytest.raises(SpecError, match="segnet-basic refuses options"):
+        build_model(ModelSpec("segnet-basic", options={"kernels": 3}))
+
+
 def test_single_channel_decoders_see_one_channel_each():
     model = build_model(small("segnet-basic-singlechanneldecoder"))
     assert all(decode[0].groups == decode[0].in_channels for decode in model.decoder)

@@ -275,6 +275,33 @@ def test_files_that_do_not_fit_say_why(tmp_path):
         load_encoder_weights(build_model(small("segnet")), tmp_path / "none.pth")
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda value: value.to(torch.int32), r"features\.0\.0\.weight is int32"),
+        (lambda value: value.to(torch.complex64), "is complex64"),
+        (lambda value: torch.full_like(value, float("nan")), "not finite"),
+        (lambda value: value.to_sparse(), "sparse"),
+        (lambda value: value.to("meta"), "holds no values"),
+    ],
+)
+def test_tensors_that_cannot_be_weights_are_named(change, why, tmp_path):
+    state = mobilenet_v2()
+    name = "features.0.0.weight"
+    torch.save({**state, name: change(state[name])}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=why):
+        load_encoder_weights(fresh("deeplabv3-mobilenetv2"), tmp_path / "odd.pth")
+
+
+def test_keys_that_are_no_names_and_biases_of_another_length_are_refused(tmp_path):
+    torch.save({**mobilenet_v2(), 3: torch.zeros(1)}, tmp_path / "key.pth")
+    with pytest.raises(CheckpointError, match="3 is no name"):
+        load_encoder_weights(fresh("deeplabv3-mobilenetv2"), tmp_path / "key.pth")
+    torch.save({**vgg16(batch_norm=False), "features.0.bias": torch.zeros(3)}, tmp_path / "v.pth")
+    with pytest.raises(CheckpointError, match=r"features\.0\.bias is \(3,\), expected \(64,\)"):
+        load_encoder_weights(fresh("segnet"), tmp_path / "v.pth")
+
+
 def test_a_deeper_network_of_the_same_names_is_refused(tmp_path):
     torch.save(resnet(3, 4, 7, 3), tmp_path / "deeper.pth")
     with pytest.raises(CheckpointError, match=r"deeper network: the encoder has no layer3\.6\."):

@@ -46,6 +46,7 @@ class Blobs:
     def __init__(self, count, seed=0, labelled=True):
         self.count, self.seed, self.labelled = count, seed, labelled
         self.name = f"blobs-{count}-{seed}"
+        self.names = [str(index) for index in range(count)]
 
     def __len__(self):
         return self.count
@@ -144,6 +145,43 @@ def test_nor_with_other_data_or_from_another_start(tmp_path):
         go(Blobs(8, seed=1), "a", resume=True)
     with pytest.raises(UsageError, match="start's sha256"):
         go(Blobs(8), "b", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size_hw": (64, 96)}, r"size_hw \[48, 64\], now \[64, 96\]"),
+        ({"class_names": ("dog", "cat")}, "class_names"),
+        ({"preprocess": dataclasses.replace(SPEC.preprocess, normalize="per_image")}, "per_image"),
+    ],
+)
+def test_nor_as_another_network_than_it_began_with(tmp_path, change, said):
+    train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, stop_after=1)
+    before = (tmp_path / LAST).read_bytes()
+    other = dataclasses.replace(SPEC, **change)
+    with pytest.raises(UsageError, match=said):
+        train(other, fresh(), Blobs(8), OPTIONS, tmp_path, resume=True)
+    assert (tmp_path / LAST).read_bytes() == before
+
+
+def test_a_batch_of_one_is_refused_where_a_norm_would_see_one_value(tmp_path):
+    spec = dataclasses.replace(
+        SPEC, arch="deeplabv3-mobilenetv2", options={"width": 0.25, "aspp_channels": 8}
+    )
+    options = dataclasses.replace(OPTIONS, batch=1)
+    with pytest.raises(UsageError, match="batch 1 gives the batch norm of the pooled branch"):
+        train(spec, build_model(spec), Blobs(4), options, tmp_path)
+    assert not (tmp_path / LAST).exists()
+
+
+def test_masks_without_one_labelled_pixel_are_refused(tmp_path):
+    class Void(Blobs):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return dataclasses.replace(sample, labels=np.full_like(sample.labels, 2))
+
+    with pytest.raises(DataError, match=r"every pixel of its 8 masks is void \(2\)"):
+        train(SPEC, fresh(), Void(8), OPTIONS, tmp_path)
 
 
 def test_a_run_of_an_edgeseg_with_fewer_options_goes_on_with_their_defaults(tmp_path):

@@ -33,6 +33,7 @@ from edgeseg.host.models.deeplabv3plus import (
 )
 from edgeseg.host.models.fcn import FCN8s, FCN16s, FCN32s
 from edgeseg.host.models.segnet import SegNet
+from edgeseg.host.models.settings import check_settings
 from edgeseg.host.models.unet import UNet
 
 MODELS: dict[str, type[Segmenter]] = {
@@ -71,13 +72,15 @@ def build_model(spec: ModelSpec) -> Segmenter:
         A module from normalised float N,3,H,W to logits N,K,h,w; `.classifier` is its last layer.
 
     Raises:
-        SpecError: the architecture is unknown (the nearest is offered) or refuses an option.
+        SpecError: the architecture is unknown (the nearest is offered) or refuses an option or its
+            value.
     """
     if spec.arch not in MODELS:
         raise SpecError(unknown("model", spec.arch, MODELS))
+    check_settings(spec.arch, spec.options)
     try:
         return MODELS[spec.arch](
             spec.n_classes, output_stride=spec.output_stride, **dict(spec.options)
         )
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise SpecError(f"{spec.arch} refuses options {dict(spec.options)}: {error}") from error

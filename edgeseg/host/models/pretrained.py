@@ -116,6 +116,11 @@ def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
         bias = theirs.removesuffix("weight") + "bias"
         if ours in new and ours.endswith(".0.weight") and bias in given:
             mean = ours.removesuffix("0.weight") + "1.running_mean"
+            if given[bias].shape != state[mean].shape:
+                raise CheckpointError(
+                    f"{path}: {bias} is {tuple(given[bias].shape)}, expected "
+                    f"{tuple(state[mean].shape)}; give the state dict of the same network"
+                )
             new[mean] = new.get(mean, torch.zeros_like(state[mean])) - given[bias].float()
             used.add(bias)
     module.load_state_dict({**state, **new})
@@ -257,4 +262,20 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
         raise CheckpointError(
             f"{path} is no state dict but holds {held}; save the mapping of names to tensors alone"
         )
+    for name, value in state.items():
+        if problem := _unusable(name, value):
+            raise CheckpointError(f"{path}: {name} {problem}; give a state dict of float weights")
     return state
+
+
+def _unusable(name: object, value: torch.Tensor) -> str:
+    """Tell what keeps a tensor from being weights, nothing where it can be."""
+    if not isinstance(name, str):
+        return "is no name"
+    if value.layout is not torch.strided or value.is_meta:
+        return "is sparse or holds no values"
+    if name.endswith(COUNTERS):
+        return ""
+    if not value.is_floating_point():
+        return f"is {str(value.dtype).removeprefix('torch.')}"
+    return "" if bool(torch.isfinite(value).all()) else "has values that are not finite"

@@ -56,6 +56,35 @@ def test_an_unknown_verb_offers_the_nearest(capsys):
     assert "did you mean 'models'?" in capsys.readouterr().err
 
 
+def test_only_train_shares_its_work_among_torchruns_processes(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    # A cluster's scheduler may set the size alone; what runs then is one process.
+    assert run(["models", "--json"]) == 0
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    assert run(["models", "--json"]) == 2
+    assert "torchrun started 2 processes, and models would run whole" in capsys.readouterr().err
+    assert run(["train", "--help"]) == 0
+
+
+@pytest.mark.parametrize("seed", ["-1", str(10**20)])
+def test_a_seed_that_no_generator_takes_is_refused(seed, capsys):
+    assert run(["train", "segnet-basic", "--data", "synthetic:4", "--seed", seed]) == 2
+    assert f"{seed} is not in the range" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [(("--distill", "0.3"), "there is no --teacher"), (("--mix-share", "0.7"), "no --mix")],
+)
+def test_options_of_what_is_not_given_are_refused(option, why, capsys, tmp_path):
+    arguments = ["train", "segnet-basic", "--data", "synthetic:4", "-o", str(tmp_path / "out")]
+    assert run([*arguments, *option]) == 2
+    message = capsys.readouterr().err
+    assert f"{option[0]} would change nothing" in message
+    assert why in message
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_bad_option_is_one_line_and_points_at_the_help(capsys):
     assert run(["models", "--size", "3"]) == 2
     err = capsys.readouterr().err

@@ -1,16 +1,21 @@
 """edgeseg paper, in this process, with networks and data of a few pixels."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from small_models import small
 
 from edgeseg.cli import run
+from edgeseg.core.dataset import open_dataset
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
+from edgeseg.host.paper import Job, TableData, own_way, run_job
+from edgeseg.host.trainoptions import TrainOptions
 
 TINY = [
     "--data", "synthetic:6", "--size", "48x64", "--batch", "2", "--epochs", "1", "--rounds", "1",
@@ -123,6 +128,28 @@ def test_table_6_prints_cost_without_training(monkeypatch, capsys, tmp_path):
         ["-", "117.0", "-", "-"],
         ["1.00", "422", "489", "6803", "1052"],
     ]
+
+
+def test_a_given_checkpoint_says_in_what_it_is_not_the_rows_network():
+    spec = small("segnet-basic")
+    same = Checkpoint(spec, (StepDone("train"),), {})
+    assert own_way(same, spec) == ""
+    narrow = dataclasses.replace(spec, options={**spec.options, "channels": 32})
+    steps = (StepDone("train"), StepDone("prune"), StepDone("quantize"))
+    assert own_way(Checkpoint(narrow, steps, {}), spec) == "channels 32, pruned, quantized"
+
+
+def test_a_checkpoint_with_another_label_for_void_is_scored(tmp_path):
+    spec = small("segnet-basic", size_hw=(48, 64))
+    other = dataclasses.replace(spec, ignore_index=255)
+    path = tmp_path / "other.safetensors"
+    torch.manual_seed(0)
+    save_checkpoint(path, Checkpoint(other, (StepDone("train"),), build_model(other).state_dict()))
+    data = open_dataset("synthetic:2", "val", size_hw=(48, 64))
+    images = TableData.of(data, data)
+    job = Job("segnet-basic", "natural")
+    found = run_job(job, spec, images, TrainOptions(epochs=1), tmp_path / "out", checkpoint=path)
+    assert 0 <= found["miou"] <= 1
 
 
 def test_a_row_the_table_has_not_is_refused(capsys):

@@ -1,15 +1,14 @@
 """prune, in this process: what it writes, what may follow it, what it refuses."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from edgeseg.cli import run
-from edgeseg.host.checkpoint import (
-    load_checkpoint,
-    module_from_checkpoint,
-)
+from edgeseg.core.recipe import StepDone
+from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint, save_checkpoint
 from edgeseg.host.cost import Cost, checkpoint_cost, count_cost
 from edgeseg.host.sparsity import SPARSE, masks_of
 
@@ -94,6 +93,43 @@ def test_the_last_epoch_can_be_each_round_s_result(dense, tmp_path, capsys):
         for name in ("last.safetensors", "round-2/last.safetensors")
     )
     assert found.equal(last)
+
+
+def test_the_folder_of_a_training_is_left_alone(dense, tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("best", "last"):
+        (folder / f"{name}.safetensors").write_bytes(dense.read_bytes())
+    for more in ([], ["--resume"]):
+        assert run(["prune", str(dense), "--ratio", "0.5", *more, "-o", str(folder)]) == 2
+    assert "of another verb's run" in capsys.readouterr().err
+    assert {path.read_bytes() for path in folder.iterdir()} == {dense.read_bytes()}
+
+
+@pytest.mark.parametrize("rounds", [["--rounds", "2", *TRAINING], []], ids=["rounds", "once"])
+def test_a_run_is_not_gone_on_with_as_another_prune(rounds, dense, tmp_path, capsys):
+    arguments = ["prune", str(dense), *rounds, "-o", str(tmp_path)]
+    assert run([*arguments, "--ratio", "0.25"]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")}
+    assert run([*arguments, "--ratio", "0.5", "--resume"]) == 2
+    assert "was pruned with ratio 0." in capsys.readouterr().err
+    assert run([*arguments, "--ratio", "0.25", "--sparsity", "2:4", "--resume"]) == 2
+    assert "steps; give the same" in capsys.readouterr().err
+    other = tmp_path / "other.safetensors"
+    checkpoint = load_checkpoint(dense)
+    further = dataclasses.replace(checkpoint, steps=(*checkpoint.steps, StepDone("finetune")))
+    save_checkpoint(other, further)
+    assert run(["prune", str(other), *arguments[2:], "--ratio", "0.25", "--resume"]) == 2
+    assert "was made from another checkpoint" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+    assert run([*arguments, "--ratio", "0.25", "--resume"]) == 0
+
+
+def test_options_of_a_training_that_will_not_be_are_refused(dense, tmp_path, capsys):
+    arguments = ["prune", str(dense), "--ratio", "0.5", "-o", str(tmp_path)]
+    assert run([*arguments, "--mix", "nowhere", "--distill", "1"]) == 2
+    message = capsys.readouterr().err
+    assert "--mix, --distill would change nothing: without --epochs" in message
 
 
 def test_layer_ratios_are_kept_to(dense, tmp_path):

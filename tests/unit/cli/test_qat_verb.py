@@ -54,6 +54,9 @@ def test_every_option_of_the_training_is_recorded_and_resumed(
     assert run([*arguments, *chosen, "--resume"]) == 0
     assert run([*arguments, "--resume"]) == 2
     assert "quantized with other options" in capsys.readouterr().err
+    assert run([*arguments, *chosen, "--resume", "--images", "2"]) == 2
+    assert "calibrated with other images" in capsys.readouterr().err
+    assert len((tmp_path / "calibration-images.txt").read_text().splitlines()) == 3
 
 
 def test_ranges_that_follow_the_batches_end_elsewhere(

@@ -29,12 +29,23 @@ def test_a_setting_without_key_or_value_is_refused(text):
 
 
 def test_a_finished_run_is_not_overwritten_by_accident(tmp_path: Path):
-    assert run_folder("train", "x", tmp_path, used_by="last", again=False) == tmp_path
+    assert run_folder("train", "x", tmp_path, used_by=("last",), again=False) == tmp_path
     (tmp_path / "last").touch()
     with pytest.raises(UsageError, match="--resume"):
-        run_folder("train", "x", tmp_path, used_by="last", again=False)
-    assert run_folder("train", "x", tmp_path, used_by="last", again=True) == tmp_path
-    assert run_folder("qat", "x", None, used_by="last", again=True) == Path("runs/qat/x")
+        run_folder("train", "x", tmp_path, used_by=("last",), again=False)
+    assert run_folder("train", "x", tmp_path, used_by=("last",), again=True) == tmp_path
+    assert run_folder("qat", "x", None, used_by=("last",), again=True) == Path("runs/qat/x")
+
+
+def test_a_run_of_another_verb_is_not_gone_on_with_nor_overwritten(tmp_path: Path):
+    used = ("pruned", "last")
+    (tmp_path / "last").touch()
+    with pytest.raises(UsageError, match="holds a run already"):
+        run_folder("prune", "x", tmp_path, used_by=used, again=False)
+    with pytest.raises(UsageError, match="holds last of another verb's run, no pruned"):
+        run_folder("prune", "x", tmp_path, used_by=used, again=True)
+    (tmp_path / "pruned").touch()
+    assert run_folder("prune", "x", tmp_path, used_by=used, again=True) == tmp_path
 
 
 def test_a_named_backend_comes_before_the_installed_ones():

@@ -1,6 +1,7 @@
 """train and qat, in this process, on a CamVid-shaped folder of two drives."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -55,6 +56,22 @@ def trained(drives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     assert run(["train", "segnet-basic", "--data", str(drives), "-o", str(folder), *TINY]) == 0
     return folder / "last.safetensors"
+
+
+def test_a_validation_that_is_all_void_names_the_last_epochs_file(drives, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(drives, data)
+    for mask in (data / "valannot").iterdir():
+        cv2.imwrite(str(mask), np.full((48, 64), 11, np.uint8))
+    out = tmp_path / "run"
+    arguments = ["train", "segnet-basic", "--data", str(data), "-o", str(out), *TINY, "--json"]
+    assert run(arguments) == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert document["checkpoint"] == str(out / "last.safetensors")
+    assert document["best_epoch"] is None
+    assert (out / "last.safetensors").is_file()
+    assert "mIoU -1" not in printed.err
 
 
 def test_a_held_out_drive_is_validated_on_and_not_trained_on(drives, tmp_path, capsys):
