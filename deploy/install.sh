@@ -3,7 +3,7 @@
 #
 #   sudo apt-get install python3-venv python3-libnvinfer python3-opencv \
 #       python3-gi gir1.2-gstreamer-1.0
-#   sh deploy/install.sh [FOLDER]      default /opt/edgeseg
+#   sudo sh deploy/install.sh [FOLDER]      default /opt/edgeseg
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -13,7 +13,8 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
     echo "install.sh: python3 is older than 3.10; JetPack 6 or later is needed" >&2
     exit 5
 fi
-for module in tensorrt cv2 venv; do
+# ensurepip comes with python3-venv; venv itself is always there.
+for module in tensorrt cv2 ensurepip; do
     if ! python3 -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$module') is None)"; then
         echo "install.sh: python3 has no $module; first:" >&2
         echo "  sudo apt-get install python3-venv python3-libnvinfer python3-opencv python3-gi gir1.2-gstreamer-1.0" >&2
@@ -48,8 +49,13 @@ if [ ! -e "$target/edgeseg.env" ]; then
     # It may hold a camera's password; systemd reads it as root.
     install -m 600 "$here/deploy/edgeseg.env" "$target/edgeseg.env"
 fi
+# The unit that is written out here names the folder of this install.
+sed "s#/opt/edgeseg#$target#g" "$here/deploy/edgeseg.service" > "$target/edgeseg.service"
+case $target in
+/home/*) echo "install.sh: the service cannot read $target: it sees no home (ProtectHome)" >&2 ;;
+esac
 "$target/venv/bin/edgeseg" doctor || true
 echo "installed in $target; as a service:"
 echo "  sudo useradd --system --groups video,render edgeseg"
-echo "  sudo cp deploy/edgeseg.service /etc/systemd/system/"
+echo "  sudo cp '$target/edgeseg.service' /etc/systemd/system/"
 echo "  sudo systemctl enable --now edgeseg"

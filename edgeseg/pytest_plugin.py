@@ -10,9 +10,10 @@ loads this module.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +100,26 @@ class Measured:
         pytest.fail(f"worse than {self.baseline}: {self.verdict.reasons()}", pytrace=False)
 
 
+@contextlib.contextmanager
+def _told(root: Path) -> Iterator[None]:
+    """Turn what the user can mend into one line instead of a traceback."""
+    from edgeseg.errors import EdgesegError
+
+    __tracebackhide__ = True
+    try:
+        yield
+    except EdgesegError as error:
+        pytest.fail(f"{error} (paths of the marker are relative to {root})", pytrace=False)
+
+
 @pytest.fixture
 def edgeseg_bundle(request: pytest.FixtureRequest) -> Bundle:
     """The bundle that the test's marker names, a folder or a zoo name."""
-    return _bundle(_settings(request)["bundle"], request.config.rootpath)
+    __tracebackhide__ = True
+    root = request.config.rootpath
+    settings = _settings(request)
+    with _told(root):
+        return _bundle(settings["bundle"], root)
 
 
 @pytest.fixture
@@ -121,15 +138,21 @@ def edgeseg_report(
 
     Tests with the same marker share one measurement.
     """
+    __tracebackhide__ = True
     settings = _settings(request)
+    # Before minutes are spent, and before a first baseline is written with a setting unheard of.
+    _tolerance(settings)
     config = request.config
     measured = config.stash.setdefault(MEASURED, {})
     key = tuple(str(settings.get(name)) for name in SETTINGS if name != "baseline")
-    if key not in measured:
-        measured[key] = _measure(settings, edgeseg_bundle, edgeseg_bench_options, config.rootpath)
-    bench = measured[key]
-    report = next(row for row in bench.rows if row.run["name"] != YARDSTICK)
-    found = _judged(settings, config, report, bench, request.node)
+    with _told(config.rootpath):
+        if key not in measured:
+            measured[key] = _measure(
+                settings, edgeseg_bundle, edgeseg_bench_options, config.rootpath
+            )
+        bench = measured[key]
+        report = next(row for row in bench.rows if row.run["name"] != YARDSTICK)
+        found = _judged(settings, config, report, bench, request.node)
     config.stash.setdefault(LINES, []).append(_line(request.node.nodeid, found))
     return found
 
@@ -137,8 +160,9 @@ def edgeseg_report(
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     marker = request.node.get_closest_marker("edgeseg")
     if marker is None or not {"bundle", "data"} <= set(marker.kwargs) or marker.args:
-        raise pytest.UsageError(
-            f"{request.node.nodeid} needs @pytest.mark.edgeseg(bundle=..., data=...), by keyword"
+        pytest.fail(
+            f"{request.node.nodeid} needs @pytest.mark.edgeseg(bundle=..., data=...), by keyword",
+            pytrace=False,
         )
     return dict(marker.kwargs)
 
@@ -154,7 +178,6 @@ def _measure(
     settings: Mapping[str, Any], bundle: Bundle, options: BenchOptions, root: Path
 ) -> BenchResult:
     from edgeseg.core.dataset import open_dataset
-    from edgeseg.core.zoo import default_bundle
     from edgeseg.target.backends import BACKENDS, missing_package
     from edgeseg.target.bench import bench
     from edgeseg.target.benchrow import Entry
@@ -176,11 +199,22 @@ def _measure(
     given = {"threads": threads}
     entries = [Entry(bundle.name, bundle, backend, given)]
     named = settings.get("reference")
-    yardstick = _bundle(named, root) if named else default_bundle()
+    yardstick = _bundle(named, root) if named else _other_than(bundle)
     # A network cannot be its own yardstick: its ratio to itself is 1 however slow it grows.
-    if yardstick.digest != bundle.digest:
+    if yardstick is not None and yardstick.digest != bundle.digest:
         entries.append(Entry(YARDSTICK, yardstick, backend, given, scored=False, reference=True))
     return bench(entries, data, options, threads=threads)
+
+
+def _other_than(bundle: Bundle) -> Bundle | None:
+    """Return the first of the zoo's bundles that is another network."""
+    from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
+
+    first = default_bundle()
+    if first.digest != bundle.digest:
+        return first
+    others = (find_bundle(name) for name in zoo_names())
+    return next((other for other in others if other.digest != bundle.digest), None)
 
 
 def _judged(
@@ -229,9 +263,10 @@ def _tolerance(settings: Mapping[str, Any]) -> Tolerance:
     known = [field.name for field in dataclasses.fields(Tolerance)]
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise pytest.UsageError(
+        pytest.fail(
             f"@pytest.mark.edgeseg has no setting {', '.join(unknown)}; it has "
-            f"{', '.join((*SETTINGS, *known))}"
+            f"{', '.join((*SETTINGS, *known))}",
+            pytrace=False,
         )
     return Tolerance(**given)
 

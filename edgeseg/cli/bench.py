@@ -8,7 +8,14 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, backends_option, data_option, json_option, needs
+from edgeseg.cli.options import (
+    PATH,
+    backends_option,
+    data_option,
+    json_option,
+    needs,
+    refuse_given,
+)
 from edgeseg.cli.output import print_json, print_table, progress_bar, say
 from edgeseg.cli.places import check_file
 from edgeseg.cli.runtimes import chosen_backends
@@ -109,7 +116,9 @@ def command(
         ("--export-times", export_times, "times.csv"),
         ("-o", out, "bench.json"),
     ):
-        check_file(option, place, example)
+        check_file(option, place, example, (*bundles, checkpoint, data))
+    if not references:
+        refuse_given(("checkpoint",), "there is no --reference")
     loaded = [find_bundle(name) for name in bundles or zoo_names()] or [default_bundle()]
     dataset = open_dataset(data, "val", size_hw=loaded[0].spec.size_hw, limit=limit)
     kinds = bench_rows.REFERENCES if "all" in references else references

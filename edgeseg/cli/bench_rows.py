@@ -57,15 +57,16 @@ def reference_rows(
         folder: where an FP32 export may be written.
 
     Raises:
-        UsageError: a row needs a checkpoint and there is none.
+        UsageError: a row needs a checkpoint and there is none, or it is of another network.
     """
-    from edgeseg.core.zoo import zoo_checkpoint
     from edgeseg.target.benchrow import Entry
     from edgeseg.target.references import bare_onnxruntime
 
     if not kinds:
         return []
-    path = checkpoint or zoo_checkpoint(bundles[0].name)
+    path = checkpoint or _zoos_own(bundles[0])
+    if checkpoint is not None and importable("torch"):
+        _check_same_task(checkpoint, bundles[0])
     plain = next((b for b in bundles if b.precision == "fp32"), None)
     if plain is None:
         plain = _exported(path, folder)
@@ -93,6 +94,33 @@ def reference_rows(
             )
         )
     return rows
+
+
+def _zoos_own(bundle: Bundle) -> Path | None:
+    """Return the zoo's checkpoint where the bundle was made from it, whatever its precision.
+
+    A name says nothing: an export is named after its checkpoint's folder.
+    """
+    from edgeseg.core.zoo import find_bundle, zoo_checkpoint, zoo_names
+
+    if bundle.name not in zoo_names():
+        return None
+    zoo = find_bundle(bundle.name)
+    same = (bundle.spec, bundle.steps) == (zoo.spec, zoo.steps)
+    return zoo_checkpoint(bundle.name) if same else None
+
+
+def _check_same_task(path: Path, bundle: Bundle) -> None:
+    from edgeseg.host.checkpoint import load_checkpoint
+
+    given = load_checkpoint(path).spec
+    for what in ("arch", "class_names", "size_hw"):
+        theirs, ours = getattr(given, what), getattr(bundle.spec, what)
+        if theirs != ours:
+            raise UsageError(
+                f"--checkpoint {path} has {what} {theirs}, the bundle {bundle.path} has {ours}; "
+                "give the weights that the bundle was made from"
+            )
 
 
 def _exported(path: Path | None, folder: Path) -> Bundle:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.options import PATH, json_option
+from edgeseg.cli.options import PATH, json_option, precision_options
 from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, progress_bar, say
 from edgeseg.cli.runtimes import backend_options
 from edgeseg.errors import BackendError, UsageError
@@ -23,9 +23,9 @@ BASELINE = "fp16"
 
 @click.command(name="build", epilog="Example: edgeseg build runs/export/model --explain")
 @click.argument("bundle")
-@click.option("--int8", "precision", flag_value="int8", help="The INT8 engine alone.")
-@click.option("--fp16", "precision", flag_value="fp16", help="The FP16 engine alone.")
-@click.option("--fp32", "precision", flag_value="fp32", help="The FP32 engine alone.")
+@precision_options(
+    int8="The INT8 engine alone.", fp16="The FP16 engine alone.", fp32="The FP32 engine alone."
+)
 @click.option("--explain", is_flag=True, help="List every layer's type, and every reformat.")
 @click.option("--rebuild", is_flag=True, help="Build although the cache has the engine.")
 @click.option(

@@ -47,17 +47,22 @@ class Point:
 def line_chart(
     series: Sequence[tuple[str, Sequence[tuple[float, float]]]], x_title: str, y_title: str
 ) -> str:
-    """Draw one line for each (name, points) of `series` over shared axes."""
+    """Draw one line for each (name, points) of `series` over shared axes; x counts something."""
     points = [point for _, line in series for point in line]
     if not points:
         return ""
-    frame = _Frame(points, y_from_zero=True)
+    frame = _Frame(points, y_from_zero=True, counts=True)
     parts = [frame.axes(x_title, y_title)]
     for index, (name, line) in enumerate(series):
         if not line:
             continue
         path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in line)
         parts.append(f'<polyline class="line s{index}" points="{path}"/>')
+        if len(line) == 1:
+            # A line of one point is nothing to see.
+            x, y = line[0]
+            spot = f'cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}"'
+            parts.append(f'<circle class="s{index} dot" {spot} r="{RADIUS}"/>')
         parts.append(
             # Top right: what falls or rises over a training is far from there at its end.
             f'<text class="s{index} key" x="{WIDTH - 12}" y="{TOP + 16 + 18 * index}" '
@@ -142,9 +147,11 @@ def _room_for(
 class _Frame:
     """Maps data to the drawing and draws the axes around it."""
 
-    def __init__(self, points: Sequence[tuple[float, float]], *, y_from_zero: bool) -> None:
+    def __init__(
+        self, points: Sequence[tuple[float, float]], *, y_from_zero: bool, counts: bool = False
+    ) -> None:
         xs, ys = zip(*points, strict=True)
-        self._xs = ticks(0.0, max(xs))
+        self._xs = [tick for tick in ticks(0.0, max(xs)) if not counts or tick == int(tick)]
         # One height for all would be a line at the edge: show a little around it.
         room = 0.0 if max(ys) > min(ys) else 0.05 * abs(max(ys))
         self._ys = ticks(0.0 if y_from_zero else min(ys) - room, max(ys) + room)

@@ -10,6 +10,7 @@ from edgeseg.cli.options import PATH, backend_option, data_option, json_option, 
 from edgeseg.cli.output import bundle_json, print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.places import check_file, check_folder
 from edgeseg.cli.runtimes import backend_options, first_backend
+from edgeseg.errors import UsageError
 
 
 @click.command(name="eval", epilog="Example: edgeseg eval runs/export/model --data synthetic:50")
@@ -75,7 +76,9 @@ def command(
     loaded = find_bundle(bundle)
     dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit)
     folder = out or Path("runs") / "eval" / loaded.name
-    check_file("--confusion", confusion, "confusion.png")
+    check_file("--confusion", confusion, "confusion.png", (bundle, data))
+    if confusion is not None and confusion.suffix.lower() != ".png":
+        raise UsageError(f"--confusion {confusion} is no .png; give such as confusion.png")
     if save_errors:
         check_folder("-o", folder)
         check_panels(folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeseg.cli.calibration_files import write_calibration
-from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs, refuse_given
+from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs, precision_options, refuse_given
 from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, say
 from edgeseg.cli.places import check_bundle, check_file
 from edgeseg.cli.quantization import calibrated_checkpoint, quantize_options
@@ -30,9 +30,7 @@ CHOICES = (
     epilog="Example: edgeseg export runs/qat/segnet-basic/best.safetensors --int8 -o model",
 )
 @click.argument("checkpoint", required=False)
-@click.option("--int8", "precision", flag_value="int8", help="INT8 with Q/DQ nodes.")
-@click.option("--fp16", "precision", flag_value="fp16", help="FP16 network, FP32 borders.")
-@click.option("--fp32", "precision", flag_value="fp32", help="FP32.")
+@precision_options(int8="INT8 with Q/DQ nodes.", fp16="FP16 network, FP32 borders.", fp32="FP32.")
 @click.option(
     "--calibrate",
     metavar="DATA",
@@ -118,8 +116,9 @@ def command(
         raise UsageError("--calibration-table and --calibration-cache go with --int8")
     if calibration_cache:
         version_number(tensorrt)
-    check_file("--calibration-table", calibration_table, "ranges.txt")
-    check_file("--calibration-cache", calibration_cache, "calibration.cache")
+    reads = (checkpoint, calibrate)
+    check_file("--calibration-table", calibration_table, "ranges.txt", reads)
+    check_file("--calibration-cache", calibration_cache, "calibration.cache", reads)
     if precision != "int8":
         refuse_given(CHOICES, f"{precision} has no INT8 ranges; leave them out or give --int8")
     choice = QuantizeOptions(

@@ -38,6 +38,30 @@ EXTRAS = {
 SEED = click.IntRange(0, 2**32 - 1)
 
 
+def precision_options(**helps: str) -> Callable[[Function], Function]:
+    """Add --int8 and the like, of which one at most may be given; the verb gets `precision`.
+
+    Args:
+        helps: what each precision's flag does, by the precision's name.
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def chosen(*args: Any, **given: Any) -> Any:
+            asked = [name for name in helps if given.pop(name)]
+            if len(asked) > 1:
+                flags = " and ".join(f"--{name}" for name in asked)
+                raise UsageError(f"{flags} are {len(asked)} precisions; give one")
+            return function(*args, precision=asked[0] if asked else None, **given)
+
+        result: Any = chosen
+        for name, text in reversed(helps.items()):
+            result = click.option(f"--{name}", is_flag=True, help=text)(result)
+        return result
+
+    return decorate
+
+
 def refuse_given(names: Sequence[str], why: str) -> None:
     """Refuse options of the running command that would change nothing.
 

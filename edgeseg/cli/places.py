@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from edgeseg.core.bundle import FILES, MANIFEST_FILE
+from edgeseg.core.camvid import IMAGE_ENDINGS
 from edgeseg.errors import UsageError
 
 
-def check_file(option: str, given: Path | None, example: str) -> None:
+def check_file(
+    option: str, given: Path | None, example: str, reads: Sequence[Path | str | None] = ()
+) -> None:
     """Refuse a place for a file.
 
     Args:
         option: that names the place.
         given: the place; None where the option was left out.
         example: a file's name for the advice.
+        reads: files and folders that the command reads; what is no path is passed over.
 
     Raises:
-        UsageError: a folder stands there, or nothing can be written there.
+        UsageError: a folder stands there, nothing can be written there, or what the command reads
+            lies there.
     """
     if given is None:
         return
+    for read in reads:
+        if read is not None and Path(read).exists() and _would_spoil(given, Path(read)):
+            raise UsageError(
+                f"{option} {given} would be written over or into {read}, which is read; give "
+                "another file"
+            )
     if given.is_dir():
         raise UsageError(
             f"{option} {given} is a folder; give the file to write, such as {given / example}"
@@ -48,6 +61,22 @@ def check_bundle(option: str, given: Path) -> None:
 
     check_replaceable(given)
     _check_writable(option, given, given.parent)
+
+
+def _would_spoil(given: Path, read: Path) -> bool:
+    """Tell whether writing `given` changes what is read at `read`."""
+    place, held = given.resolve(), read.resolve()
+    if place == held:
+        return True
+    if not held.is_dir() or held not in place.parents:
+        return False
+    if (held / MANIFEST_FILE).is_file():
+        return place.relative_to(held).as_posix() in FILES
+    # A data set: its lists, and the folders that hold its pictures.
+    if place.is_file() and place.suffix == ".txt":
+        return True
+    beside = place.parent.iterdir() if place.parent.is_dir() else ()
+    return any(one.suffix.lower() in IMAGE_ENDINGS and one != place for one in beside)
 
 
 def _check_writable(option: str, given: Path, needed: Path) -> None:

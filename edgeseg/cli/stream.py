@@ -129,7 +129,7 @@ def command(
     report.
     """
     sources = (source, *also)
-    places = _places(out, len(sources))
+    places = _places(out, len(sources), bundle)
     wishes = Wishes(bundle=bundle, sources=sources, reports=tuple(places), **given)
     unwritten = None
     with run(wishes) as results:
@@ -160,17 +160,18 @@ def command(
         raise unwritten
 
 
-def _places(out: Path | None, n: int) -> list[Path]:
+def _places(out: Path | None, n: int, bundle: str) -> list[Path]:
     """Return the file of each report, refusing those that can never be written.
 
     Raises:
-        UsageError: a folder stands where a file should, or a file where its folder should.
+        UsageError: a folder stands where a file should, a file where its folder should, or a file
+            of the bundle.
     """
     if out is None:
         return []
     found = [out] if n == 1 else [out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(n)]
     for path in found:
-        check_file("-o", path, "report.json")
+        check_file("-o", path, "report.json", (bundle,))
     return found
 
 

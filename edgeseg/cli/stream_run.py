@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -69,6 +70,8 @@ class Wishes:
         problems = []
         if self.shadow is None and (self.harvest is not None or self.alarm is not None):
             problems.append("--harvest and --alarm need --shadow BUNDLE to compare with")
+        if self.pace is not None and any(re.search(r"[?&]fps=[^&]", s) for s in self.sources):
+            problems.append("--pace and fps= of a source both set its rate; leave one out")
         if self.sustain == 0:
             problems.append("--sustain is 0, expected a time above 0, as 5m")
         if self.sustain and (self.seconds or self.frames):
@@ -181,7 +184,7 @@ def _open_sinks(
     from edgeseg.target.sink import open_sink
 
     has_display = any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    return [
+    sinks = [
         stack.enter_context(
             open_sink(
                 uri.replace("{n}", str(number)),
@@ -194,6 +197,11 @@ def _open_sinks(
         )
         for uri in wishes.sinks
     ]
+    for sink in sinks:
+        if sink.uri.startswith("mjpeg://"):
+            place = sink.uri.removeprefix("mjpeg://")
+            say(f"pictures: http://{place}/ in a browser, http://{place}/stream in a player")
+    return sinks
 
 
 def _open_shadows(

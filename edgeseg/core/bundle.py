@@ -33,6 +33,7 @@ MODEL_FILE = "model.onnx"
 ISLANDS_FILE = "model.fp16islands.onnx"
 GOLDEN_FILE = "golden.npz"
 MANIFEST_FILE = "manifest.json"
+FILES = (MANIFEST_FILE, MODEL_FILE, ISLANDS_FILE, GOLDEN_FILE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +127,7 @@ def check_replaceable(path: Path) -> None:
         return
     if not (path / MANIFEST_FILE).is_file():
         raise BundleError(f"{path} exists and is not a bundle; give a new or a bundle's path")
-    own = (MANIFEST_FILE, MODEL_FILE, ISLANDS_FILE, GOLDEN_FILE)
-    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in own)
+    foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in FILES)
     if foreign:
         raise BundleError(
             f"{path} holds {', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''} beside its "

@@ -21,6 +21,7 @@ from edgeseg.host.tensorrtlines import (
     Line,
     allowed_types,
 )
+from edgeseg.host.unpoolplugin import DOMAIN as PLUGIN_DOMAIN
 
 # Inputs after these are shapes, scales and the like, with types of their own.
 DATA_INPUTS = {
@@ -38,13 +39,20 @@ SAME_TYPE = frozenset(
     }
 )  # fmt: skip
 ORDER = tuple(LINES)
+# The one line without the plugin's interface.
+NO_PLUGIN = "trt8.6"
 EXPORT_AGAIN = "export the network again with this version of edgeseg"
 
 
 def operators(view: GraphView, line: Line) -> Iterator[Finding]:
     """Operators that the line does not read at all."""
+    told = False
     for node in view.nodes:
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain == PLUGIN_DOMAIN:
+            if not told:
+                yield _own_plugin(node, line)
+            told = True
+        elif node.domain not in ("", "ai.onnx"):
             yield found(
                 "operator", "error", node, f"{node.domain}.{node.op_type} is no ONNX operator",
                 "replace it, or register a plugin of that name on the board",
@@ -293,6 +301,15 @@ def mixed_types(view: GraphView, line: Line) -> Iterator[Finding]:
                 "from the graph and mixes none",
                 "cast them to one type, scales included",
             )  # fmt: skip
+
+
+def _own_plugin(node: onnx.NodeProto, line: Line) -> Finding:
+    message = f"{node.op_type} is an operator of edgeseg's un-pool plugin"
+    if line.name == NO_PLUGIN:
+        cure = "export without --unpool plugin: this line has no IPluginV3, which it needs"
+        return found("operator", "error", node, message, cure)
+    cure = "build with --plugin, run with EDGESEG_PLUGIN (deploy/plugin)"
+    return found("operator", "info", node, message, cure)
 
 
 def _constant(view: GraphView, name: str) -> bool:

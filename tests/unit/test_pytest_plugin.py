@@ -141,6 +141,36 @@ def test_a_marker_that_cannot_work_is_named(pytester):
     result.stdout.fnmatch_lines(["*needs @pytest.mark.edgeseg(bundle=..., data=...)*"])
 
 
+def test_a_wrong_setting_or_bundle_is_one_line_before_anything_is_measured(pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.edgeseg(bundle="models/road", data="synthetic:2")
+        def test_nowhere(edgeseg_report): pass
+        @pytest.mark.edgeseg(
+            bundle="deeplabv3plus-mobilenetv2-camvid", data="synthetic:2", miou_dropp=1)
+        def test_misspelt(edgeseg_report): pass
+        """
+    )
+    result = pytester.runpytest_inprocess(*OPTIONS, "--edgeseg-update=first")
+    result.assert_outcomes(errors=2)
+    printed = result.stdout.str()
+    assert "models/road does not exist" in printed
+    assert f"relative to {pytester.path}" in printed
+    assert "has no setting miou_dropp" in printed
+    assert "edgeseg/pytest_plugin.py:" not in printed
+
+
+def test_the_zoos_own_network_has_another_one_for_its_yardstick():
+    from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
+    from edgeseg.pytest_plugin import _other_than
+
+    default = default_bundle()
+    assert _other_than(default).digest != default.digest
+    slim = find_bundle(next(n for n in zoo_names() if find_bundle(n).digest != default.digest))
+    assert _other_than(slim).digest == default.digest
+
+
 @pytest.mark.slow
 def test_the_five_lines_of_the_document_run_as_they_stand(pytester, make_bundle):
     pytest.importorskip("onnxruntime")

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,8 +15,13 @@ from jaxtyping import UInt8
 from edgeseg.errors import BackendError
 from edgeseg.target.resource import Resource
 
+if TYPE_CHECKING:
+    from edgeseg.core.bundle import Bundle
+
 INPUT = "frame"
 OUTPUT = "labels"
+# The un-pool plugin's operators begin with it.
+PLUGIN_OPERATOR = b"EdgesegMax"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +111,17 @@ def graph_shape(
             f"{path} takes frames {list(given)}, its manifest says {list(shape)}; export it again"
         )
     return shape
+
+
+def load_advice(bundle: Bundle) -> str:
+    """Return what to do about a bundle that a CPU's runtime cannot load."""
+    # The name of the plugin's operators stands in the file as it is.
+    if PLUGIN_OPERATOR in bundle.onnx_path.read_bytes():
+        return (
+            "its un-pooling is TensorRT's plugin (export --unpool plugin), which only TensorRT 10 "
+            "and 11 run, with EDGESEG_PLUGIN set"
+        )
+    return "export the bundle again"
 
 
 def first_line(error: BaseException) -> str:

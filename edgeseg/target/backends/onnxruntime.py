@@ -18,6 +18,7 @@ from edgeseg.target.backends.base import (
     check_frames,
     first_line,
     graph_shape,
+    load_advice,
 )
 from edgeseg.target.backends.four_channels import WIDTH, normalize_in_rows, widen_frame
 from edgeseg.target.backends.label_planes import LabelPlanes, end_at_logits
@@ -68,7 +69,7 @@ class OnnxRuntimeBackend(Backend):
             # The runtime's error classes share no base of their own.
             raise BackendError(
                 f"onnxruntime {ort.__version__} cannot load {bundle.onnx_path}: "
-                f"{first_line(error)}; export the bundle again"
+                f"{first_line(error)}; {load_advice(bundle)}"
             ) from error
         self.io = BackendIo(
             runtime=f"onnxruntime {ort.__version__}",

@@ -19,6 +19,7 @@ from edgeseg.target.backends.base import (
     check_frames,
     first_line,
     graph_shape,
+    load_advice,
 )
 from edgeseg.target.backends.label_planes import LabelPlanes, end_at_logits
 
@@ -67,7 +68,7 @@ class OpenVinoBackend(Backend):
         except Exception as error:
             raise BackendError(
                 f"openvino {version} cannot load {bundle.onnx_path}: {first_line(error)}; "
-                "export the bundle again"
+                f"{load_advice(bundle)}"
             ) from error
         frame_shape = _frame_shape(compiled, bundle, output)
         self._request: ov.InferRequest | None = compiled.create_infer_request()

@@ -6,6 +6,7 @@ import numpy as np
 
 from edgeseg.core.scene.weather import Weather
 from edgeseg.core.synthetic import SyntheticDrive
+from edgeseg.errors import UsageError
 from edgeseg.target.handoff import Ending, Outcome
 from edgeseg.target.source import Frame, Source, SourceRequest
 
@@ -32,6 +33,10 @@ class DriveSource(Source):
         size_hw = request.size_hw() or request.spec.size_hw
         length = int(request.number("frames", DEFAULT_FRAMES))
         fps = request.number("fps", 0.0)
+        if length < 1:
+            raise UsageError(f"{request.uri}: frames is {length}, expected 1 or more")
+        if fps < 0 or (fps == 0 and request.query.get("fps")):
+            raise UsageError(f"{request.uri}: fps is {fps:g}, expected more than 0")
         self.uri = request.uri
         self.length = length
         self.fps = fps if fps > 0 else None

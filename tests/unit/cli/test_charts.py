@@ -32,6 +32,17 @@ def test_lines_keep_the_order_of_their_values():
     assert "a&lt;b" in svg
 
 
+def test_a_line_of_one_point_is_a_dot_over_whole_epochs():
+    svg = line_chart([("mIoU", [(1, 0.4)]), ("loss", [(1, 0.2), (2, 0.1)])], "epoch", "")
+    (dot,) = elements(svg, "circle")
+    assert 0 < float(dot.get("cx")) < 640
+    alone = line_chart([("mIoU", [(1, 0.4)])], "epoch", "")
+    below = [t.text for t in ElementTree.fromstring(alone).iter() if t.get("class") == "tick"]
+    # Heights first; they may have decimals, epochs may not.
+    assert below[-2:] == ["0", "1"]
+    assert "0.2" not in below[-3:]
+
+
 def test_bars_are_as_long_as_their_values():
     svg = bar_chart([("x", 10.0, "fp32"), ("y", 5.0, "int8")], "ms")
     long, short = (float(bar.get("width")) for bar in elements(svg, "rect"))

@@ -1,6 +1,7 @@
 """export: what it refuses before it works, and what it calls its bundle."""
 
 import dataclasses
+import importlib.util
 import json
 from pathlib import Path
 
@@ -134,9 +135,32 @@ def test_a_bundle_with_plugins_can_be_linted(
     calibrated = ["--int8", "--calibrate", "synthetic:2", "--images", "1", "--unpool", "plugin"]
     assert run(["export", str(dense), *calibrated, "-o", str(tmp_path / "b")]) == 0
     capsys.readouterr()
-    code = run(["lint", str(tmp_path / "b"), "--json"])
-    assert json.loads(capsys.readouterr().out)["findings"]
-    assert code in (0, 1)
+    for target, severity in (("trt8.6", "error"), ("trt10.3", "info")):
+        run(["lint", str(tmp_path / "b"), "--target", target, "--json"])
+        findings = json.loads(capsys.readouterr().out)["findings"]
+        own = [one for one in findings if "edgeseg's un-pool plugin" in one["message"]]
+        assert [one["severity"] for one in own] == [severity]
+    if importlib.util.find_spec("onnxruntime"):
+        assert run(["verify", str(tmp_path / "b"), "--backend", "onnxruntime"]) == 1
+        assert "only TensorRT 10 and 11 run, with EDGESEG_PLUGIN set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["export", "build"])
+def test_two_precisions_are_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = "deeplabv3plus-mobilenetv2-camvid"
+    assert run([verb, bundle, "--int8", "--fp32"]) == 2
+    assert "--int8 and --fp32 are 2 precisions; give one" in capsys.readouterr().err
+
+
+def test_a_table_is_not_written_over_the_checkpoint_it_is_made_of(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(dense.read_bytes())
+    arguments = ["export", str(own), "--int8", "--calibrate", "synthetic:2", "--images", "1"]
+    assert run([*arguments, "--calibration-table", str(own), "-o", str(tmp_path / "b")]) == 2
+    assert "would be written over or into" in capsys.readouterr().err
+    assert own.read_bytes() == dense.read_bytes()
 
 
 def test_the_floor_of_an_fp32_bundle_is_of_fp32_layers(

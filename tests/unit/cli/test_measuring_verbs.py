@@ -1,6 +1,7 @@
 """eval, stream, bench, gate and doctor, in this process, on a bundle that labels by colour."""
 
 import csv
+import dataclasses
 import json
 import os
 import subprocess
@@ -86,6 +87,10 @@ def test_eval_removes_an_earlier_runs_pictures_and_nothing_else(
     [
         (["--confusion", "{folder}"], "--confusion {folder} is a folder"),
         (["--confusion", "{file}/chart.png"], "{file} is a file"),
+        (["--confusion", "{data}/val/0.png"], "would be written over or into {data}"),
+        (["--confusion", "{data}/val/new.png"], "would be written over or into {data}"),
+        (["--confusion", "{bundle}/model.onnx"], "would be written over or into {bundle}"),
+        (["--confusion", "chart.jpg"], "--confusion chart.jpg is no .png"),
         (["--save-errors", "1", "-o", "{file}"], "{file} is a file"),
         (["--save-errors", "1", "-o", "{file}/deep/down"], "{file} is a file"),
         (["--save-errors", "1", "-o", "{pictures}"], "which no evaluation noted as its own"),
@@ -93,6 +98,10 @@ def test_eval_removes_an_earlier_runs_pictures_and_nothing_else(
     ids=[
         "a-folder-for-the-chart",
         "chart-below-a-file",
+        "a-frame",
+        "among-frames",
+        "the-network",
+        "jpeg",
         "pictures-in-a-file",
         "below-a-file",
         "own",
@@ -106,7 +115,7 @@ def test_eval_checks_where_its_pictures_go_before_it_evaluates(
 
     monkeypatch.setattr("edgeseg.target.evaluate.evaluate", evaluates)
     places = {"folder": tmp_path / "charts", "file": tmp_path / "file"}
-    places["pictures"] = tmp_path / "holiday"
+    places |= {"pictures": tmp_path / "holiday", "data": scenes, "bundle": colour_bundle.path}
     places["folder"].mkdir()
     places["file"].touch()
     places["pictures"].mkdir()
@@ -114,6 +123,41 @@ def test_eval_checks_where_its_pictures_go_before_it_evaluates(
     given = [word.format(**places) for word in words]
     assert run(["eval", str(colour_bundle.path), "--data", str(scenes), *given]) == 2
     assert reason.format(**places) in capsys.readouterr().err
+
+
+def test_stream_and_bench_leave_the_bundle_they_measure_whole(scenes, colour_bundle, capsys):
+    manifest = colour_bundle.path / "manifest.json"
+    before = manifest.read_bytes()
+    for verb, *rest in (["stream", str(scenes / "val"), "null"], ["bench", "--data", str(scenes)]):
+        assert run([verb, str(colour_bundle.path), *rest, "-o", str(manifest)]) == 2
+        assert "manifest.json would be written over or into" in capsys.readouterr().err
+    assert manifest.read_bytes() == before
+
+
+def test_a_reference_needs_the_weights_of_this_network(scenes, colour_bundle, capsys, tmp_path):
+    """A name is no proof: an export is called after its checkpoint's folder."""
+    torch = pytest.importorskip("torch")
+    from small_models import small
+
+    from edgeseg.cli.bench_rows import reference_rows
+    from edgeseg.core.zoo import default_bundle
+    from edgeseg.errors import UsageError
+    from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
+    from edgeseg.host.models import build_model
+
+    name = default_bundle().name
+    namesake = dataclasses.replace(colour_bundle, name=name, precision="int8")
+    with pytest.raises(UsageError, match="--checkpoint FILE, or an FP32 bundle"):
+        reference_rows(("fp32",), [namesake], None, 1, tmp_path)
+    torch.manual_seed(0)
+    spec = small("segnet-basic", size_hw=(32, 48))
+    path = tmp_path / "other.safetensors"
+    save_checkpoint(path, Checkpoint(spec, (), build_model(spec).state_dict()))
+    with pytest.raises(UsageError, match=r"--checkpoint .* has (arch|class_names|size_hw)"):
+        reference_rows(("fp32",), [namesake], path, 1, tmp_path)
+    bench = ["bench", str(colour_bundle.path), "--data", str(scenes)]
+    assert run([*bench, "--checkpoint", str(path)]) == 2
+    assert "--checkpoint would change nothing" in capsys.readouterr().err
 
 
 def test_stream_and_eval_give_the_same_scores(scenes, colour_bundle, capsys):
