@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeseg.core.bundle import FILES, MANIFEST_FILE
-from edgeseg.core.camvid import IMAGE_ENDINGS
 from edgeseg.errors import UsageError
 
 
@@ -65,6 +63,10 @@ def check_bundle(option: str, given: Path) -> None:
 
 def _would_spoil(given: Path, read: Path) -> bool:
     """Tell whether writing `given` changes what is read at `read`."""
+    # A verb that only prints must run without numpy, which these import.
+    from edgeseg.core.bundle import FILES, MANIFEST_FILE
+    from edgeseg.core.camvid import IMAGE_ENDINGS
+
     place, held = given.resolve(), read.resolve()
     if place == held:
         return True
