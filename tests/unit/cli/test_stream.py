@@ -249,6 +249,8 @@ def test_a_terminal_that_is_hung_up_ends_the_run_with_its_report(bundle, images,
         "-m", "edgeseg.cli", "stream", bundle, images, str(tmp_path / "f.jsonl"), "--sustain",
         "60s", "--pace", "20", "-o", str(tmp_path / "r.json"), "--backend", "onnxruntime",
         "--threads", "1", stdout=theirs, stderr=theirs,
+        # Under nohup the tests pass on that it is to be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as process:  # fmt: skip
         os.close(theirs)
         until(lambda: (tmp_path / "f.jsonl").exists() and (tmp_path / "f.jsonl").read_bytes())
