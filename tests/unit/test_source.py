@@ -177,6 +177,9 @@ def test_synthetic_with_fps_is_live():
         ("synthetic://?weather=rainy", "did you mean 'rain'"),
         ("syntetic://", "did you mean 'synthetic'"),
         ("qq://example", "known: synthetic, folder"),
+        ("synthetic://?frames=0", "frames is 0, expected 1 or more"),
+        ("synthetic://?fps=0", "fps is 0, expected more than 0"),
+        ("synthetic://?fps=-3", "fps is -3, expected more than 0"),
     ],
 )
 def test_a_wrong_uri_is_answered(uri, message):
@@ -211,16 +214,3 @@ def test_a_paced_folder_arrives_on_time_and_the_newest_wins(folder):
     assert dropped + 1 + (1 if last.dropped_before == 1 else 2) == 3
     # A busy machine may make an arrival late; nothing may make it early.
     assert all(tick - before >= i * 20e6 for i, tick in enumerate(ticks))
-
-
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("synthetic://?frames=0", "frames is 0, expected 1 or more"),
-        ("synthetic://?fps=0", "fps is 0, expected more than 0"),
-        ("synthetic://?fps=-3", "fps is -3, expected more than 0"),
-    ],
-)
-def test_a_drive_of_nothing_is_refused(uri, message):
-    with pytest.raises(UsageError, match=message):
-        open_source(uri, spec())
