@@ -101,12 +101,11 @@ def _listed(root: Path, listing: Path) -> list[tuple[Path, Path | None]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        words = line.split(" ") if "\t" not in line else line.split("\t")
-        words = [word for word in words if word.strip()]
+        gap = "\t" if "\t" in line else " "
+        words = [word for word in line.split(gap) if word.strip()]
         if len(words) % 2:
             raise DataError(f"{listing}, line {number}: {len(words)} words, expected `image mask`")
         # Paths may hold spaces, as many in the mask's as in the image's.
-        gap = " " if "\t" not in line else "\t"
         half = len(words) // 2
         given = [gap.join(part).strip() for part in (words[:half], words[half:])]
         image, mask = (_resolve(root, part) for part in given)

@@ -89,10 +89,10 @@ class AvDevice(Device):
             except self._ffmpeg_error:
                 return None
         # Every one is asked, for what a key frame is decides about those after it.
-        given = [frame for frame in frames if self._sound.has(frame)]
-        if not given or given[-1] is not frames[-1]:
+        sound = [self._sound.has(frame) for frame in frames]
+        if not sound or not sound[-1]:
             return None
-        frame = given[-1]
+        frame = frames[-1]
         rgb = frame.to_ndarray(format="rgb24")
         media_ns = None
         if frame.pts is not None and frame.time_base is not None:
