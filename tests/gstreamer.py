@@ -6,6 +6,9 @@ import warnings
 
 import pytest
 
+from edgeseg.errors import BackendUnavailable
+from edgeseg.target.sources.gst_device import load_gstreamer
+
 SYSTEM_PACKAGES = "/usr/lib/python3/dist-packages"
 
 
@@ -22,14 +25,9 @@ def use_bindings(monkeypatch: pytest.MonkeyPatch, *elements: str) -> None:
         with warnings.catch_warnings():
             # Of PyGObject's own importer.
             warnings.simplefilter("ignore", ImportWarning)
-            import gi
-
-            gi.require_version("Gst", "1.0")
-            from gi.repository import Gst
-    except (ImportError, ValueError) as error:
-        pytest.skip(f"no GStreamer bindings ({error}); apt-get install python3-gi "
-                    "gir1.2-gstreamer-1.0")  # fmt: skip
-    Gst.init(None)
-    absent = [name for name in elements if Gst.ElementFactory.find(name) is None]
+            gst = load_gstreamer()
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+    absent = [name for name in elements if gst.ElementFactory.find(name) is None]
     if absent:
         pytest.skip(f"no GStreamer element {', '.join(absent)}")

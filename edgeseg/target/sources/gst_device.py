@@ -6,6 +6,8 @@ server that is away held `VideoCapture` for ever (seen with OpenCV 4.6 and GStre
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +41,7 @@ def has_bindings() -> bool:
     if importlib.util.find_spec("gi") is None:
         return False
     try:
-        _gstreamer()
+        load_gstreamer()
     except BackendUnavailable:
         return False
     return True
@@ -73,7 +75,7 @@ class GstDevice(Device):
         name: str,
         clock: Callable[[], int],
     ) -> None:
-        gst = self._gst = _gstreamer()
+        gst = self._gst = load_gstreamer()
         self._name = name
         self._read_s = read_s
         self._clock = clock
@@ -178,12 +180,16 @@ class GstDevice(Device):
             buffer.unmap(mapped)
 
 
-def _gstreamer() -> Any:
-    """Import and start GStreamer.
+def load_gstreamer() -> Any:
+    """Import and start GStreamer; its module `Gst`.
 
     Raises:
         BackendUnavailable: PyGObject or GStreamer's description is not there.
     """
+    # GStreamer brings libunwind, whose _Unwind_Resume would be found before libgcc's: a C++
+    # exception in a library loaded later (an engine's, matplotlib's) then ends the process.
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     try:
         import gi
 

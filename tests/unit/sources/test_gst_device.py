@@ -1,11 +1,13 @@
 """Pipelines through GStreamer itself, with its own test picture as the camera."""
 
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
-from gstreamer import use_bindings
+from gstreamer import SYSTEM_PACKAGES, use_bindings
 from tinybundle import spec
 
 from edgeseg.errors import BackendUnavailable, SourceError, UsageError
@@ -82,3 +84,19 @@ def test_a_pipeline_that_ends_is_begun_again():
             source.read(0.1)
         assert source.reconnects == 1
         assert any("ended the stream" in event.reason for event in source.events)
+
+
+# matplotlib's ft2font throws for every name it does not have.
+THROWS = f"""
+import sys
+sys.path.append({SYSTEM_PACKAGES!r})
+from edgeseg.target.sources.gst_device import load_gstreamer
+load_gstreamer()
+from matplotlib import ft2font
+assert not hasattr(ft2font, "absent")
+"""
+
+
+def test_exceptions_of_libraries_loaded_after_it_are_caught():
+    done = subprocess.run([sys.executable, "-c", THROWS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
