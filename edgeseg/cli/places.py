@@ -65,7 +65,7 @@ def _would_spoil(given: Path, read: Path) -> bool:
     """Tell whether writing `given` changes what is read at `read`."""
     # A verb that only prints must run without numpy, which these import.
     from edgeseg.core.bundle import FILES, MANIFEST_FILE
-    from edgeseg.core.camvid import IMAGE_ENDINGS
+    from edgeseg.core.imagefiles import is_image_name
 
     place, held = given.resolve(), read.resolve()
     if place == held:
@@ -78,7 +78,7 @@ def _would_spoil(given: Path, read: Path) -> bool:
     if place.is_file() and place.suffix == ".txt":
         return True
     beside = place.parent.iterdir() if place.parent.is_dir() else ()
-    return any(one.suffix.lower() in IMAGE_ENDINGS and one != place for one in beside)
+    return any(is_image_name(one) and one != place for one in beside)
 
 
 def _check_writable(option: str, given: Path, needed: Path) -> None:

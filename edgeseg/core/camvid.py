@@ -10,10 +10,9 @@ from pathlib import Path
 
 from edgeseg.core.dataset import SPLITS, Dataset, PairFolder
 from edgeseg.core.dataview import Subset, filter_names
+from edgeseg.core.imagefiles import images_in
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
 from edgeseg.errors import DataError, UsageError
-
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def is_camvid(root: Path) -> bool:
@@ -62,15 +61,6 @@ def hold_out(dataset: Dataset, drive: str) -> tuple[Subset, Subset]:
             f"drive {drive!r} cannot be held out of {dataset.name}; its drives: {', '.join(drives)}"
         )
     return rest, held
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder by name, hidden ones left out."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
-    )
 
 
 def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path | None]]:

@@ -7,6 +7,8 @@ import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
+from edgeseg.core.imagefiles import IMAGE_ENDINGS
+
 # Names of parameters that hold a secret or whose it is; user-agent and channel are none.
 _SECRET_KEY = (
     r"(?:[\w-]*(?:token|passw|secret|sig|auth|cred|jwt)[\w-]*|[\w-]*key"
@@ -31,7 +33,6 @@ SECRETS = (
         r"\1***",
     ),
 )
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
 def public_uri(uri: str) -> str:
@@ -54,7 +55,7 @@ def parse(uri: str) -> tuple[str, str, Mapping[str, str]]:
         path = Path(uri)
         if any(sign in uri for sign in "*?[") and not path.exists():
             return "folder", uri, {}
-        images = path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
+        images = path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS
         return "folder" if images else "video", uri, {}
     scheme, rest = match[1].lower(), match[2]
     if scheme in ("gst", "rtsp", "rtsps"):

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from edgeseg.core.files import atomic_write_bytes
+from edgeseg.core.imagefiles import is_image_name
 from edgeseg.errors import SinkError, UsageError
 from edgeseg.target.sink import Prediction, Sink, SinkRequest
-from edgeseg.target.uri import IMAGE_SUFFIXES
 
 # Left free for the end of a video, its index and what else the machine writes meanwhile.
 RESERVE_BYTES = 4 << 20
@@ -202,7 +202,7 @@ def _marked_png(labels: np.ndarray) -> bytes:
 
 
 def _is_foreign(path: Path) -> bool:
-    if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+    if not is_image_name(path):
         return False
     with path.open("rb") as stream:
         return stream.read(PNG_HEAD_BYTES + len(MARK))[PNG_HEAD_BYTES:] != MARK

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from edgeseg.core.dataset import check_labels
 from edgeseg.core.image import read_labels, read_rgb
+from edgeseg.core.imagefiles import IMAGE_ENDINGS, images_in
 from edgeseg.errors import SourceError, UsageError
 from edgeseg.target.handoff import Ending, Outcome
 from edgeseg.target.source import Frame, Source, SourceRequest
-from edgeseg.target.uri import IMAGE_SUFFIXES
 
 
 class FolderSource(Source):
@@ -69,12 +69,7 @@ def list_images(pattern: str) -> list[Path]:
     """Return what a folder, a glob or the path of an image stands for, by name; may be nothing."""
     folder = Path(pattern)
     if folder.is_dir():
-        # Hidden ones are no pictures: macOS leaves a ._NAME beside each on a stick.
-        found = [
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        ]
+        found = images_in(folder)
     elif folder.is_file():
         found = [folder]
     else:
@@ -88,7 +83,7 @@ def _images(pattern: str) -> list[Path]:
         if not Path(pattern).is_dir() and not any(sign in pattern for sign in "*?["):
             raise SourceError(f"{pattern} does not exist; give an image, a folder or a glob")
         raise SourceError(
-            f"{pattern} holds no image; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+            f"{pattern} holds no image; expected files ending in {', '.join(IMAGE_ENDINGS)}"
         )
     return found
 
