@@ -13,6 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 44
 BAR = 22
 GAP = 12
 LABEL = 190
+KEY = 18
 # About the width of a letter and the height of a line in the page's 12 px type.
 LETTER, LINE = 6.6, 14.0
 RADIUS, LARGEST = 5.0, 16.0
@@ -63,12 +64,10 @@ def line_chart(
             x, y = line[0]
             spot = f'cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}"'
             parts.append(f'<circle class="s{index} dot" {spot} r="{RADIUS}"/>')
-        parts.append(
-            # Top right: what falls or rises over a training is far from there at its end.
-            f'<text class="s{index} key" x="{WIDTH - 12}" y="{TOP + 16 + 18 * index}" '
-            f'text-anchor="end">{escape(name)}</text>'
-        )
-    return svg(HEIGHT, parts)
+        # Below the axis, where no line comes.
+        place = f'x="{LEFT}" y="{HEIGHT + 4 + KEY * index}"'
+        parts.append(f'<text class="s{index} key" {place}>{escape(name)}</text>')
+    return svg(HEIGHT + KEY * len(series), parts)
 
 
 def scatter_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from edgeseg.cli.charts import Point, bar_chart, line_chart, scatter_chart, ticks
+from edgeseg.cli.charts import HEIGHT, Point, bar_chart, line_chart, scatter_chart, ticks
 
 
 def elements(svg: str, tag: str) -> list[ElementTree.Element]:
@@ -30,6 +30,10 @@ def test_lines_keep_the_order_of_their_values():
     assert heights[0][0] < heights[0][1]  # a falling loss falls: y grows downwards
     assert heights[1][0] > heights[1][1]
     assert "a&lt;b" in svg
+    drawing = ElementTree.fromstring(svg)
+    names = [text for text in drawing.iter("text") if "key" in text.get("class")]
+    height = float(drawing.get("viewBox").split()[3])
+    assert all(HEIGHT <= float(text.get("y")) < height for text in names), "a name covers a line"
 
 
 def test_a_line_of_one_point_is_a_dot_over_whole_epochs():
