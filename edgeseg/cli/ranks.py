@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edgeseg.errors import BackendUnavailable
+from edgeseg.errors import BackendError, BackendUnavailable
 
 if TYPE_CHECKING:
     from edgeseg.host.ranks import Ranks
@@ -27,6 +27,7 @@ def joined_ranks(device: str) -> Iterator[tuple[Ranks, str]]:
 
     Raises:
         BackendUnavailable: this torch has no such way to talk.
+        BackendError: another process went away.
     """
     from edgeseg.host.ranks import ALONE, Ranks
 
@@ -47,5 +48,12 @@ def joined_ranks(device: str) -> Iterator[tuple[Ranks, str]]:
     dist.init_process_group(way)
     try:
         yield Ranks(dist.get_rank(), count), device
+    except RuntimeError as error:
+        # gloo's are known by its name alone.
+        if "gloo" not in str(error) and not isinstance(error, dist.DistError):
+            raise
+        raise BackendError(
+            f"process {dist.get_rank()} of {count} lost another one, whose own message says why"
+        ) from error
     finally:
         dist.destroy_process_group()
