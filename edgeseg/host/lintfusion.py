@@ -20,6 +20,17 @@ from edgeseg.host.tensorrtlines import Line
 MOVES = frozenset({"Resize", "Slice", "Sub", "Cast", "Identity"})
 
 
+def batch_norm(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Batch normalisation that was not folded into its convolution."""
+    for node in view.nodes:
+        if node.op_type == "BatchNormalization":
+            yield found(
+                "batch-norm", "warning", node,
+                "it stands between a convolution and its quantiser, which breaks their fusion",
+                "fold it before quantisation; edgeseg export does",
+            )  # fmt: skip
+
+
 def missing_inputs(view: GraphView, line: Line) -> Iterator[Finding]:
     """Convolutions of a quantised graph that read floats."""
     if not any(True for _ in quantizers(view)):
@@ -230,6 +241,7 @@ def _quantized_conv(view: GraphView, conv: onnx.NodeProto) -> bool:
 
 
 FUSION_RULES: tuple[Rule, ...] = (
+    batch_norm,
     missing_inputs,
     doubled_pairs,
     repeated_pairs,

@@ -1,4 +1,4 @@
-"""Lint rules on what an operator's table row allows beside its types: constants, ranks, counts."""
+"""Lint rules on what an operator's table row allows beside its types: modes, ranks, constants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import onnx
 
 from edgeseg.core.graphview import GraphView, attributes
 from edgeseg.host.finding import Finding, Rule, found
-from edgeseg.host.tensorrtlines import CONSTANT_INPUTS, TOPK_LIMIT, Line
+from edgeseg.host.tensorrtlines import (
+    CONSTANT_INPUTS,
+    RESIZE_COORDINATES,
+    RESIZE_MODES,
+    RESIZE_NEAREST,
+    TOPK_LIMIT,
+    Line,
+)
 
 POOLS = ("MaxPool", "AveragePool", "LpPool")
 
@@ -37,6 +44,96 @@ def limits(view: GraphView, line: Line) -> Iterator[Finding]:
                 message,
                 "write it within that limit, or leave it to the host",
             )
+
+
+def resize(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Resize modes beyond nearest and linear, and sizes that are not constants."""
+    for node in view.nodes:
+        if node.op_type != "Resize":
+            continue
+        values = attributes(node)
+        mode = values.get("mode", "nearest")
+        checks = [
+            ("mode", mode, RESIZE_MODES),
+            (
+                "coordinate_transformation_mode",
+                values.get("coordinate_transformation_mode", "half_pixel"),
+                RESIZE_COORDINATES,
+            ),
+            ("keep_aspect_ratio_policy", values.get("keep_aspect_ratio_policy", "stretch"),
+             {"stretch"}),
+        ]  # fmt: skip
+        if mode == "nearest":
+            rounding = values.get("nearest_mode", "round_prefer_floor")
+            checks.append(("nearest_mode", rounding, RESIZE_NEAREST))
+        for name, value, allowed in checks:
+            if value not in allowed:
+                yield found(
+                    "resize", "error", node,
+                    f"{name}={value} is not read; TensorRT has {', '.join(sorted(allowed))}",
+                    "use mode=linear with half_pixel, torch's align_corners=False",
+                )  # fmt: skip
+        if values.get("antialias", 0) or "axes" in values:
+            yield found(
+                "resize", "error", node, "antialias and axes are not read",
+                "resize height and width of N,C,H,W without antialiasing",
+            )  # fmt: skip
+        if any(name and name not in view.constants for name in node.input[1:]):
+            yield found(
+                "resize", "warning", node, "its size is computed inside the graph",
+                "give the size or the factors as a constant",
+            )  # fmt: skip
+
+
+def pooling(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Max pooling with indices, and dilated pooling."""
+    for node in view.nodes:
+        if node.op_type not in ("MaxPool", "AveragePool"):
+            continue
+        if len(node.output) > 1 and node.output[1]:
+            yield found(
+                "pool-indices", "error", node,
+                "TensorRT does not support the indices output in MaxPool",
+                "export with edgeseg, which keeps positions as codes 1 to 4",
+            )  # fmt: skip
+        if any(d != 1 for d in attributes(node).get("dilations", ())):
+            yield found(
+                "pool-dilation", "error", node, "pooling windows cannot be dilated",
+                "pool without dilation",
+            )  # fmt: skip
+
+
+def scatter(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Scatter with a reduction."""
+    for node in view.nodes:
+        reduction = attributes(node).get("reduction", "none")
+        if node.op_type in ("ScatterND", "ScatterElements") and reduction != "none":
+            yield found(
+                "scatter", "error", node, f"reduction={reduction} is not read",
+                "scatter without a reduction",
+            )  # fmt: skip
+
+
+def shapes(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Inputs whose size is open: edgeseg's engines have one size."""
+    for name in view.inputs:
+        if view.shape_of(name) is None:
+            yield found(
+                "dynamic-shape", "error", None,
+                f"input {name!r} has an open size; an engine would need an optimisation profile "
+                "and could not be captured in a CUDA graph",
+                "export with the size the camera gives",
+            )  # fmt: skip
+
+
+def transposed_weights(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Transposed convolutions whose weight is computed."""
+    for node in view.nodes:
+        if node.op_type == "ConvTranspose" and not _constant(view, node.input[1]):
+            yield found(
+                "transposed-weight", "error", node, "its weight is computed; it must be a constant",
+                "export the network again with this version of edgeseg",
+            )  # fmt: skip
 
 
 def subgraphs(view: GraphView, line: Line) -> Iterator[Finding]:
@@ -87,4 +184,21 @@ def _topk(view: GraphView, node: onnx.NodeProto) -> str:
     return ""
 
 
-LIMIT_RULES: tuple[Rule, ...] = (constant_inputs, limits, subgraphs)
+def _constant(view: GraphView, name: str) -> bool:
+    seen: onnx.NodeProto | None = view.producers.get(name)
+    while seen is not None and seen.op_type in ("DequantizeLinear", "QuantizeLinear"):
+        name = seen.input[0]
+        seen = view.producers.get(name)
+    return name in view.constants
+
+
+LIMIT_RULES: tuple[Rule, ...] = (
+    constant_inputs,
+    limits,
+    resize,
+    pooling,
+    scatter,
+    shapes,
+    transposed_weights,
+    subgraphs,
+)

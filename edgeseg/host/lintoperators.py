@@ -1,4 +1,4 @@
-"""Lint rules on operators, types and attributes: what a TensorRT line's parser refuses."""
+"""Lint rules on operators and types: what a TensorRT line's parser refuses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from edgeseg.host.tensorrtlines import (
     LINES,
     OPERATORS,
     REFUSED,
-    RESIZE_COORDINATES,
-    RESIZE_MODES,
-    RESIZE_NEAREST,
     SINCE,
     Line,
     allowed_types,
@@ -41,7 +38,6 @@ SAME_TYPE = frozenset(
 ORDER = tuple(LINES)
 # The one line without the plugin's interface.
 NO_PLUGIN = "trt8.6"
-EXPORT_AGAIN = "export the network again with this version of edgeseg"
 
 
 def operators(view: GraphView, line: Line) -> Iterator[Finding]:
@@ -182,107 +178,6 @@ def _newer_definitions(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def resize(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Resize modes beyond nearest and linear, and sizes that are not constants."""
-    for node in view.nodes:
-        if node.op_type != "Resize":
-            continue
-        values = attributes(node)
-        mode = values.get("mode", "nearest")
-        checks = [
-            ("mode", mode, RESIZE_MODES),
-            (
-                "coordinate_transformation_mode",
-                values.get("coordinate_transformation_mode", "half_pixel"),
-                RESIZE_COORDINATES,
-            ),
-            ("keep_aspect_ratio_policy", values.get("keep_aspect_ratio_policy", "stretch"),
-             {"stretch"}),
-        ]  # fmt: skip
-        if mode == "nearest":
-            rounding = values.get("nearest_mode", "round_prefer_floor")
-            checks.append(("nearest_mode", rounding, RESIZE_NEAREST))
-        for name, value, allowed in checks:
-            if value not in allowed:
-                yield found(
-                    "resize", "error", node,
-                    f"{name}={value} is not read; TensorRT has {', '.join(sorted(allowed))}",
-                    "use mode=linear with half_pixel, torch's align_corners=False",
-                )  # fmt: skip
-        if values.get("antialias", 0) or "axes" in values:
-            yield found(
-                "resize", "error", node, "antialias and axes are not read",
-                "resize height and width of N,C,H,W without antialiasing",
-            )  # fmt: skip
-        if any(name and name not in view.constants for name in node.input[1:]):
-            yield found(
-                "resize", "warning", node, "its size is computed inside the graph",
-                "give the size or the factors as a constant",
-            )  # fmt: skip
-
-
-def pooling(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Max pooling with indices, and dilated pooling."""
-    for node in view.nodes:
-        if node.op_type not in ("MaxPool", "AveragePool"):
-            continue
-        if len(node.output) > 1 and node.output[1]:
-            yield found(
-                "pool-indices", "error", node,
-                "TensorRT does not support the indices output in MaxPool",
-                "export with edgeseg, which keeps positions as codes 1 to 4",
-            )  # fmt: skip
-        if any(d != 1 for d in attributes(node).get("dilations", ())):
-            yield found(
-                "pool-dilation", "error", node, "pooling windows cannot be dilated",
-                "pool without dilation",
-            )  # fmt: skip
-
-
-def scatter(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Scatter with a reduction."""
-    for node in view.nodes:
-        reduction = attributes(node).get("reduction", "none")
-        if node.op_type in ("ScatterND", "ScatterElements") and reduction != "none":
-            yield found(
-                "scatter", "error", node, f"reduction={reduction} is not read",
-                "scatter without a reduction",
-            )  # fmt: skip
-
-
-def shapes(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Inputs whose size is open: edgeseg's engines have one size."""
-    for name in view.inputs:
-        if view.shape_of(name) is None:
-            yield found(
-                "dynamic-shape", "error", None,
-                f"input {name!r} has an open size; an engine would need an optimisation profile "
-                "and could not be captured in a CUDA graph",
-                "export with the size the camera gives",
-            )  # fmt: skip
-
-
-def transposed_weights(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Transposed convolutions whose weight is computed."""
-    for node in view.nodes:
-        if node.op_type == "ConvTranspose" and not _constant(view, node.input[1]):
-            yield found(
-                "transposed-weight", "error", node, "its weight is computed; it must be a constant",
-                EXPORT_AGAIN,
-            )  # fmt: skip
-
-
-def batch_norm(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Batch normalisation that was not folded into its convolution."""
-    for node in view.nodes:
-        if node.op_type == "BatchNormalization":
-            yield found(
-                "batch-norm", "warning", node,
-                "it stands between a convolution and its quantiser, which breaks their fusion",
-                "fold it before quantisation; edgeseg export does",
-            )  # fmt: skip
-
-
 def mixed_types(view: GraphView, line: Line) -> Iterator[Finding]:
     """Float operands of different types, which a strongly typed network refuses."""
     if not line.strongly_typed:
@@ -312,25 +207,11 @@ def _own_plugin(node: onnx.NodeProto, line: Line) -> Finding:
     return found("operator", "info", node, message, cure)
 
 
-def _constant(view: GraphView, name: str) -> bool:
-    seen: onnx.NodeProto | None = view.producers.get(name)
-    while seen is not None and seen.op_type in ("DequantizeLinear", "QuantizeLinear"):
-        name = seen.input[0]
-        seen = view.producers.get(name)
-    return name in view.constants
-
-
 OPERATOR_RULES: tuple[Rule, ...] = (
     operators,
     types,
     uint8_border,
     cast_chains,
     opset,
-    resize,
-    pooling,
-    scatter,
-    shapes,
-    transposed_weights,
-    batch_norm,
     mixed_types,
 )
