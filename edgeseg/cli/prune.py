@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeseg.cli.amounts import AmountType, layer_ratios
 from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs, refuse_given
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.run_folder import run_folder, write_record
@@ -28,50 +29,6 @@ from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeseg.host.pruneloop import PruneResult
-
-UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
-
-
-class AmountType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
-    """A share up to 1, or a count such as 2.1G or 900M."""
-
-    name = "amount"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Parse the text into a share or a count."""
-        text = str(value)
-        scale = UNITS.get(text[-1:].upper(), 1.0)
-        try:
-            amount = float(text[:-1] if scale > 1 else text) * scale
-        except ValueError:
-            amount = 0.0
-        if amount <= 0:
-            self.fail(
-                f"{text!r} is no amount; give a share such as 0.5 or a count such as 2.1G",
-                param, ctx,
-            )  # fmt: skip
-        return amount
-
-
-def layer_ratios(texts: tuple[str, ...]) -> dict[str, float]:
-    """Parse LAYER=RATIO texts.
-
-    Raises:
-        UsageError: a text is not of that form.
-    """
-    ratios = {}
-    for text in texts:
-        name, _, number = text.rpartition("=")
-        try:
-            ratios[name] = float(number)
-        except ValueError:
-            name = ""
-        if not name:
-            raise UsageError(f"{text!r} is no LAYER=RATIO; give such as 'aspp.*=0.6'")
-    return ratios
-
 
 # Parameters that only a training reads.
 TRAINING_ONLY = (

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeseg.cli.amounts import AmountType
 from edgeseg.cli.options import PATH, SEED, SIZE, data_option, json_option, needs
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.prune import AmountType
 from edgeseg.cli.run_folder import run_folder, write_record
 from edgeseg.cli.start import fitting, refuse_quantized
 from edgeseg.cli.training import training_crop_hw
@@ -249,7 +249,8 @@ def _finish(
     data: str,
     as_json: bool,
 ) -> None:
-    from edgeseg.cli.tune_job import CHECKPOINT, RECIPE, recipe_text
+    from edgeseg.cli.tune_job import CHECKPOINT, RECIPE
+    from edgeseg.cli.tune_recipe import recipe_text
     from edgeseg.host.checkpoint import save_checkpoint
     from edgeseg.host.study import best_trial
     from edgeseg.host.tune import candidate_of

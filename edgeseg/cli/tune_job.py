@@ -1,4 +1,4 @@
-"""What the options of `tune` come down to: cost and score of a candidate, and what is written."""
+"""What the options of `tune` come down to: cost and score of a candidate, and its network."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeseg.cli.output import say
 from edgeseg.cli.quantization import calibration_frames, quantize_step
 from edgeseg.core.datahash import data_sha256
 from edgeseg.core.files import atomic_write_text
-from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -255,60 +254,3 @@ class TuneJob:
 
         module = module_from_checkpoint(self.start)
         return float(score_module(self.start.spec, module, self.validation).to_json()["miou"])
-
-
-def recipe_text(job: TuneJob, candidate: Candidate, data: str) -> str:
-    """Return the TOML recipe that makes a candidate of the search's start.
-
-    Args:
-        job: the search.
-        candidate: what to make.
-        data: what --data said.
-    """
-    from edgeseg.host.study import digest_of
-
-    plan, train = job.plan(candidate), job.train
-    step: dict[str, Any] = {
-        "kind": "prune",
-        "layer_ratios": dict(candidate.ratios),
-        "max_ratio": job.max_ratio,
-        "round_to": job.round_to,
-        "repair": plan.options.repair,
-        "images": plan.images,
-        "data": data,
-        "crop": list(train.augment.crop_hw),
-        "photometry": train.augment.photometry,
-        "epochs": train.epochs,
-        "batch": train.batch,
-        "lr": train.lr,
-        "class_weights": train.class_weight_exponent,
-        "distill": train.distill,
-        "seed": train.seed,
-        "validate_every": train.validate_every,
-    }
-    steps = [step]
-    if job.precision == "int8":
-        kept = list(candidate.keep_float)
-        steps.append({"kind": "quantize", "data": data, "images": job.images, "keep_float": kept})
-    lines = [
-        f"# start: the checkpoint whose weights hash to {digest_of(job.start)} (edgeseg tune).",
-        f"arch = {_toml(job.start.spec.arch)}",
-        'start = "start"',
-    ]
-    for table in steps:
-        lines += ["", "[[step]]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return json.dumps(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
-    raise UsageError(f"{value!r} cannot be written in a recipe")

@@ -152,6 +152,8 @@ def test_layer_ratios_are_kept_to(dense, tmp_path):
         (["--layer-ratio", "encoder=x"], "is no LAYER=RATIO"),
         (["--target-macs", "0.001"], "the least is"),
         (["--target-macs", "few"], "is no amount"),
+        (["--target-macs", "nan"], "is no amount"),
+        (["--target-macs", "inf"], "is no amount"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line(dense, tmp_path, capsys, arguments, message):
