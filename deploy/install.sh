@@ -8,6 +8,11 @@ set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 target=${1:-/opt/edgeseg}
+# A unit takes whole paths alone.
+case $target in
+/*) ;;
+*) target=$PWD/$target ;;
+esac
 
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
     echo "install.sh: python3 is older than 3.10; JetPack 6 or later is needed" >&2
@@ -47,9 +52,9 @@ fi
 mkdir -p "$target/bundles"
 if [ ! -e "$target/edgeseg.env" ]; then
     # It may hold a camera's password; systemd reads it as root.
-    install -m 600 "$here/deploy/edgeseg.env" "$target/edgeseg.env"
+    (umask 077 && sed "s#/opt/edgeseg#$target#g" "$here/deploy/edgeseg.env" > "$target/edgeseg.env")
 fi
-# The unit that is written out here names the folder of this install.
+# Both files that are written out here name the folder of this install.
 sed "s#/opt/edgeseg#$target#g" "$here/deploy/edgeseg.service" > "$target/edgeseg.service"
 case $target in
 /home/*) echo "install.sh: the service cannot read $target: it sees no home (ProtectHome)" >&2 ;;

@@ -67,6 +67,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 LINES: pytest.StashKey[list[str]] = pytest.StashKey()
+WRITTEN: pytest.StashKey[dict[Path, str]] = pytest.StashKey()
 MEASURED: pytest.StashKey[dict[tuple[Any, ...], Any]] = pytest.StashKey()
 
 
@@ -144,7 +145,8 @@ def edgeseg_report(
     _tolerance(settings)
     config = request.config
     measured = config.stash.setdefault(MEASURED, {})
-    key = tuple(str(settings.get(name)) for name in SETTINGS if name != "baseline")
+    asked = [str(settings.get(name)) for name in SETTINGS if name != "baseline"]
+    key = (edgeseg_bench_options, *asked)
     with _told(config.rootpath):
         if key not in measured:
             measured[key] = _measure(
@@ -178,15 +180,15 @@ def _measure(
     settings: Mapping[str, Any], bundle: Bundle, options: BenchOptions, root: Path
 ) -> BenchResult:
     from edgeseg.core.dataset import open_dataset
-    from edgeseg.target.backends import BACKENDS, missing_package
+    from edgeseg.target.backends import BACKENDS, why_unavailable
     from edgeseg.target.bench import bench
     from edgeseg.target.benchrow import Entry
 
     backend = settings.get("backend")
     if backend is None:
-        installed = [name for name in BACKENDS if missing_package(name) is None]
+        installed = [name for name in BACKENDS if why_unavailable(name) is None]
         if not installed:
-            pytest.skip("no runtime is installed; pip install 'edgeseg[onnxruntime]'")
+            pytest.skip("no runtime can be used here; pip install 'edgeseg[onnxruntime]'")
         backend = installed[0]
     text = str(settings["data"])
     data = open_dataset(
@@ -241,6 +243,13 @@ def _judged(
     reason = config.getoption("--edgeseg-update")
     if reason is not None:
         path = baseline_file(folder, report.machine, name)
+        other = config.stash.setdefault(WRITTEN, {}).setdefault(path, name)
+        if other != name:
+            pytest.fail(
+                f"{path} is the baseline of {other} too; give each test a folder or file of its "
+                "own, or ids that differ in more than signs",
+                pytrace=False,
+            )
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         accept_document(report.to_json(), path, reason, now)
         return Measured(report, bench, baseline=path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from edgeseg.cli.endings import exit_on_signal
 from edgeseg.cli.options import (
     PATH,
     backends_option,
@@ -17,7 +18,7 @@ from edgeseg.cli.options import (
     refuse_given,
 )
 from edgeseg.cli.output import print_json, print_table, progress_bar, say
-from edgeseg.cli.places import check_file
+from edgeseg.cli.places import check_files
 from edgeseg.cli.runtimes import chosen_backends
 from edgeseg.core.files import atomic_write_text
 
@@ -109,25 +110,28 @@ def command(
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
     from edgeseg.target.bench import BenchOptions, bench
 
-    for option, place, example in (
+    outputs = (
         ("--html", html, "bench.html"),
         ("--csv", csv_path, "bench.csv"),
         ("--markdown", markdown, "bench.md"),
         ("--export-times", export_times, "times.csv"),
         ("-o", out, "bench.json"),
-    ):
-        check_file(option, place, example, (*bundles, checkpoint, data))
+    )
+    check_files(outputs, (*bundles, checkpoint, data))
     if not references:
         refuse_given(("checkpoint",), "there is no --reference")
+    chosen = chosen_backends(backends)
+    if "openvino" not in chosen:
+        refuse_given(("native_float",), "openvino, whose float it is, is not among the backends")
     loaded = [find_bundle(name) for name in bundles or zoo_names()] or [default_bundle()]
     dataset = open_dataset(data, "val", size_hw=loaded[0].spec.size_hw, limit=limit)
     kinds = bench_rows.REFERENCES if "all" in references else references
     # Before anything runs: a board that is not known should cost no time.
     floors = bench_floor.floors(board, loaded) if board else []
-    with tempfile.TemporaryDirectory(prefix="edgeseg-bench-") as folder:
+    with exit_on_signal(), tempfile.TemporaryDirectory(prefix="edgeseg-bench-") as folder:
         entries = [
             *bench_rows.reference_rows(kinds, loaded, checkpoint, threads, Path(folder)),
-            *bench_rows.bundle_rows(loaded, chosen_backends(backends), threads, native_float),
+            *bench_rows.bundle_rows(loaded, chosen, threads, native_float),
         ]
         options = BenchOptions(rounds=rounds, repeat=repeat, boundary=bf, show=3 if html else 0)
         turns = len(options.turns(len(dataset)))

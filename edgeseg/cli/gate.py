@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeseg.cli.options import PATH, json_option
+from edgeseg.cli.options import PATH, json_option, refuse_given
 from edgeseg.cli.output import print_json, print_table, say
+from edgeseg.cli.places import check_files
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, EdgesegError, LatencyMissed, UsageError
 
@@ -86,7 +87,7 @@ def command(
     accuracy failed, 4 only latency, memory or size failed, 1 not comparable: times and bytes of two
     reports compare only on equal machines.
     """
-    from edgeseg.target import baselines
+    from edgeseg.target import baselines, gatepages
     from edgeseg.target.gate import Tolerance, judge_rows
 
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
@@ -98,6 +99,15 @@ def command(
         raise UsageError("nothing to judge against; give --baseline REPORT, --budget FILE or both")
     if trend is not None and history is None:
         raise UsageError("--trend draws --history; give the file")
+    if baseline is None:
+        refuse_given(("miou_drop", "class_drop", "slower", "larger"), "there is no --baseline")
+    outputs = (
+        ("--junit", junit, "gate.xml"),
+        ("--markdown", markdown, "gate.md"),
+        ("--history", history, "gate.jsonl"),
+        ("--trend", trend, "trend.html"),
+    )
+    check_files(outputs, (report, baseline, budget))
     limits = _read_budget(budget) if budget else None
     rows = _chosen(baselines.read_rows(report), wanted, report)
     if accept is not None and baseline is not None:
@@ -122,6 +132,14 @@ def command(
             memory_ratio=larger,
         ),
     )
+    # Before any file is written, which a full disk may end.
+    if as_json:
+        print_json(verdict.to_json())
+    else:
+        print_table(
+            ("check", "verdict", "why"),
+            [(check.name, gatepages.WORDS[check.ok], check.why) for check in verdict.checks],
+        )
     _write_pages(verdict, report, junit, markdown)
     if history is not None:
         baselines.append_history(history, baselines.history_line(rows, verdict, now))
@@ -129,14 +147,6 @@ def command(
         from edgeseg.cli.trend_page import write_trend_page
 
         write_trend_page(trend, baselines.read_history(history))
-    if as_json:
-        print_json(verdict.to_json())
-    else:
-        words = {True: "ok", False: "failed", None: "not comparable"}
-        print_table(
-            ("check", "verdict", "why"),
-            [(check.name, words[check.ok], check.why) for check in verdict.checks],
-        )
     if verdict.exit_code == 0:
         return
     kind = {3: AccuracyMissed, 4: LatencyMissed}.get(verdict.exit_code, EdgesegError)

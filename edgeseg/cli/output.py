@@ -47,7 +47,8 @@ def print_table(
         table.add_row(*row)
     # A pipe has no width of its own; 80 columns would fold the names apart.
     width = None if sys.stdout.isatty() else 140
-    Console(width=width).print(table)
+    # Cells may hold brackets, which would be read as styles.
+    Console(width=width, markup=False).print(table)
 
 
 class Progress:

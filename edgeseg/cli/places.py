@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeseg.core.files import is_device
 from edgeseg.errors import UsageError
 
 
@@ -36,7 +37,28 @@ def check_file(
         raise UsageError(
             f"{option} {given} is a folder; give the file to write, such as {given / example}"
         )
-    _check_writable(option, given, given.parent)
+    if not is_device(given):
+        _check_writable(option, given, given.parent)
+    elif not os.access(given, os.W_OK):
+        raise UsageError(f"{given} cannot be written: no permission; give another {option}")
+
+
+def check_files(
+    places: Sequence[tuple[str, Path | None, str]], reads: Sequence[Path | str | None] = ()
+) -> None:
+    """Refuse places for files, each (option, place, example) as check_file takes them.
+
+    Raises:
+        UsageError: as check_file does, or two options have one place.
+    """
+    taken: dict[Path, str] = {}
+    for option, given, example in places:
+        check_file(option, given, example, reads)
+        if given is None or is_device(given):
+            continue
+        other = taken.setdefault(given.resolve(), option)
+        if other != option:
+            raise UsageError(f"{option} {given} is the file of {other} too; give each its own")
 
 
 def check_folder(option: str, given: Path) -> None:

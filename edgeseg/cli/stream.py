@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from edgeseg.cli.dashboard import dashboard_options
-from edgeseg.cli.options import DURATION, PATH, backend_option, json_option, needs
+from edgeseg.cli.options import DURATION, PATH, backend_option, json_option, needs, refuse_given
 from edgeseg.cli.output import print_json, say
 from edgeseg.cli.places import check_file
 from edgeseg.cli.stream_run import Wishes, run
@@ -128,6 +128,10 @@ def command(
     A camera that is lost is looked for again. Ctrl-C or SIGTERM ends the loop and still gives the
     report.
     """
+    if given["shadow"] is None:
+        refuse_given(("every",), "there is no --shadow")
+    if given["harvest"] is None:
+        refuse_given(("harvest_limit",), "there is no --harvest")
     sources = (source, *also)
     places = _places(out, len(sources), bundle)
     wishes = Wishes(bundle=bundle, sources=sources, reports=tuple(places), **given)
@@ -150,7 +154,8 @@ def command(
             for uri, message in report.run["sink_errors"].items():
                 say(f"sink {uri} was left out after it failed: {message}")
             for name, message in report.run["observer_errors"].items():
-                say(f"{name} was left out after it failed: {message}")
+                where = f" of {report.source}" if len(reports) > 1 else ""
+                say(f"{name}{where} was left out after it failed: {message}")
     for result in results:
         if result.error is not None:
             if unwritten is not None:

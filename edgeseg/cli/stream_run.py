@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import math
 import os
 import re
 import tempfile
@@ -76,6 +78,8 @@ class Wishes:
             problems.append("--sustain is 0, expected a time above 0, as 5m")
         if self.sustain and (self.seconds or self.frames):
             problems.append("--sustain sets the time itself; leave --duration and --frames out")
+        if not math.isfinite(self.hold_ms):
+            problems.append(f"--hold is {self.hold_ms}, expected milliseconds")
         if self.labels is not None and len(self.sources) > 1:
             problems.append("--labels belongs to one SOURCE; leave --also out")
         if self.batch > len(self.sources):
@@ -159,7 +163,7 @@ def _for_batch(stack: contextlib.ExitStack, bundle: Bundle, n: int) -> Bundle:
 
     stack.enter_context(exit_on_signal())
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeseg-batch-"))
-    return batched_bundle(bundle, n, Path(folder) / bundle.name)
+    return batched_bundle(bundle, n, Path(folder) / "bundle")
 
 
 def _open_sources(wishes: Wishes, spec: ModelSpec) -> Iterator[Source]:
@@ -224,7 +228,7 @@ def _open_shadows(
     options = backend_options(backend, 1)
     shadows: list[Shadow | None] = []
     for number in range(n):
-        folder = wishes.harvest
+        folder, whose = wishes.harvest, f"camera {number}: " if n > 1 else ""
         if folder is not None and n > 1:
             folder = folder / str(number)
         harvest = Harvest(folder, bundle.spec, wishes.harvest_limit) if folder else None
@@ -232,11 +236,15 @@ def _open_shadows(
             lambda: open_backend(backend, reference, **options),
             reference,
             bundle.spec,
-            ShadowOptions(wishes.every, wishes.alarm, lambda line: say(f"alarm: {line}"), stop),
+            ShadowOptions(wishes.every, wishes.alarm, functools.partial(_alarm, whose), stop),
             harvest,
         )
         shadows.append(stack.enter_context(shadow))
     return shadows
+
+
+def _alarm(whose: str, line: str) -> None:
+    say(f"alarm: {whose}{line}")
 
 
 def _lanes(stack: contextlib.ExitStack, backend: Backend, n: int) -> list[Backend]:

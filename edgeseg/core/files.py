@@ -14,9 +14,16 @@ from pathlib import Path
 def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to a temporary name beside `path`, then rename it over `path`.
 
+    A link is followed; a device or a pipe, such as /dev/stdout, is written into.
+
     Raises:
         OSError: the folder cannot be written or the disk is full; `path` is as it was before.
     """
+    path = _behind_link(path)
+    if is_device(path):
+        with path.open("wb") as stream:
+            stream.write(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -40,9 +47,11 @@ def atomic_write_text(path: Path, text: str) -> None:
 def atomic_dir(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`.
 
-    A folder already at `path` is replaced as a whole; if the body raises, it stays untouched.
+    A folder already at `path`, or where a link there leads, is replaced as a whole; if the body
+    raises, it stays untouched.
     A killed process leaves at most a hidden folder named `.NAME.*.partial`, which nothing loads.
     """
+    path = _behind_link(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
@@ -58,6 +67,15 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def is_device(path: Path) -> bool:
+    """Tell whether a device, pipe or socket is there: a file to write into, not to replace."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _behind_link(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
 
 
 def sha256_file(path: Path) -> str:

@@ -161,6 +161,28 @@ class Report:
             document["memory"] = {**memory.pop("details"), **memory}
         return document
 
+    def _check(self) -> None:
+        """Hold that the figures are figures, so that whoever reads them need not ask.
+
+        Raises:
+            TypeError: one is not.
+        """
+        figures: dict[str, object] = {
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "reconnects": self.reconnects,
+        }
+        if self.fps is not None:
+            figures["fps"] = self.fps
+        for stage, times in (*self.latency_ms.items(), ("frame age", self.frame_age_ms)):
+            if times is not None:
+                figures |= {f"{stage} {key}": one for key, one in vars(times).items()}
+        if self.memory is not None:
+            figures["peak_bytes"] = self.memory.peak_bytes
+        for name, value in figures.items():
+            if not _is_number(value):
+                raise TypeError(f"{name} is {value!r}, expected a number")
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Report:
         """Build a report from to_json's document; unknown keys of later versions are ignored.
@@ -194,16 +216,22 @@ class Report:
             for name, kind in kinds:
                 if given.get(name) is not None:
                     given[name] = _known(kind, given[name])
-            return cls(**given)
+            report = cls(**given)
+            report._check()
+            return report
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(
                 f"the document is no report ({error!r}); give the JSON of edgeseg stream"
             ) from error
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def write_report(path: Path, report: Report) -> None:
     """Write a report as JSON, whole or not at all."""
-    atomic_write_text(path, json.dumps(report.to_json(), indent=1) + "\n")
+    atomic_write_text(path, json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
 
 
 def read_report(path: Path) -> Report:

@@ -17,6 +17,8 @@ from edgeseg.target.comparable import MACHINE_KEYS
 from edgeseg.target.gate import figures
 from edgeseg.target.verdict import Verdict
 
+HISTORY_KEYS = {"at", "machine", "verdict", "rows"}
+
 
 def machine_key(machine: Mapping[str, Any]) -> str:
     """Return a folder name for a machine: what it is, and a digest of all that must be equal."""
@@ -35,6 +37,11 @@ def read_rows(path: Path) -> dict[str, Report]:
         UsageError: the file is missing, no JSON, or neither document.
     """
     document = read_document(path)
+    for many in ("reports", "rows"):
+        if many in document and not (isinstance(document[many], list) and document[many]):
+            raise UsageError(
+                f"{path} has no {many}; give the JSON of a finished edgeseg stream or bench"
+            )
     if "reports" in document:
         cameras = [Report.from_json(one) for one in document["reports"]]
         return {f"{one.bundle.name} camera {n}": one for n, one in enumerate(cameras)}
@@ -42,8 +49,6 @@ def read_rows(path: Path) -> dict[str, Report]:
         report = Report.from_json(document)
         return {str(report.run.get("name") or report.bundle.name): report}
     reports = [Report.from_json(row) for row in document["rows"]]
-    if not reports:
-        raise UsageError(f"{path} has no rows; give the JSON of a finished edgeseg bench")
     return {str(report.run.get("name")): report for report in reports}
 
 
@@ -160,11 +165,11 @@ def append_history(path: Path, line: Mapping[str, Any]) -> None:
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Read a history file; a line that a killed run left unfinished is passed over."""
     entries = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict) and "rows" in entry:
+        if isinstance(entry, dict) and set(entry) >= HISTORY_KEYS:
             entries.append(entry)
     return entries

@@ -7,6 +7,8 @@ from edgeseg.core.report import Memory, Reference, Report
 # What must be equal before absolute times or bytes of two reports say anything about each other.
 MACHINE_KEYS = ("system", "architecture", "board", "cpu", "cores", "l4t", "power_mode")
 BACKEND_KEYS = ("runtime", "device", "precision", "threads")
+# Frames of one call, and for how long labels were held back.
+RUN_KEYS = ("batch", "held_to_ms")
 
 
 def reference_difference(now: Reference | None, before: Reference) -> str | None:
@@ -27,11 +29,19 @@ def method_difference(now: Memory | None, before: Memory | None) -> str | None:
     return f"memory is measured as {now.method!r}, the baseline's as {before.method!r}"
 
 
+def source_difference(report: Report, baseline: Report) -> str | None:
+    """Return why figures that depend on the frames do not compare, None when they do."""
+    if report.source == baseline.source:
+        return None
+    return f"the source is {report.source!r}, the baseline's {baseline.source!r}"
+
+
 def machine_difference(report: Report, baseline: Report) -> str | None:
     """Return why absolute figures of two reports do not compare, None when they do."""
     for keys, now, before in (
         (MACHINE_KEYS, report.machine, baseline.machine),
         (BACKEND_KEYS, report.backend, baseline.backend),
+        (RUN_KEYS, report.run, baseline.run),
     ):
         for key in keys:
             if now.get(key) != before.get(key):

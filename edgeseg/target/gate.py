@@ -12,7 +12,12 @@ from collections.abc import Iterable, Mapping
 
 from edgeseg.core.budget import Budget
 from edgeseg.core.report import Report
-from edgeseg.target.comparable import machine_difference, method_difference, reference_difference
+from edgeseg.target.comparable import (
+    machine_difference,
+    method_difference,
+    reference_difference,
+    source_difference,
+)
 from edgeseg.target.verdict import ACCURACY, COST, Check, Verdict, bounded
 
 
@@ -53,13 +58,14 @@ def judge(
     """Judge a report.
 
     A figure that a budget limits and the report lacks is a failure. Times and bytes are compared
-    with a baseline only on an equal machine, runtime and source; otherwise the check says that it
-    cannot be made, which is neither a pass nor a failure. Where other rows are timed against this
-    one (`yardstick`), its own times are not compared: they say how busy the machine is.
+    with a baseline only on an equal machine, runtime and way of running, and what the source weighs
+    in only for an equal source; otherwise the check says that it cannot be made, which is neither a
+    pass nor a failure. Where other rows are timed against this one (`yardstick`), its own times are
+    not compared: they say how busy the machine is.
     """
     checks: list[Check] = []
     if budget is not None:
-        checks += _against_budget(report, budget)
+        checks += _against_budget(report, budget, yardstick=yardstick)
     if baseline is not None:
         checks += _against_baseline(report, baseline, tolerance, yardstick=yardstick)
     return Verdict(tuple(checks))
@@ -148,18 +154,22 @@ def _interval(report: Report, name: str) -> tuple[float, float] | None:
     return report.intervals.get(name)
 
 
-def _against_budget(report: Report, budget: Budget) -> list[Check]:
+def _against_budget(report: Report, budget: Budget, *, yardstick: bool) -> list[Check]:
     found = figures(report)
     checks = []
     for name, (field, kind) in LOWER_BOUNDS.items():
         low = getattr(budget, field)
-        if low is not None:
+        if low is not None and name == "fps" and "rounds" in report.run:
+            why = "a bench has no rate; limit max_infer_p50_ms, or judge a stream"
+            checks.append(Check(name, kind, None, low, None, why))
+        elif low is not None:
             checks.append(bounded(name, kind, found[name], low=low))
     for name, low in (budget.min_class_iou or {}).items():
         checks.append(bounded(f"iou of {name}", ACCURACY, class_ious(report).get(name), low=low))
     for name, field in UPPER_BOUNDS.items():
         high = getattr(budget, field)
-        if high is not None:
+        # A row that the others are timed against has no ratio of its own.
+        if high is not None and not (yardstick and name == "time_ratio"):
             interval = _interval(report, name)
             checks.append(bounded(name, COST, found[name], high=high, interval=interval))
     return checks
@@ -184,16 +194,15 @@ def _accuracy_checks(report: Report, baseline: Report, tolerance: Tolerance) -> 
         value = now.get(name)
         gone = name in now and value is None
         limits.append((f"iou of {name}", value, iou, tolerance.class_drop, gone))
-    same = report.source == baseline.source
-    why = f"the source is {report.source!r}, the baseline's {baseline.source!r}"
+    why = source_difference(report, baseline)
     for name, value, before, drop, gone in limits:
         if before is None:
             continue
         check_name, limit = f"{name}_against_baseline", before - drop
-        if same and gone:
+        if why is None and gone:
             why_gone = "neither in the truth nor predicted any more"
             yield Check(check_name, ACCURACY, None, limit, True, why_gone)
-        elif same:
+        elif why is None:
             yield bounded(check_name, ACCURACY, value, low=limit)
         else:
             yield Check(check_name, ACCURACY, value, limit, None, why)
@@ -233,8 +242,11 @@ def _time_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iter
         if was is None:
             continue
         check_name, limit = f"{name}_against_baseline", was * ratio
-        if why_not is not None:
-            yield Check(check_name, COST, value, limit, None, why_not)
+        reason = why_not
+        if name == "end_to_end_p99_ms":
+            reason = reason or source_difference(report, baseline)
+        if reason is not None:
+            yield Check(check_name, COST, value, limit, None, reason)
             continue
         interval, old = _interval(report, name), _interval(baseline, name)
         if value is not None and interval is not None and old is not None:
@@ -273,6 +285,7 @@ def _resource_checks(report: Report, baseline: Report, tolerance: Tolerance) -> 
         reason = why_not
         if name == "peak_bytes":
             reason = reason or method_difference(report.memory, baseline.memory)
+            reason = reason or source_difference(report, baseline)
         limit = was * ratio + extra
         if reason is not None:
             yield Check(f"{name}_against_baseline", COST, now[name], limit, None, reason)

@@ -58,9 +58,18 @@ class Harvest:
         if listing.is_file():
             if (folder / "classes.txt").read_text() != classes:
                 raise UsageError(f"{folder} is a harvest of other classes; give a new folder")
-            document = json.loads(listing.read_text())
-            self._kept = [_Kept(**entry) for entry in document["frames"]]
-            self._run = int(document["runs"])
+            try:
+                document = json.loads(listing.read_text())
+                frames = [_Kept(**entry) for entry in document["frames"]]
+                self._run = int(document["runs"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise UsageError(
+                    f"{listing} is damaged ({error!r}); give a new folder for the harvest"
+                ) from error
+            # Who looks the frames over deletes the bad ones.
+            self._kept = [
+                kept for kept in frames if all((folder / k / kept.name).is_file() for k in KINDS)
+            ]
         elif folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"{folder} holds other files; give a new folder for the harvest")
         self._run += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -180,17 +181,19 @@ class Loop:
             if item is Outcome.END:
                 return "end"
             if isinstance(item, Outcome):
-                stall_ns = limits.stall_s * 1e9
+                # A replay may be slower than that on purpose.
+                patience_s = max(limits.stall_s, 2 / (self._source.fps or math.inf))
+                stall_ns = patience_s * 1e9 if limits.stall_s else 0
                 if self._source.live and 0 < stall_ns < self._clock() - last:
                     raise SourceError(
-                        f"{self._source.uri} gave no frame for {limits.stall_s:g} s; check it"
+                        f"{self._source.uri} gave no frame for {patience_s:g} s; check it"
                     )
                 continue
             begin = self._clock()
             labels = self._infer(item.rgb[None])
             left_ns = limits.hold_s * 1e9 - (self._clock() - begin)
-            if left_ns > 0 and stop.wait(left_ns / 1e9):
-                return "stop"
+            if left_ns > 0 and (ended_by := self._hold(stop, started, left_ns)):
+                return ended_by
             inferred = self._clock()
             # A network that several cameras share: waiting for one's turn is not inferring.
             waited_ns = self._backend.waited_ns if isinstance(self._backend, Lane) else 0
@@ -208,6 +211,14 @@ class Loop:
                 if ended_by := self._limit(stop, started, count):
                     return ended_by
             count += 1
+
+    def _hold(self, stop: threading.Event, started: int, left_ns: float) -> str | None:
+        """Wait, and return what ends the run meanwhile: such labels never come."""
+        limit_s = self._options.max_seconds
+        until_ns = math.inf if limit_s is None else started + limit_s * 1e9 - self._clock()
+        if stop.wait(min(left_ns, max(until_ns, 0)) / 1e9):
+            return "stop"
+        return "duration" if until_ns < left_ns else None
 
     def _limit(self, stop: threading.Event, started: int, count: int) -> str | None:
         """Return what ends the run now, None while it may go on."""

@@ -149,7 +149,7 @@ class StreamingScorer(Resource):
         self._newest = labels
 
     def miou(self) -> float | None:
-        """Wait for the count and return the mIoU; None when no frame could be paired.
+        """Wait for the count and return the mIoU; None when no labelled pixel could be paired.
 
         Raises:
             DataError: truth and labels do not fit together.
@@ -157,7 +157,8 @@ class StreamingScorer(Resource):
         self.close()
         if self._error is not None:
             raise self._error
-        return self._counts.scores().miou if self.n else None
+        miou = self._counts.scores().miou
+        return None if math.isnan(miou) else miou
 
     def close(self) -> None:
         """Count what is waiting and join the thread."""

@@ -164,7 +164,7 @@ def check_sinks(
 
     Raises:
         UsageError: a sink or report lies where a source, the labels or a report do, or two images
-            of a source would get masks of one name.
+            of a source would get masks of one name, or two sinks have one place.
     """
     read = {labels.resolve(): f"--labels {labels}"} if labels is not None else {}
     for source in sources:
@@ -184,6 +184,7 @@ def check_sinks(
         taken = read.get(Path(rest).resolve())
         if taken is not None:
             raise UsageError(f"sink {uri} would overwrite {taken}; give another place to write to")
+        read[Path(rest).resolve()] = f"the sink {uri}"
         if scheme == "masks":
             for source in sources:
                 _check_names(uri, source)

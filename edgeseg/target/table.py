@@ -31,7 +31,8 @@ def print_report(report: Report) -> None:
     from rich.table import Table
 
     width = None if sys.stdout.isatty() else PIPE_WIDTH
-    console = Console(width=width, highlight=False)
+    # Names may hold brackets, which would be read as styles.
+    console = Console(width=width, highlight=False, markup=False)
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in _facts(report):
         facts.add_row(name, value, style=None)
@@ -105,7 +106,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     rows.append(("GPU load", "unavailable" if load is None else f"{load:.0%}"))
     rows.append(("throttled by", "unavailable" if throttling is None else _slowed(throttling)))
     if accuracy is None:
-        rows.append(("accuracy", "unavailable: the source has no truth"))
+        rows.append(("accuracy", "unavailable: no labelled frame was scored"))
     else:
         scores = [("mIoU", accuracy.miou), ("G", accuracy.global_accuracy)]
         scores += [("C", accuracy.class_accuracy)]

@@ -170,3 +170,21 @@ def test_this_machines_baseline_comes_before_others_and_its_name_before_the_form
         found = find_baseline(tmp_path, MACHINE, "a/test_new.py::test_old", former="test_old")
         assert found == place
     assert find_baseline(tmp_path, MACHINE, "a/test_new.py::test_none") is None
+
+
+@pytest.mark.parametrize("many", ["rows", "reports"])
+@pytest.mark.parametrize("value", [5, [], "x"])
+def test_a_document_without_reports_is_named(tmp_path, many, value):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps({many: value}))
+    with pytest.raises(UsageError, match=f"has no {many}"):
+        read_rows(path)
+
+
+def test_lines_of_a_history_that_are_none_are_passed_over(tmp_path):
+    path = tmp_path / "history.jsonl"
+    verdict = judge(BASE, baseline=BASE)
+    append_history(path, history_line({"m": BASE}, verdict, "2026-11-21"))
+    with path.open("ab") as file:
+        file.write(b'{"rows": {}}\n\xff\n')
+    assert len(read_history(path)) == 1

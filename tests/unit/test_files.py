@@ -1,3 +1,4 @@
+import os
 import resource
 import signal
 import subprocess
@@ -64,3 +65,22 @@ def test_a_killed_writer_leaves_nothing_under_the_name(tmp_path):
 def test_sha256_of_known_bytes(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_file(tmp_path / "abc").startswith("ba7816bf8f01cfea")
+
+
+def test_a_pipe_is_written_into_and_a_link_followed(tmp_path):
+    pipe, link, behind = tmp_path / "pipe", tmp_path / "link", tmp_path / "behind"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+    atomic_write_bytes(pipe, b"text")
+    assert reader.communicate(timeout=10)[0] == b"text"
+    assert pipe.is_fifo()
+    link.symlink_to(behind)
+    atomic_write_bytes(link, b"text")
+    assert (link.is_symlink(), behind.read_bytes()) == (True, b"text")
+    folder_link, folder = tmp_path / "folder_link", tmp_path / "folder"
+    folder_link.symlink_to(folder)
+    for _ in range(2):
+        with atomic_dir(folder_link) as written:
+            (written / "one").write_text("1")
+    assert folder_link.is_symlink()
+    assert names(folder) == ["one"]

@@ -148,3 +148,21 @@ def test_a_machine_that_is_slower_as_a_whole_fails_no_row_of_a_bench():
 
 def times_by(times: Percentiles, factor: float) -> Percentiles:
     return Percentiles(*(value * factor for value in dataclasses.astuple(times)))
+
+
+def test_another_source_or_way_of_running_leaves_its_figures_unjudged():
+    other = {c.name: c.ok for c in judge(changed(source="folder"), baseline=BASE).checks}
+    assert other["infer_p50_ms_against_baseline"] is True
+    assert other["peak_bytes_against_baseline"] is None
+    held = judge(changed(run={**BASE.run, "held_to_ms": 30}), baseline=BASE)
+    assert {c.name: c.ok for c in held.checks}["infer_p50_ms_against_baseline"] is None
+
+
+def test_a_budget_asks_no_row_for_what_it_cannot_have():
+    timed = Reference("plain", "cd" * 32, "onnxruntime 1", "f32", 0.5, 0.48, 0.52, 0.6, 0.7)
+    rows = {"plain": BASE, "int8": changed(reference=timed)}
+    assert judge_rows(rows, budget=Budget(max_time_ratio=0.6)).verdict == "pass"
+    assert judge_rows(rows, budget=Budget(max_time_ratio=0.4)).exit_code == 4
+    bench = changed(fps=None, run={"name": "int8", "rounds": 30})
+    (check,) = judge(bench, budget=Budget(min_fps=30.0)).checks
+    assert (check.ok, "a bench has no rate" in check.why) == (None, True)

@@ -3,6 +3,7 @@ import pytest
 from tinybundle import expected_labels, random_frame, spec
 
 from edgeseg.core.dataset import open_dataset
+from edgeseg.errors import UsageError
 from edgeseg.target import harvest
 from edgeseg.target.harvest import Harvest
 
@@ -61,3 +62,17 @@ def test_a_smaller_limit_removes_the_frames_with_the_most_agreement(tmp_path):
     assert names(tmp_path) == {"images": left, "masks": left}
     labels = np.zeros((48, 64), np.uint8)
     assert not again.offer(random_frame(5), labels, index=0, agreement=0.6)
+
+
+def test_frames_that_were_deleted_make_room_and_a_damaged_list_is_named(tmp_path):
+    filled(tmp_path, [0.5, 0.7])
+    (tmp_path / "images/run001-0000000.png").unlink()
+    again = Harvest(tmp_path, spec())
+    assert len(again) == 1
+    assert names(tmp_path)["masks"] == {"run001-0000001.png"}
+    rgb = random_frame(0)
+    assert again.offer(rgb, expected_labels(rgb), index=3, agreement=0.9)
+    for text in ("{", '{"frames": [{"other": 1}], "runs": 1}', '{"runs": 1}'):
+        (tmp_path / "harvest.json").write_text(text)
+        with pytest.raises(UsageError, match="is damaged"):
+            Harvest(tmp_path, spec())

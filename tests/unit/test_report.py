@@ -95,3 +95,17 @@ def test_what_a_bench_adds_survives_json():
         reference=Reference("fp32", "cd" * 32, "onnxruntime 1", "f32", 0.6, 0.58, 0.61),
     )
     assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fps": "fast"},
+        {"frames": "x"},
+        {"frames": None},
+        {"memory": {"method": "m", "peak_bytes": "9"}},
+    ],
+)
+def test_a_figure_that_is_none_is_named(change):
+    with pytest.raises(UsageError, match="the document is no report"):
+        Report.from_json({**full_report().to_json(), **change})

@@ -556,3 +556,9 @@ def test_two_images_whose_masks_would_have_one_name_are_refused(tmp_path):
     check_sinks(["out/"], ["rtsp://cam/1", f"{tmp_path}/b/*.jpg", str(tmp_path / "a")])
     with pytest.raises(UsageError, match=r"0\.png for .*a/0\.png and for .*b/0\.jpg"):
         check_sinks(["null", "out/"], [f"{tmp_path}/*/*"])
+
+
+def test_two_sinks_of_one_place_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"sink \./v\.mp4 would overwrite the sink v\.mp4"):
+        check_sinks(["v.mp4", "./v.mp4"], ["synthetic://"])

@@ -108,10 +108,14 @@ class CameraSink(Sink):
             second, self._second = self._second, {name: [] for name in self._second}
             recent = {name: times.percentiles() for name, times in self._recent.items()}
             stamps = [stamp for stamp in self._stamps if now - stamp <= MEAN_S * 1e9]
+            newest = list(self._stamps)[-2:]
             frames, dropped = self._frames, self._dropped
             last = self._stamps[-1] if self._stamps else None
         source = self._source
         shadow = self._shadow()
+        if len(stamps) < 2 and len(newest) == 2 and now - newest[1] < 2 * (newest[1] - newest[0]):
+            # Slower than the window is long, and going on.
+            stamps = newest
         fps = frames_per_second(len(stamps), stamps[0], stamps[-1]) if stamps else None
         row: dict[str, float | None] = {
             "fps": fps if fps is not None or not frames else 0.0,

@@ -20,7 +20,7 @@ class Event:
         at_s: when it began, seconds since the page was opened.
         until_s: when it was last seen.
         kind: one of KINDS.
-        camera: which source.
+        camera: which source; None for the machine.
         text: what happened, without credentials.
         count: how often, e.g. dropped frames.
     """
@@ -29,7 +29,7 @@ class Event:
     at_s: float
     until_s: float
     kind: str
-    camera: int
+    camera: int | None
     text: str
     count: int = 1
 
@@ -47,14 +47,21 @@ class EventLog:
         self._lock = threading.Lock()
 
     def add(
-        self, at_s: float, kind: str, camera: int, text: str, *, count: int = 1, within_s: float = 0
+        self,
+        at_s: float,
+        kind: str,
+        camera: int | None,
+        text: str,
+        *,
+        count: int = 1,
+        within_s: float = 0,
     ) -> None:
         """Add an event, or count it onto the line of the same kind, camera and text.
 
         Args:
             at_s: now.
             kind: one of KINDS.
-            camera: which source.
+            camera: which source; None for the machine.
             text: what happened.
             count: how often.
             within_s: a line last seen no longer ago than this grows instead of a new one.

@@ -135,7 +135,7 @@ class Dashboard(Resource):
         )
         active = sample.throttle.active if sample.throttle is not None else ()
         for name in sorted(set(active) - set(self._throttled)):
-            self._log.add(at_s, "throttle", 0, f"{name} slows the machine")
+            self._log.add(at_s, "throttle", None, f"{name} slows the machine")
         self._throttled = active
         self._system = system
 

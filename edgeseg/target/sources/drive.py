@@ -13,6 +13,7 @@ from edgeseg.target.source import Frame, Source, SourceRequest
 KEYS = ("frames", "seed", "size", "fps", "weather")
 DEFAULT_FRAMES = 200.0
 CAMERA_FPS = 15.0
+LARGEST = 8192
 
 
 class DriveSource(Source):
@@ -30,7 +31,14 @@ class DriveSource(Source):
             UsageError: an option is unknown or malformed.
         """
         query = request.options(KEYS)
+        if request.rest:
+            raise UsageError(
+                f"{request.uri}: nothing belongs before the options; give "
+                f"synthetic://?{request.rest}"
+            )
         size_hw = request.size_hw() or request.spec.size_hw
+        if max(size_hw) > LARGEST:
+            raise UsageError(f"{request.uri}: size is above {LARGEST}x{LARGEST}")
         length = int(request.number("frames", DEFAULT_FRAMES))
         fps = request.number("fps", 0.0)
         if length < 1:

@@ -16,7 +16,8 @@ class Freshness:
     `stale_ns` behind that stood in a buffer: it is refused. The window forgets, so that two clocks
     that drift apart do no harm.
     Without it: the first picture after a gap is refused, since it may have waited on the other side
-    of the gap, and so are the ones that follow it faster than the camera can make them.
+    of the gap, and so are the ones that follow it faster than the camera can make them. One that
+    comes after a second gap is shown: such a camera is slow.
 
     Args:
         stale_ns: the most a picture may lag, and the shortest gap.
@@ -30,6 +31,7 @@ class Freshness:
         self._last_ns: int | None = None
         self._last_media_ns: int | None = None
         self._draining = False
+        self._alone = False
         self._window_ns = 0
         self._least: list[int] = []
         self._refused_ns: int | None = None
@@ -66,8 +68,11 @@ class Freshness:
             return True
         gap = arrived_ns - self._last_ns
         if gap > self._gap_ns:
-            self._draining = True
-            return False
+            # Only a picture that was refused alone stands between two gaps.
+            slow = self._alone
+            self._draining, self._alone = True, True
+            return slow
+        self._alone = False
         if self._draining and gap < self._period_ns // 2:
             return False
         self._draining = False

@@ -251,6 +251,36 @@ def test_gate_needs_something_to_judge_against(tmp_path, capsys):
     assert "--baseline" in capsys.readouterr().err
 
 
+def test_gate_leaves_what_it_reads_and_refuses_places_before_it_judges(
+    scenes, colour_bundle, capsys, tmp_path
+):
+    report, budget, folder = tmp_path / "r.json", tmp_path / "b.toml", tmp_path / "folder"
+    folder.mkdir()
+    document(capsys, "stream", colour_bundle.path, scenes / "val", "-o", report)
+    budget.write_text("[budget]\nmin_fps = 0.1\n")
+    before = {path: path.read_bytes() for path in (report, budget)}
+    judged = ["gate", str(report), "--budget", str(budget)]
+    for wrong, said in (
+        (("--junit", report), "which is read"),
+        (("--markdown", budget), "which is read"),
+        (("--history", folder), "is a folder"),
+        (("--junit", tmp_path / "x", "--markdown", tmp_path / "x"), "give each its own"),
+        (("--slower", "1.2"), "there is no --baseline"),
+    ):
+        assert run([*judged, *map(str, wrong)]) == 2
+        assert said in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_bench_refuses_an_idle_option_and_one_file_for_two(colour_bundle, capsys, tmp_path):
+    bench = ["bench", str(colour_bundle.path), "--backend", "onnxruntime"]
+    assert run([*bench, "--native-float"]) == 2
+    assert "is not among the backends" in capsys.readouterr().err
+    same = str(tmp_path / "same")
+    assert run([*bench, "-o", same, "--csv", same]) == 2
+    assert "give each its own" in capsys.readouterr().err
+
+
 def test_bench_compares_the_installed_runtimes(scenes, colour_bundle, capsys, tmp_path):
     page = tmp_path / "page.html"
     out = tmp_path / "bench.json"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from simulated import PLAIN
 from tinybundle import expected_labels, random_frame, spec, tiny_bundle
@@ -129,12 +130,59 @@ def test_hold_makes_a_slower_device_of_this_one(document, bundle, images):
         (["--also", "x", "--labels", "y"], "belongs to one SOURCE"),
         (["--duration", "soon"], "is not a time"),
         (["--batch", "2"], "add cameras with --also"),
+        (["--every", "5"], "there is no --shadow"),
+        (["--shadow", "x", "--harvest-limit", "5"], "there is no --harvest"),
+        (["--hold", "inf"], "expected milliseconds"),
     ],
 )
 def test_options_that_cannot_go_together_are_answered(stream, bundle, images, arguments, message):
     code, _, err = stream(bundle, images, *arguments)
     assert code == 2
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("synthetic://frames=20", r"give synthetic://?frames=20"),
+        ("synthetic://?size=200000x200000", "size is above"),
+    ],
+)
+def test_a_drive_that_cannot_be_is_answered(stream, bundle, uri, message):
+    code, _, err = stream(bundle, uri)
+    assert code == 2
+    assert message in err
+
+
+def test_brackets_of_a_name_are_printed_and_styles_nothing(stream, bundle, images, tmp_path):
+    folder = tmp_path / "cam[red][/b]"
+    folder.parent.mkdir()
+    Path(images).rename(folder)
+    code, out, err = stream(bundle, str(folder))
+    assert code == 0, err
+    assert "cam[red][/b]" in out
+
+
+def test_a_replay_without_labelled_pixels_has_no_streaming_score(
+    document, bundle, images, tmp_path
+):
+    for i in range(12):
+        labels = np.full((48, 64), 0 if i == 0 else 255, np.uint8)
+        write_png(tmp_path / "masks" / f"{i:02d}.png", labels)
+    out = tmp_path / "r.json"
+    masks = ("--labels", str(tmp_path / "masks"))
+    found = document(bundle, images, *masks, "--pace", "20", "-o", str(out))
+    assert found["accuracy"]["streaming_miou"] is None
+    assert json.loads(out.read_text()) == found
+
+
+def test_hold_ends_with_the_run_and_a_slow_pace_is_no_lost_camera(document, bundle, images):
+    began = time.monotonic()
+    found = document(bundle, images, "--hold", "60000", "--duration", "1s")
+    assert (found["frames"], found["run"]["ended_by"]) == (0, "duration")
+    assert time.monotonic() - began < 30
+    found = document(bundle, images, "--pace", "0.8", "--give-up", "1s", "--frames", "2")
+    assert (found["frames"], found["run"]["error"]) == (2, None)
 
 
 def test_one_file_cannot_take_two_cameras(stream, bundle, images):

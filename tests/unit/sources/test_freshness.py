@@ -68,3 +68,9 @@ def test_how_long_it_has_been_behind_is_known():
     freshness.accept(last + 700 * MS, last)
     freshness.accept(last + 1700 * MS, last + 1000 * MS)
     assert freshness.behind_ns(last + 1700 * MS) == 1000 * MS
+
+
+def test_a_slow_camera_of_unknown_rate_is_shown_from_its_third_picture_on():
+    freshness = Freshness(500 * MS)
+    given = [freshness.accept(i * 700 * MS, None) for i in range(6)]
+    assert given == [True, False, True, True, True, True]

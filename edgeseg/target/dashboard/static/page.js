@@ -50,13 +50,15 @@ function colour() {
   mask.getContext("2d").putImageData(image, 0, 0);
 }
 
-async function show(buffer) {
+async function show(buffer, camera) {
   const head = new DataView(buffer).getUint32(0, true);
   const facts = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, head)));
   const jpeg = new Blob([new Uint8Array(buffer, 4 + head, facts.jpeg)], { type: "image/jpeg" });
   const png = new Blob([new Uint8Array(buffer, 4 + head + facts.jpeg, facts.png)], { type: "image/png" });
   const plain = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const [photo, grey] = await Promise.all([createImageBitmap(jpeg), createImageBitmap(png, plain)]);
+  // Another camera was chosen while this picture was decoded.
+  if (camera !== page.camera) { photo.close(); grey.close(); return; }
   const { width, height } = facts;
   if (picture.width !== width || picture.height !== height) { picture.width = width; picture.height = height; }
   picture.getContext("2d").drawImage(photo, 0, 0);
@@ -81,7 +83,7 @@ async function watch() {
       const answer = await fetch(`/frame?camera=${camera}&after=${page.after}`, { cache: "no-store" });
       if (answer.status === 200) {
         const buffer = await answer.arrayBuffer();
-        if (camera === page.camera) await show(buffer);
+        if (camera === page.camera) await show(buffer, camera);
       } else if (answer.status !== 204) await sleep(1000);
     } catch (error) { await sleep(1000); }
   }
@@ -296,7 +298,7 @@ function events(lines, many) {
   if (!lines.length) return [make("li", "empty", "Nothing so far.")];
   return lines.map(line => {
     const item = make("li", line.kind), when = make("time", "", clock(line.at_s));
-    const text = (many ? `camera ${line.camera + 1}: ` : "") + line.text;
+    const text = (many && line.camera != null ? `camera ${line.camera}: ` : "") + line.text;
     const long = line.until_s - line.at_s >= 1 ? ` in ${clock(line.until_s - line.at_s)}` : "";
     item.append(when, make("span", "text", text), make("span", "count", line.count > 1 ? `${line.count}×${long}` : ""));
     return item;
@@ -320,7 +322,7 @@ function update(status) {
   const many = status.cameras.length > 1, names = status.cameras.map(one => one.source).join("\n");
   $("cameras").hidden = !many;
   if (many && names !== signature) {
-    $("cameras").replaceChildren(...status.cameras.map((one, i) => new Option(`${i + 1}: ${one.source}`, i, false, i === page.camera)));
+    $("cameras").replaceChildren(...status.cameras.map((one, i) => new Option(`${i}: ${one.source}`, i, false, i === page.camera)));
     signature = names;
   }
   $("about").textContent = `${status.bundle.name} · ${status.bundle.precision} · ${camera.source}`;
