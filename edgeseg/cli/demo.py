@@ -50,6 +50,7 @@ def command(epochs: int, images: int, frames: int, seed: int, out: Path, as_json
 
     started = time.perf_counter()
     backends = chosen_backends(())
+    demo_run.check_out(out)
     plan = demo_run.DemoPlan(epochs=epochs, images=images, frames=frames, seed=seed)
     say(f"1/4 training on {images} painted frames")
     trained = demo_run.train_float(plan, out)

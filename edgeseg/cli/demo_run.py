@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.dataset import open_dataset
 from edgeseg.core.report import Report
 from edgeseg.core.spec import ModelSpec
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, UsageError
 
 if TYPE_CHECKING:
     from edgeseg.host.train import TrainResult
@@ -31,6 +30,8 @@ CALIBRATION_IMAGES = 32
 # The same in both trainings: dropped in the second, rare classes would fade there.
 CLASS_WEIGHTS = 0.3
 STREAM_TIMEOUT_S = 300
+# What a training leaves in its folder.
+TRAINED = ("best.safetensors", "last.safetensors", "state.safetensors", "curves.csv", "curves.png")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,8 +221,22 @@ def stream_all(
     return runs
 
 
+def check_out(out: Path) -> None:
+    """Refuse a folder whose train/ or qat/ hold what no demo left there.
+
+    Raises:
+        UsageError: it names the first such file.
+    """
+    for folder in (out / "train", out / "qat"):
+        held = folder.iterdir() if folder.is_dir() else ()
+        foreign = sorted(path.name for path in held if path.name not in TRAINED)
+        if foreign:
+            raise UsageError(f"{folder} holds {foreign[0]}, which is no demo's; give another -o")
+
+
 def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
+    for name in TRAINED:
+        (folder / name).unlink(missing_ok=True)
     return folder
 
 

@@ -343,3 +343,13 @@ def test_qat_mixes_data_and_records_its_steps(drives, trained, tmp_path):
     assert [step.kind for step in checkpoint.steps] == ["train", "quantize", "qat"]
     assert checkpoint.provenance["extra"] == [["synthetic:2 (train, seed 0)", 0.5]]
     assert run([*arguments[:1], str(tmp_path / "last.safetensors"), *arguments[2:]]) == 2
+
+
+@pytest.mark.parametrize("place", ["train/net", "qat/scores.json"])
+def test_the_demo_leaves_what_others_put_into_its_folder(place, tmp_path, capsys):
+    kept = tmp_path / place
+    kept.parent.mkdir()
+    kept.write_text("hours of work")
+    assert run(["demo", "-o", str(tmp_path)]) == 2
+    assert f"holds {kept.name}, which is no demo's" in capsys.readouterr().err
+    assert kept.read_text() == "hours of work"
