@@ -80,6 +80,7 @@ def write_run_page(
 def _strips(checkpoint: Checkpoint, validation: Dataset) -> list[list[tuple[str, str]]]:
     import torch
 
+    from edgeseg.core.image import fit_rgb
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.pipeline import LabelNet
 
@@ -91,9 +92,10 @@ def _strips(checkpoint: Checkpoint, validation: Dataset) -> list[list[tuple[str,
         sample = validation[index]
         if sample.labels is None:
             continue
+        rgb, placement = fit_rgb(sample.rgb, spec.size_hw, spec.preprocess.resize)
         with torch.inference_mode():
-            labels = net(torch.from_numpy(np.ascontiguousarray(sample.rgb))[None])[0].numpy()
-        found = {"network": labels}
+            labels = net(torch.from_numpy(np.ascontiguousarray(rgb))[None])[0].numpy()
+        found = {"network": placement.invert_labels(labels)}
         rows.append(
             strip(sample.rgb, sample.labels, found, spec.palette, spec.ignore_index, sample.name)
         )

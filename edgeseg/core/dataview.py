@@ -1,4 +1,4 @@
-"""Views of a data set: some of its samples, or another label for its ignored pixels."""
+"""Views of a data set: some samples, another label for ignored pixels, a network's own size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgeseg.core.dataset import Dataset, Sample
+from edgeseg.core.image import fit_rgb
+from edgeseg.core.spec import ModelSpec
 
 
 class _View:
@@ -88,6 +90,51 @@ class Revoided(_View):
         void = np.uint8(self.ignore_index)
         labels = np.where(sample.labels == self.base.ignore_index, void, sample.labels)
         return dataclasses.replace(sample, labels=labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted(_View):
+    """A data set as a network on a device sees it: every frame at the size of its input.
+
+    Attributes:
+        base: the data set.
+        spec: whose size and resize rule.
+    """
+
+    base: Dataset
+    spec: ModelSpec
+
+    @property
+    def name(self) -> str:
+        """Return the base's name: it is the same data."""
+        return self.base.name
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the base's names."""
+        return self.base.names
+
+    @property
+    def ignore_index(self) -> int:
+        """That of the base; what is around a picture has it too."""
+        return self.base.ignore_index
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.base)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a sample with picture and labels on the network's canvas.
+
+        Raises:
+            DataError: the network takes pictures of its own size alone.
+        """
+        sample = self.base[index]
+        rgb, placement = fit_rgb(sample.rgb, self.spec.size_hw, self.spec.preprocess.resize)
+        if sample.labels is None or sample.rgb.shape[:2] == self.spec.size_hw:
+            return dataclasses.replace(sample, rgb=rgb)
+        labels = placement.place_labels(sample.labels, self.base.ignore_index)
+        return dataclasses.replace(sample, rgb=rgb, labels=labels)
 
 
 def limited(dataset: Dataset, limit: int | None) -> Dataset:

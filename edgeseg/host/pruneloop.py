@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from edgeseg.core.dataset import Dataset
+from edgeseg.core.dataview import Fitted
+from edgeseg.core.imagelist import spread_indices
 from edgeseg.core.recipe import StepDone, order_problems
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, RecipeError, UsageError
@@ -272,9 +274,9 @@ class _Frames:
         if data is None:
             return
         normalize = Normalize(self.spec.preprocess)
-        count = min(self.images, len(data))
-        for number in range(count):
-            sample = data[number * len(data) // count]
+        fitted = Fitted(data, self.spec)
+        for index in spread_indices(len(data), self.images):
+            sample = fitted[index]
             if sample.labels is None:
                 raise DataError(f"{data.name}: {sample.name} has no labels; pruning needs them")
             frame = torch.from_numpy(np.ascontiguousarray(sample.rgb))[None]

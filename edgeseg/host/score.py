@@ -1,14 +1,16 @@
-"""Scoring a torch module on a dataset, at the model's input size."""
+"""Scoring a torch module on a dataset, as the device would run it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from torch import nn
 
 from edgeseg.core.boundary import BoundaryF1
 from edgeseg.core.dataset import Dataset
+from edgeseg.core.image import fit_rgb
 from edgeseg.core.metrics import ConfusionMatrix, Scores
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError
@@ -26,8 +28,8 @@ def score_module(
 ) -> Scores:
     """Run every sample through normalise, network, resize, argmax; return the scores.
 
-    Images of another size than spec.size_hw are run at their own size: no resampling stands
-    between the network and its labels here. On the device the bundle's size is fixed.
+    Images of another size than spec.size_hw are fitted to it and the labels brought back to the
+    image's own size, as `edgeseg eval` does with a bundle.
 
     Args:
         spec: what the network is.
@@ -77,9 +79,10 @@ def count_module(
         sample = dataset[index]
         if sample.labels is None:
             raise DataError(f"{dataset.name}: {sample.name} has no labels to score against")
-        frame = torch.from_numpy(sample.rgb)[None].to(device)
+        rgb, placement = fit_rgb(sample.rgb, spec.size_hw, spec.preprocess.resize)
+        frame = torch.from_numpy(np.ascontiguousarray(rgb))[None].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            labels = net(frame)[0].cpu().numpy()
+            labels = placement.invert_labels(net(frame)[0].cpu().numpy())
         matrix.update(sample.labels, labels)
         if outlines:
             outlines.update(sample.labels, labels)

@@ -18,10 +18,12 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx, nn
 
 from edgeseg.core.dataset import Dataset
+from edgeseg.core.dataview import Fitted
 from edgeseg.core.metrics import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
@@ -128,6 +130,7 @@ def measure(
         if isinstance(layer, nn.ReLU):
             layer.inplace = False  # trials share the activations before them
     trial = _Trials(spec, module)
+    dataset = Fitted(dataset, spec)
     total = len(dataset) * 2 * len(trial.layers)
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -135,7 +138,7 @@ def measure(
             raise DataError(f"{dataset.name}: {sample.name} has no labels to score against")
         before = index * 2 * len(trial.layers)
         trial.image(
-            torch.from_numpy(sample.rgb)[None],
+            torch.from_numpy(np.ascontiguousarray(sample.rgb))[None],
             sample.labels,
             lambda done, before=before: progress(before + done, total),  # type: ignore[misc]
         )

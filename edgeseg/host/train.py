@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from edgeseg.core.dataset import Dataset
+from edgeseg.core.dataview import Fitted
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError
@@ -169,12 +170,13 @@ class _Run:
             self.spec, self.options, self.step_done, self.steps_before, self.data, self.extra
         )
         self.run_dir.mkdir(parents=True, exist_ok=True)
+        seen = Fitted(self.data, self.spec)
         self.trainset = TrainSet(
-            self.data,
+            seen,
             options.augment,
             seed=options.seed,
             batch=options.batch,
-            extra=self.extra,
+            extra=[(Fitted(other, self.spec), share) for other, share in self.extra],
         )
         self.module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.callable = self.ranks.wrap(self.module)
@@ -191,7 +193,7 @@ class _Run:
         self.average = WeightAverage(self.module, options.ema) if options.ema else None
         self.quantized = is_quantized(self.module)
         self.masks = masks_of(self.module, self.steps_before)
-        self.objective = Objective(options, self.data, self.module, self.teacher, self.ranks)
+        self.objective = Objective(options, seen, self.module, self.teacher, self.ranks)
 
     def resume(self) -> None:
         path = self.run_dir / STATE

@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 
 from edgeseg.core.dataset import SyntheticDataset
-from edgeseg.core.dataview import with_ignored
+from edgeseg.core.dataview import Fitted, with_ignored
+from edgeseg.core.spec import ModelSpec
 
 
 class Masked(SyntheticDataset):
@@ -35,3 +36,16 @@ def test_nothing_is_wrapped_without_need_and_frames_without_labels_stay_so():
     data = Unlabelled("val", 2, (48, 64), 0)
     assert with_ignored(data, data.ignore_index) is data
     assert with_ignored(data, 255)[0].labels is None
+
+
+def test_a_fitted_frame_is_what_the_device_sees_with_void_around_it():
+    data = Masked("val", 2, (96, 96), 0)
+    spec = ModelSpec("unet", class_names=data.class_names, size_hw=(48, 64))
+    sample = Fitted(data, spec)[1]
+    assert sample.rgb.shape == (48, 64, 3)
+    assert sample.labels.shape == (48, 64)
+    assert (sample.labels[:, :8] == data.ignore_index).all()
+    assert (sample.rgb[:, :8] == 114).all()
+    np.testing.assert_array_equal(sample.labels[10:, 8:56], data[1].labels[21::2, 1::2])
+    own = Fitted(data, ModelSpec("unet", class_names=data.class_names, size_hw=(96, 96)))[1]
+    np.testing.assert_array_equal(own.labels, data[1].labels)

@@ -184,6 +184,37 @@ def test_masks_without_one_labelled_pixel_are_refused(tmp_path):
         train(SPEC, fresh(), Void(8), OPTIONS, tmp_path)
 
 
+def test_frames_of_another_size_are_trained_and_scored_as_the_device_fits_them(
+    tmp_path, monkeypatch
+):
+    """Else a network is scored, and the best one picked, that is never deployed."""
+
+    class Large(Blobs):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            rgb, labels = (part.repeat(3, 0).repeat(2, 1) for part in (sample.rgb, sample.labels))
+            return dataclasses.replace(sample, rgb=rgb, labels=labels)
+
+    trained, scored = set(), set()
+
+    class Recorded(TrainSet):
+        def __init__(self, main, *args, extra, **options):
+            trained.update(data[0].rgb.shape for data in (main, extra[0][0]))
+            super().__init__(main, *args, extra=extra, **options)
+
+    def record(network, inputs):
+        if not network.training:
+            scored.add(tuple(inputs[0].shape))
+
+    monkeypatch.setattr("edgeseg.host.train.TrainSet", Recorded)
+    module = fresh()
+    module.register_forward_pre_hook(record)
+    data, options = Large(8), dataclasses.replace(OPTIONS, epochs=1, validate_every=1)
+    train(SPEC, module, data, options, tmp_path, extra=[(Large(4), 0.5)], validation=Large(2))
+    assert trained == {(48, 64, 3)}
+    assert scored == {(1, 3, 48, 64)}
+
+
 def test_a_run_of_an_edgeseg_with_fewer_options_goes_on_with_their_defaults(tmp_path):
     train(SPEC, fresh(), Blobs(8), OPTIONS, tmp_path, stop_after=1)
     state = tmp_path / STATE
