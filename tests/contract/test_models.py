@@ -1,5 +1,6 @@
 """Every entry of MODELS keeps the same laws."""
 
+import math
 import re
 import sys
 
@@ -61,6 +62,16 @@ def test_one_training_step_reaches_every_parameter(arch):
     assert all(torch.isfinite(p).all() for p in after.values())
     still = [name for name, p in before.items() if torch.equal(p, after[name])]
     assert still == []
+
+
+@pytest.mark.parametrize("arch", MODELS)
+def test_training_begins_from_a_guess(arch):
+    torch.manual_seed(0)
+    spec = small(arch)
+    logits = build_model(spec).train()(torch.randn(4, 3, 64, 96))
+    labels = torch.randint(0, spec.n_classes, (4, *logits.shape[-2:]))
+    first = float(nn.functional.cross_entropy(logits.detach(), labels))
+    assert first == pytest.approx(math.log(spec.n_classes), rel=0.25)
 
 
 @pytest.mark.parametrize("arch", MODELS)

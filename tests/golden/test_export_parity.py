@@ -303,5 +303,5 @@ def test_the_float_graph_in_float64_gives_every_label_of_max_unpooling(
         exact = LabelNet(spec, native).normalize(rgb)
     torch.testing.assert_close(found["normalize/Div"], exact.double(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found["classifier/Conv"], logits, rtol=0, atol=1e-9)
-    assert len(logits.argmax(1).unique()) >= 3
+    assert len(logits.argmax(1).unique()) >= 2
     assert torch.equal(found["labels"], logits.argmax(1).to(torch.uint8))

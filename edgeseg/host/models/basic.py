@@ -58,7 +58,7 @@ class IndexBasic(IndexUnpooling):
             ConvBNReLU(channels, channels, kernel, groups=groups, relu=False) for _ in range(LEVELS)
         )
         self.classifier = nn.Conv2d(channels, n_classes, 1)
-        initialize(self)
+        initialize(self, [self.classifier])
 
 
 class SegNetBasic(IndexBasic):
@@ -118,7 +118,7 @@ class UpsamplingBasic(Segmenter):
             learnt_upsampling(width, 2, UPSAMPLING_KERNEL) for _ in range(LEVELS)
         )
         self.classifier = nn.Conv2d(width, n_classes, 1)
-        initialize(self)
+        initialize(self, self.reduce if self.reduced else [self.classifier])
         start_bilinear(*self.decoder)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -198,7 +198,7 @@ class BilinearInterpolation(Segmenter):
         self.pool = nn.MaxPool2d(2, 2, ceil_mode=True)
         self.encoder = _encoder(channels, kernel)
         self.classifier = nn.Conv2d(channels, n_classes, 1)
-        initialize(self)
+        initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,ceil(H/16),ceil(W/16)."""

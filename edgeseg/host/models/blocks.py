@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -9,6 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgeseg.errors import SpecError
+
+SCORE_STD = 0.01
 
 
 class Segmenter(nn.Module):
@@ -155,8 +158,15 @@ def crop_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return x[:, :, : like.shape[-2], : like.shape[-1]]
 
 
-def initialize(module: nn.Module) -> None:
-    """He initialisation (fan out) of every convolution, unit BN; He et al. 2015, eq. 10."""
+def initialize(module: nn.Module, scores: Iterable[nn.Module]) -> None:
+    """He initialisation (fan out) of every convolution, unit BN; He et al. 2015, eq. 14.
+
+    Args:
+        module: the network.
+        scores: its convolutions that give a map per class, which no BN brings to scale: they start
+            near zero, so that the first loss is that of a guess, ln K; by He's rule DeepLabv3+'s is
+            8 to 11.
+    """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -165,3 +175,6 @@ def initialize(module: nn.Module) -> None:
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
+    for layer in scores:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=SCORE_STD)

@@ -55,4 +55,4 @@ class DeconvNet(IndexUnpooling):
         # The paper's last stage has both of its layers before a 1x1 classifier, SegNet's one.
         self.decoder[-1] = conv_stack(groups[0][-1], [shallowest, shallowest])
         self.classifier = nn.Conv2d(shallowest, n_classes, 1)
-        initialize(self)
+        initialize(self, [self.classifier])

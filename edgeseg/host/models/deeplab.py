@@ -53,7 +53,7 @@ class DeepLabLargeFOV(Segmenter):
         self.fc7 = ConvBNReLU(fc_channels, fc_channels, 1)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(fc_channels, n_classes, 1)
-        initialize(self)
+        initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,ceil(H/8),ceil(W/8)."""
@@ -101,7 +101,7 @@ class DeepLabV2(Segmenter):
             for rate in atrous_rates
         )
         self.classifier = nn.Conv2d(n_classes * len(atrous_rates), n_classes, 1)
-        initialize(self)
+        initialize(self, self.aspp)
         with torch.no_grad():
             eye = torch.eye(n_classes, device=self.classifier.weight.device)
             self.classifier.weight.copy_(eye.repeat(1, len(atrous_rates))[:, :, None, None])

@@ -53,7 +53,7 @@ class DeepLabV3(Segmenter):
         self.backbone = self.backbone_type(output_stride, width=width)
         self.aspp = ASPP(self.backbone.out_channels, aspp_channels, rates, dropout, separable=False)
         self.classifier = nn.Conv2d(aspp_channels, n_classes, 1)
-        initialize(self)
+        initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,ceil(H/s),ceil(W/s)."""

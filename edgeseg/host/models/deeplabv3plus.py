@@ -64,7 +64,7 @@ class DeepLabV3Plus(Segmenter):
         )
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(decoder_channels, n_classes, 1)
-        initialize(self)
+        initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,ceil(H/4),ceil(W/4)."""

@@ -65,7 +65,7 @@ class FCN(Segmenter):
         self.upsample = nn.ModuleList(learnt_upsampling(n_classes, 2, 4) for _ in range(self.skips))
         factor = self.stride // 2**self.skips
         self.classifier = learnt_upsampling(n_classes, factor, 2 * factor)
-        initialize(self)
+        initialize(self, [self.score, *self.skip_scores])
         start_bilinear(*self.upsample, self.classifier)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -71,4 +71,4 @@ class SegNet(IndexUnpooling):
         self.encoder = vgg_encoder(groups)
         self.decoder = vgg_decoder(groups)
         self.classifier = nn.Conv2d(groups[0][0], n_classes, 3, padding=1)
-        initialize(self)
+        initialize(self, [self.classifier])

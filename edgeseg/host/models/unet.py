@@ -44,7 +44,7 @@ class UNet(Segmenter):
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(2 * c, c, 2, stride=2) for c in upwards)
         self.decoder = nn.ModuleList(conv_stack(2 * c, [c, c]) for c in upwards)
         self.classifier = nn.Conv2d(channels[0], n_classes, 1)
-        initialize(self)
+        initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits N,K,H,W."""
