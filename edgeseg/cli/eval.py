@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, backend_option, data_option, json_option, needs
+from edgeseg.cli.options import PATH, backend_option, data_option, json_option, needs, refuse_given
 from edgeseg.cli.output import bundle_json, print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.places import check_file, check_folder
 from edgeseg.cli.runtimes import backend_options, first_backend
@@ -79,7 +79,9 @@ def command(
     check_file("--confusion", confusion, "confusion.png", (bundle, data))
     if confusion is not None and confusion.suffix.lower() != ".png":
         raise UsageError(f"--confusion {confusion} is no .png; give such as confusion.png")
-    if save_errors:
+    if not save_errors:
+        refuse_given(("out",), "there is no --save-errors, whose folder it is")
+    else:
         check_folder("-o", folder)
         check_panels(folder)
     name = first_backend(backend)

@@ -121,6 +121,14 @@ def command(
     check_file("--calibration-cache", calibration_cache, "calibration.cache", reads)
     if precision != "int8":
         refuse_given(CHOICES, f"{precision} has no INT8 ranges; leave them out or give --int8")
+    if calibrate is None:
+        refuse_given(("images",), "there is no --calibrate")
+    if observer != "percentile":
+        refuse_given(("percentile",), "--observer is another")
+    if not adaround:
+        refuse_given(("adaround_steps",), "there is no --adaround")
+    if calibration_cache is None:
+        refuse_given(("tensorrt",), "there is no --calibration-cache, whose version it is")
     choice = QuantizeOptions(
         observer=observer,
         percentile=percentile,

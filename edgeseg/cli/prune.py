@@ -183,6 +183,8 @@ def command(
         raise UsageError("--hold-out leaves a drive out of --data; give --data")
     if not epochs:
         refuse_given(TRAINING_ONLY, "without --epochs nothing is trained")
+    if data is None:
+        refuse_given(("images", "val_limit"), "there is no --data")
     training, validation = (
         fitting(checkpoint, spec, *splits(data, hold_out, spec.size_hw, seed, val_limit))
         if data

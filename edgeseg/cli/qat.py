@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs
+from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs, refuse_given
 from edgeseg.cli.quantization import quantize_options
 from edgeseg.cli.run_folder import run_folder
 from edgeseg.cli.start import fitting, refuse_quantized
@@ -156,6 +156,7 @@ def command(
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.pruneloop import PRUNED
     from edgeseg.host.quantize import QuantizeOptions
+    from edgeseg.host.score import check_labelled
     from edgeseg.host.train import LAST
     from edgeseg.host.trainoptions import TrainOptions
 
@@ -168,6 +169,14 @@ def command(
         raise UsageError("--sensitivity ranks every layer; give --keep-float auto, or leave it out")
     if sensitivity and compare_ptq:
         raise UsageError("--sensitivity and --compare-ptq are two runs; give one of them")
+    if observer != "percentile" and not compare_ptq:
+        refuse_given(("percentile",), "--observer is another")
+    if not adaround:
+        refuse_given(("adaround_steps",), "there is no --adaround")
+    if scales != "ema":
+        refuse_given(("freeze_after",), "--scales is not ema")
+    if not automatic:
+        refuse_given(("max_drop",), "there is no --keep-float auto")
     choice = QuantizeOptions(
         observer=observer,
         percentile=percentile,
@@ -210,6 +219,8 @@ def command(
     job = QatJob(
         loaded, sha256_file(checkpoint), training, validation, extra, choice, images, options
     )
+    if asks or automatic:
+        check_labelled(validation)
     if compare_ptq:
         compare(job, checkpoint, folder, as_json)
         return

@@ -43,7 +43,7 @@ def command(
     Given again, it skips steps that are done and resumes the one that was cut off. A step whose
     options or input have changed since is refused.
     """
-    from edgeseg.cli.recipe_steps import INPUT, checkpoint_of, stages
+    from edgeseg.cli.recipe_steps import INPUT, checkpoint_of, names_of, stages
     from edgeseg.core.recipe import Recipe
 
     recipe = Recipe.from_document(_toml(file))
@@ -55,6 +55,11 @@ def command(
         data[name] = place
     folder = out or Path("runs/recipe") / file.stem
     plan = stages(recipe, data)
+    if idle := sorted(set(data) - names_of(recipe)):
+        raise UsageError(
+            f"--where {idle[0]}: {file} has no such name; it has "
+            f"{', '.join(sorted(names_of(recipe))) or 'none'}"
+        )
     before = Path(data.get(recipe.start, recipe.start)) if recipe.start else None
     if dry_run:
         for number, stage in enumerate(plan):

@@ -85,6 +85,16 @@ def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
     return found
 
 
+def names_of(recipe: Recipe) -> set[str]:
+    """Return every data set, teacher, encoder file and start of a recipe, which --where places."""
+    found = {recipe.start} if recipe.start else set()
+    for step in recipe.steps:
+        for key in NAMED_KEYS:
+            value = step.options.get(key, ())
+            found |= {value} if isinstance(value, str) else set(map(str, value))
+    return found
+
+
 def _merged(quantize: Step, qat: Step, number: int) -> tuple[Step, list[str]]:
     """Join the two steps into what `edgeseg qat` takes."""
     problems = []

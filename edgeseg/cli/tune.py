@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeseg.cli.amounts import AmountType
-from edgeseg.cli.options import PATH, SEED, SIZE, data_option, json_option, needs
+from edgeseg.cli.options import PATH, SEED, SIZE, data_option, json_option, needs, refuse_given
 from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.run_folder import run_folder, write_record
 from edgeseg.cli.start import fitting, refuse_quantized
@@ -138,6 +139,7 @@ def command(
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.prune import PruneOptions, absolute
     from edgeseg.host.pruneloop import PrunePlan, check_prunable
+    from edgeseg.host.score import check_labelled
     from edgeseg.host.study import STUDY, digest_of, open_study
     from edgeseg.host.trainoptions import TrainOptions
     from edgeseg.host.tune import Space, run_trials
@@ -145,6 +147,12 @@ def command(
 
     if sum(value is not None for value in (target_ms, target_fps, target_macs)) != 1:
         raise UsageError("give one of --target-ms, --target-fps and --target-macs")
+    if target_fps is not None and not math.isfinite(target_fps):
+        raise UsageError(f"--target-fps is {target_fps}, expected frames a second")
+    if target_macs is not None:
+        refuse_given(("backend", "threads", "board"), "MACs are counted, not timed")
+    elif board:
+        refuse_given(("backend", "threads"), f"the floor of {board} is computed, not timed")
     if search_float and precision != "int8":
         raise UsageError("--search-float chooses what INT8 leaves out: give --precision int8")
     start = load_checkpoint(checkpoint)
@@ -161,6 +169,7 @@ def command(
         open_dataset(data, "train", size_hw=spec.size_hw, seed=seed),
         open_dataset(data, "val", size_hw=spec.size_hw, seed=seed, limit=val_limit),
     )
+    check_labelled(validation)
     job = TuneJob(
         start,
         training,

@@ -63,14 +63,26 @@ def hold_out(dataset: Dataset, drive: str) -> tuple[Subset, Subset]:
     return rest, held
 
 
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in images_in(folder):
+        other = found.setdefault(path.stem, path)
+        if other != path:
+            raise DataError(
+                f"{folder}: {other.name} and {path.name} have one name, which pairs images with "
+                "masks; keep one of them"
+            )
+    return found
+
+
 def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path | None]]:
     """Pair every image with the mask of the same name, whatever its ending.
 
     Raises:
-        DataError: an image has no mask; it names the first and counts the rest.
+        DataError: an image has no mask, of which it names the first and counts the rest, or two
+            images or two masks have one name.
     """
-    by_stem = {path.stem: path for path in images_in(masks)}
-    found = images_in(images)
+    by_stem, found = _by_stem(masks), _by_stem(images).values()
     lacking = [path for path in found if path.stem not in by_stem]
     if lacking:
         more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 from edgeseg.core.camvid import pair_by_stem
@@ -43,7 +44,8 @@ def open_mask_folder(root: Path, split: str) -> PairFolder:
     """Open one split of the folder.
 
     Where `images/train/` and so on exist (and `masks/train/`), they are the splits. Otherwise
-    "val" is every fifth image by name, "train" the others, and "test" all of them.
+    "val" is every fifth image by name, "train" the others, and "test" all of them, which its name
+    says.
 
     Raises:
         DataError: a folder or classes.txt is missing or empty, or an image has no mask.
@@ -65,7 +67,10 @@ def open_mask_folder(root: Path, split: str) -> PairFolder:
     pairs = pair_by_stem(images, masks)
     if not pairs:
         raise DataError(f"{images}: no images; expected PNG or JPEG files")
-    if not split_folders and split != "test":
+    what = split
+    if not split_folders and split == "test":
+        what = "test: all images, those of train and val"
+    elif not split_folders:
         held = split == "val"
         kept = [pair for i, pair in enumerate(pairs) if (i % HELD_BACK == 0) == held]
         if not kept:
@@ -75,7 +80,7 @@ def open_mask_folder(root: Path, split: str) -> PairFolder:
             )
         pairs = kept
     return PairFolder(
-        f"{root.name} ({split})",
+        f"{root.name} ({what})",
         tuple(pairs),
         classes.names,
         classes.palette,
@@ -93,7 +98,8 @@ def read_classes(path: Path) -> Classes:
         DataError: the file is missing, empty, or a line is malformed.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Windows' editors begin a file with a byte order mark.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(
             f"{path}: {error.strerror or error}; expected a line `name r g b` per class"
@@ -108,6 +114,11 @@ def read_classes(path: Path) -> Classes:
         words = line.split("#", 1)[0].split()
         if not words:
             continue
+        if re.search(r"\d\s*[,;]\s*\d", line):
+            raise DataError(
+                f"{path}, line {number}: a colour is three numbers with spaces between, such as "
+                "sky 70 130 180"
+            )
         name, colour = " ".join(words), None
         if len(words) > 3 and all(word.isdigit() for word in words[-3:]):
             red, green, blue = (int(word) for word in words[-3:])

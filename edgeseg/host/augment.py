@@ -53,6 +53,10 @@ class Augment:
             problems.append(f"scale {self.scale} must be smallest, largest within 0.1..8")
         if self.photometry not in STRENGTHS:
             problems.append(f"photometry {self.photometry!r} is not one of {STRENGTHS}")
+        shares = {"rare_crops": self.rare_crops, "blackout": self.blackout}
+        for name, share in (shares | {"classmix": self.classmix}).items():
+            if not 0 <= share <= 1:
+                problems.append(f"{name} {share} must be within 0..1")
         if problems:
             raise UsageError("; ".join(problems))
 
@@ -157,7 +161,8 @@ def _crop_matrix(
     for axis, (reach, size) in enumerate(((reach_x, width), (reach_y, height))):
         low, high = (reach, size - reach) if 2 * reach <= size else (size / 2, size / 2)
         centre[axis] = np.clip(centre[axis], low, high)
-    shift = np.array([crop_w / 2, crop_h / 2]) - linear @ centre
+    # A pixel's coordinates are those of its centre, which lies half a pixel from the edge.
+    shift = np.array([crop_w - 1, crop_h - 1]) / 2 - linear @ (centre - 0.5)
     return np.concatenate([linear, shift[:, None]], axis=1)
 
 

@@ -28,6 +28,18 @@ class Observer(Protocol):
         ...
 
 
+def largest_of(x: torch.Tensor) -> float:
+    """Return the largest magnitude of a batch, 0 for an empty one.
+
+    Raises:
+        UsageError: a value is not finite.
+    """
+    largest = float(x.abs().max()) if x.numel() else 0.0
+    if not largest < float("inf"):
+        raise UsageError("calibration met a value that is not finite; check weights and data")
+    return largest
+
+
 class AbsHistogram:
     """A histogram of |x| over [0, bound] in BINS bins; a larger value doubles the bound.
 
@@ -44,9 +56,7 @@ class AbsHistogram:
     def add(self, x: torch.Tensor) -> None:
         """Count a batch of any shape."""
         magnitude = x.abs().flatten().float()
-        largest = float(magnitude.max()) if magnitude.numel() else 0.0
-        if not largest < float("inf"):
-            raise UsageError("calibration met a value that is not finite; check weights and data")
+        largest = largest_of(magnitude)
         if largest == 0.0:
             # Zeros carry no information about a range, and before the first value no bin width.
             return
@@ -73,7 +83,7 @@ class MaxObserver:
 
     def update(self, x: torch.Tensor) -> float | None:
         """Take one batch."""
-        self._largest = max(self._largest, float(x.abs().max()))
+        self._largest = max(self._largest, largest_of(x))
         return None
 
     def amax(self) -> float:

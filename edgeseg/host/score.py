@@ -54,6 +54,21 @@ def score_module(
     return matrix.scores()
 
 
+def check_labelled(dataset: Dataset) -> None:
+    """Refuse data that gives no score; reads up to the first labelled pixel.
+
+    Raises:
+        DataError: every pixel of every mask is void.
+    """
+    for index in range(len(dataset)):
+        labels = dataset[index].labels
+        if labels is not None and (labels != dataset.ignore_index).any():
+            return
+    raise DataError(
+        f"{dataset.name}: no pixel of its {len(dataset)} images has a label; nothing can be scored"
+    )
+
+
 @torch.no_grad()
 def count_module(
     spec: ModelSpec,

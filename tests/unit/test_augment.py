@@ -113,7 +113,36 @@ def test_blackout_marks_its_rectangle_void(street):
     assert all((crop.labels == 11).any() for crop in crops(street, augment, 10))
 
 
-@pytest.mark.parametrize("bad", [{"crop_hw": (8, 8)}, {"scale": (2.0, 1.0)}, {"photometry": "x"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"crop_hw": (8, 8)},
+        {"scale": (2.0, 1.0)},
+        {"photometry": "x"},
+        {"classmix": float("nan")},
+        {"blackout": 1.5},
+    ],
+)
 def test_impossible_values_are_refused(bad):
     with pytest.raises(UsageError):
         Augment(**bad)
+
+
+def test_a_mirrored_whole_frame_is_its_mirror_image_to_the_pixel(street):
+    rgb, labels = street
+    whole = Augment(
+        crop_hw=labels.shape,
+        scale=(1.0, 1.0),
+        aspect=1.0,
+        rotate=0.0,
+        photometry="none",
+        blackout=0,
+    )
+    kinds = set()
+    for crop in crops(street, whole, 8):
+        mirrored = not np.array_equal(crop.labels, labels)
+        kinds.add(mirrored)
+        step = -1 if mirrored else 1
+        assert np.array_equal(crop.labels, labels[:, ::step])
+        assert np.array_equal(crop.rgb, rgb[:, ::step])
+    assert kinds == {True, False}

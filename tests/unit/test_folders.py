@@ -66,6 +66,7 @@ def test_train_and_val_never_share_an_image(tmp_path: Path) -> None:
     names = {split: set(open_dataset(folder, split).names) for split in ("train", "val", "test")}
     assert names["train"].isdisjoint(names["val"])
     assert names["train"] | names["val"] == names["test"]
+    assert "those of train and val" in open_dataset(folder, "test").name
 
 
 def test_split_folders_are_used_where_they_exist(tmp_path: Path) -> None:
@@ -93,6 +94,7 @@ def test_names_alone_get_distinct_colours(tmp_path: Path) -> None:
         ("road 1 2 3\nroad 1 2 4\n", "line 2: class 'road' is there twice"),
         ("road 1 2 3\ncar 1 2 3\n", "two classes have the same colour"),
         ("road 1 2 3\ncar\n", "class 'car' has no colour"),
+        ("road 1,2,3\ncar 4,5,6\n", "line 1: a colour is three numbers with spaces"),
     ],
 )
 def test_wrong_classes_are_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -118,3 +120,17 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "a.png", np.zeros((4, 6), np.uint8))
     with pytest.raises(DataError, match="too few to hold one back"):
         open_dataset(str(tmp_path), "train")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, "")
+    (folder / "classes.txt").write_bytes(b"\xef\xbb\xbf" + COLOURED.encode())
+    assert open_dataset(str(folder), "train").class_names == ("road", "car", "sky")
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_two_files_of_one_name_are_refused(tmp_path: Path, kind: str) -> None:
+    folder = make_folder(tmp_path, COLOURED)
+    (folder / kind / "1.jpg").write_bytes((folder / kind / "1.png").read_bytes())
+    with pytest.raises(DataError, match=r"1\.jpg and 1\.png have one name"):
+        open_dataset(str(folder), "train")

@@ -10,6 +10,7 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import learnt_upsampling, start_bilinear
+from edgeseg.host.models.invertedresidual import _rounded
 
 
 @pytest.mark.parametrize(("factor", "kernel"), [(2, 4), (2, 8), (8, 16), (32, 64)])
@@ -124,3 +125,11 @@ def test_the_encoders_maps_reach_the_decoder_only_where_they_are_added():
             nn.init.zeros_(model.reduce[0].weight)
             logits = model(x)
         assert bool(logits.std((2, 3)).max() > 1e-6) == added
+
+
+@pytest.mark.parametrize(
+    ("channels", "rounded"),
+    [(32, 32), (24 * 0.75, 24), (112 * 0.75, 88), (40 * 0.5, 24), (32 * 0.35, 16), (3, 8)],
+)
+def test_scaled_widths_are_those_of_the_papers_code(channels, rounded):
+    assert _rounded(channels) == rounded

@@ -92,5 +92,8 @@ def test_nothing_seen_gives_zero_and_infinite_values_are_refused() -> None:
         observer = OBSERVERS[name](99.0)
         observer.update(torch.zeros(2, 3))
         assert observer.amax() == 0.0
+        for value in ("nan", "inf"):
+            with pytest.raises(UsageError, match="not finite"):
+                observer.update(torch.tensor([1.0, float(value)]))
     with pytest.raises(UsageError, match="not finite"):
         filled(torch.tensor([1.0, float("nan")]))

@@ -33,10 +33,10 @@ class Segmenter(nn.Module):
         Raises:
             SpecError: `given` is not among `allowed`.
         """
-        if given not in allowed:
+        if not isinstance(given, int) or given not in allowed:
             choice = " or ".join(str(stride) for stride in allowed)
             raise SpecError(
-                f"output_stride {given} is not {choice}, which {type(self).__name__} has"
+                f"output_stride {given!r} is not {choice}, which {type(self).__name__} has"
             )
 
 

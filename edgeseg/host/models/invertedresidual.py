@@ -149,4 +149,6 @@ class EfficientNetLite0(InvertedResidualNet):
 
 
 def _rounded(channels: float) -> int:
-    return max(8, 8 * round(channels / 8))
+    """Return the multiple of 8 that the papers' code takes: the nearest, and never below 0.9."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * channels else nearest

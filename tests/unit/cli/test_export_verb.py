@@ -25,6 +25,22 @@ def test_options_of_a_calibration_that_does_not_take_place_are_named(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("idle", "why"),
+    [
+        (["--images", "5"], "there is no --calibrate"),
+        (["--calibrate", "synthetic:4", "--percentile", "99"], "--observer is another"),
+        (["--calibrate", "synthetic:4", "--adaround-steps", "3"], "there is no --adaround"),
+        (["--calibrate", "synthetic:4", "--tensorrt", "99"], "there is no --calibration-cache"),
+    ],
+)
+def test_an_option_without_its_partner_is_refused(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], idle: list[str], why: str
+) -> None:
+    assert run(["export", str(dense), "--int8", *idle, "-o", str(tmp_path / "b")]) == 2
+    assert why in capsys.readouterr().err
+
+
 def test_a_quantized_checkpoint_is_not_quantized_otherwise(
     quantized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

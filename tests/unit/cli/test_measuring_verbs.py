@@ -76,8 +76,8 @@ def test_eval_removes_an_earlier_runs_pictures_and_nothing_else(
     arguments = ("eval", colour_bundle.path, "--data", scenes, "-o", out)
     document(capsys, *arguments, "--save-errors", 99)
     assert len(list(out.glob("00?_*.png"))) == 3
-    document(capsys, *arguments)
-    assert len(list(out.glob("00?_*.png"))) == 3
+    assert run([*map(str, arguments)]) == 2
+    assert "there is no --save-errors" in capsys.readouterr().err
     document(capsys, *arguments, "--save-errors", 1)
     assert {path.name for path in out.iterdir()} == {*own, "001_0.png", ".edgeseg-panels"}
 

@@ -148,6 +148,7 @@ def test_layer_ratios_are_kept_to(dense, tmp_path):
         (["--ratio", "0.5", "--importance", "magnitud"], "did you mean 'magnitude'"),
         (["--ratio", "0.5", "--importance", "taylor"], "give --data"),
         (["--ratio", "0.5", "--epochs", "2"], "fine-tuning needs data"),
+        (["--ratio", "0.5", "--images", "7"], "there is no --data"),
         (["--layer-ratio", "encodr.0.0=0.5"], "did you mean 'encoder.0.0'"),
         (["--layer-ratio", "encoder=x"], "is no LAYER=RATIO"),
         (["--target-macs", "0.001"], "the least is"),

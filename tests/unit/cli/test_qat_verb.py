@@ -154,6 +154,10 @@ def test_sensitivity_ranks_layers_and_auto_reuses_the_ranking(
     [
         (["--compare-ptq", "--keep-float", "auto"], "compares one choice of layers"),
         (["--sensitivity", "--keep-float", "encoder.0.0"], "ranks every layer"),
+        (["--freeze-after", "0.2"], "--scales is not ema"),
+        (["--max-drop", "0.2"], "there is no --keep-float auto"),
+        (["--percentile", "80"], "--observer is another"),
+        (["--adaround-steps", "7"], "there is no --adaround"),
     ],
 )
 def test_a_choice_that_would_be_left_out_is_refused(dense, tmp_path, capsys, options, said):
@@ -320,3 +324,21 @@ def test_a_ranking_on_other_data_of_the_same_name_is_measured_anew(
     assert "measured already" in capsys.readouterr().err
     assert run([*arguments, relabelled(data, tmp_path)]) == 0
     assert "measured already" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", [["--compare-ptq"], ["--sensitivity"], ["--keep-float", "auto"]])
+def test_what_needs_scores_is_refused_on_a_validation_that_is_all_void(
+    dense, tmp_path, capsys, asked
+):
+    data = tmp_path / "data"
+    for split, label in (("train", 0), ("val", 11)):
+        for folder in (split, f"{split}annot"):
+            (data / folder).mkdir(parents=True)
+        for number in range(2):
+            cv2.imwrite(str(data / split / f"{number}.png"), np.full((32, 48, 3), 90, np.uint8))
+            mask = np.full((32, 48), label, np.uint8)
+            cv2.imwrite(str(data / f"{split}annot" / f"{number}.png"), mask)
+    out = tmp_path / "q"
+    assert run(["qat", str(dense), "--data", str(data), *asked, "-o", str(out)]) == 1
+    assert "nothing can be scored" in capsys.readouterr().err
+    assert not out.exists()

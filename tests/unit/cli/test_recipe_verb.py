@@ -214,3 +214,5 @@ def test_a_dry_run_prints_the_commands_and_bad_files_are_refused(
     assert run(["recipe", str(tmp_path / "none.toml")]) == 2
     assert run(["recipe", str(written(tmp_path, TRAIN)), "--where", "camvid"]) == 2
     assert "is no NAME=DATA" in capsys.readouterr().err
+    assert run(["recipe", str(written(tmp_path, TRAIN)), "--where", "camvdi=/data"]) == 2
+    assert "has no such name; it has camvid" in capsys.readouterr().err

@@ -153,6 +153,9 @@ def test_a_boards_roofline_is_called_a_floor(dense, tmp_path, capsys):
         (["--target-macs", "0.5", "--keep", "encodr.0.0"], 2, "did you mean 'encoder"),
         (["--target-macs", "1"], 2, "meets the target as it is"),
         (["--target-macs", "0.5", "--search-float"], 2, "give --precision int8"),
+        (["--target-macs", "0.5", "--board", "nano"], 2, "MACs are counted, not timed"),
+        (["--target-ms", "1", "--board", "orin-nano", "--threads", "2"], 2, "is computed, not"),
+        (["--target-fps", "inf"], 2, "expected frames a second"),
         (["--target-macs", "0.001", "--trials", "1"], 4, "none of 1 trials met"),
     ],
 )
