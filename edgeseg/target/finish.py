@@ -115,12 +115,8 @@ class Finish:
             self.first_ns = end
         self.last_ns = end
         self.n += 1
-        took = {
-            "capture": frame.capture_took_ns,
-            "preprocess": prediction.preprocess_ns,
-            "infer": prediction.infer_ns,
-            "sink": end - begin,
-        }
+        took = prediction.took_ns() | {"sink": end - begin}
+        age_ns = took.pop("ready")
         end_to_end = end - frame.captured_ns
         took["wait"] = end_to_end - sum(took.values())
         took["end_to_end"] = end_to_end
@@ -128,7 +124,7 @@ class Finish:
             self.times[name].add(duration_ns)
         self.rate.add(end, prediction.infer_ns)
         if self._live:
-            self.age.add(prediction.ready_ns - frame.captured_ns)
+            self.age.add(age_ns)
 
 
 def _message(error: Exception) -> str:

@@ -55,6 +55,15 @@ class Prediction:
     infer_ns: int
     ready_ns: int
 
+    def took_ns(self) -> dict[str, int]:
+        """Return the time of each stage up to the labels, and of the whole way as `ready`."""
+        return {
+            "capture": self.frame.capture_took_ns,
+            "preprocess": self.preprocess_ns,
+            "infer": self.infer_ns,
+            "ready": self.ready_ns - self.frame.captured_ns,
+        }
+
 
 class Sink(Resource):
     """Takes predictions in order, from one thread.

@@ -75,12 +75,7 @@ class CameraSink(Sink):
     def write(self, prediction: Prediction) -> None:
         """Count one prediction and offer its picture."""
         frame = prediction.frame
-        took = {
-            "capture": frame.capture_took_ns,
-            "preprocess": prediction.preprocess_ns,
-            "infer": prediction.infer_ns,
-            "ready": prediction.ready_ns - frame.captured_ns,
-        }
+        took = prediction.took_ns()
         if self._source.live:
             took["age"] = took["ready"]
         with self._lock:

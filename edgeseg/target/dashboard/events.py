@@ -8,7 +8,6 @@ import threading
 from typing import Any
 
 NEWEST = 200
-KINDS = ("drop", "source", "alarm", "throttle")
 
 
 @dataclasses.dataclass
@@ -19,7 +18,7 @@ class Event:
         number: counts up and never changes; a line that grows keeps it.
         at_s: when it began, seconds since the page was opened.
         until_s: when it was last seen.
-        kind: one of KINDS.
+        kind: "drop", "source", "alarm" or "throttle".
         camera: which source; None for the machine.
         text: what happened, without credentials.
         count: how often, e.g. dropped frames.
@@ -60,7 +59,7 @@ class EventLog:
 
         Args:
             at_s: now.
-            kind: one of KINDS.
+            kind: "drop", "source", "alarm" or "throttle".
             camera: which source; None for the machine.
             text: what happened.
             count: how often.

@@ -89,12 +89,7 @@ class LinesSink(Sink):
 
     def _line(self, prediction: Prediction) -> dict[str, Any]:
         frame, labels = prediction.frame, prediction.labels
-        took = {
-            "capture": frame.capture_took_ns,
-            "preprocess": prediction.preprocess_ns,
-            "infer": prediction.infer_ns,
-            "ready": prediction.ready_ns - frame.captured_ns,
-        }
+        took = prediction.took_ns()
         shares = class_shares(labels, len(self._names))
         return {
             "index": frame.index,
