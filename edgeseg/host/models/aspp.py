@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgeseg.errors import SpecError
 from edgeseg.host.models.blocks import ConvBNReLU, SeparableConv
 
 # The paper's, at output stride 16.
@@ -16,13 +15,7 @@ RATES = (6, 12, 18)
 
 
 def stride_rates(rates: Sequence[int], output_stride: int) -> tuple[int, ...]:
-    """Return the rates at an output stride: as they are at 16, doubled at 8 (section 4.1).
-
-    Raises:
-        SpecError: no rate is given.
-    """
-    if not rates:
-        raise SpecError("atrous_rates is empty; give at least one rate, such as 6, 12, 18")
+    """Return the rates at an output stride: as they are at 16, doubled at 8 (section 4.1)."""
     return tuple(rate * 16 // output_stride for rate in rates)
 
 

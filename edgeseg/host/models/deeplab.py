@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from edgeseg.errors import SpecError
 from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, initialize
 from edgeseg.host.models.resnet import ResNet101
 from edgeseg.host.models.vgg import conv_stack, vgg_encoder, vgg_groups
@@ -89,12 +88,10 @@ class DeepLabV2(Segmenter):
         """Build the network; `width` scales the backbone.
 
         Raises:
-            SpecError: `output_stride` is not 8 or 16, no rate is given, or `width` is too small.
+            SpecError: `output_stride` is not 8 or 16, or `width` is too small.
         """
         super().__init__()
         self.check_stride(output_stride, (8, 16))
-        if not atrous_rates:
-            raise SpecError("atrous_rates is empty; give at least one rate, such as 6, 12, 18, 24")
         self.backbone = ResNet101(output_stride, width=width)
         self.aspp = nn.ModuleList(
             nn.Conv2d(self.backbone.out_channels, n_classes, 3, padding=rate, dilation=rate)

@@ -45,7 +45,7 @@ class DeepLabV3(Segmenter):
         """Build the network; `width` scales the backbone.
 
         Raises:
-            SpecError: `output_stride` is not 8 or 16, no rate is given, or `width` is too small.
+            SpecError: `output_stride` is not 8 or 16, or `width` is too small.
         """
         super().__init__()
         self.check_stride(output_stride, (8, 16))

@@ -28,11 +28,13 @@ class DeepLabV3Plus(Segmenter):
 
     Attributes:
         backbone_type: gives a stride-4 and a deepest map.
+        default_rates: of the ASPP where none are given.
         rates_double: whether the rates double at output stride 8.
     """
 
     stride = 16
     backbone_type: ClassVar[type[Backbone]]
+    default_rates: ClassVar[tuple[int, ...]] = RATES
     rates_double: ClassVar[bool] = True
 
     def __init__(
@@ -43,18 +45,19 @@ class DeepLabV3Plus(Segmenter):
         aspp_channels: int = 256,
         decoder_channels: int = 256,
         low_channels: int = 48,
-        atrous_rates: Sequence[int] = RATES,
+        atrous_rates: Sequence[int] | None = None,
         dropout: float = 0.1,
         width: float = 1.0,
     ) -> None:
         """Build encoder and decoder; `width` scales the backbone.
 
         Raises:
-            SpecError: `output_stride` is not 8 or 16, no rate is given, or `width` is too small.
+            SpecError: `output_stride` is not 8 or 16, or `width` is too small.
         """
         super().__init__()
         self.check_stride(output_stride, (8, 16))
-        rates = stride_rates(atrous_rates, output_stride if self.rates_double else 16)
+        rates = self.default_rates if atrous_rates is None else atrous_rates
+        rates = stride_rates(rates, output_stride if self.rates_double else 16)
         self.backbone = self.backbone_type(output_stride, width=width)
         self.aspp = ASPP(self.backbone.out_channels, aspp_channels, rates, dropout, separable=True)
         self.reduce = ConvBNReLU(self.backbone.low_channels, low_channels, 1)
@@ -85,23 +88,8 @@ class DeepLabV3PlusMobileNetV2(DeepLabV3Plus):
 
     source = "DeepLabv3+ (arXiv 1802.02611) on MobileNetV2 (arXiv 1801.04381)"
     backbone_type: ClassVar[type[Backbone]] = MobileNetV2
+    default_rates = (3, 6, 9)
     rates_double = False
-
-    def __init__(
-        self,
-        n_classes: int,
-        *,
-        output_stride: int = DeepLabV3Plus.stride,
-        atrous_rates: Sequence[int] = (3, 6, 9),
-        **options: float,
-    ) -> None:
-        """Build the network; `options` are DeepLabV3Plus's."""
-        super().__init__(
-            n_classes,
-            output_stride=output_stride,
-            atrous_rates=atrous_rates,
-            **options,  # type: ignore[arg-type] # widths are ints, rates and shares floats
-        )
 
 
 class DeepLabV3PlusEfficientNetLite0(DeepLabV3PlusMobileNetV2):
