@@ -11,13 +11,13 @@ from torch import nn
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import RecipeError, UsageError
-from edgeseg.host.checkpoint import Checkpoint
+from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.cost import count_cost
 from edgeseg.host.models import build_model
 from edgeseg.host.prune import PruneOptions, prune
 from edgeseg.host.prunecut import widths_of
 from edgeseg.host.prunegraph import find_units
-from edgeseg.host.pruneloop import PrunePlan, check_prunable, prune_in_rounds
+from edgeseg.host.pruneloop import PrunePlan, PruneResult, check_prunable, prune_in_rounds
 from edgeseg.host.prunescore import IMPORTANCES, score_units
 from edgeseg.host.quantize import QuantizeOptions, quantize
 
@@ -173,6 +173,12 @@ def test_rounds_together_take_no_more_of_a_layer_than_max_ratio(net, tmp_path):
         prune_in_rounds(start, PrunePlan(out_of_reach, rounds=3), tmp_path / "far")
 
 
+def kept(result: PruneResult) -> list[int]:
+    return [
+        given_out for _, given_out in widths_of(module_from_checkpoint(result.checkpoint)).values()
+    ]
+
+
 @pytest.mark.parametrize("scope", ["uniform", "global"])
 @pytest.mark.parametrize("rounds", [2, 5, 10])
 def test_rounds_end_where_one_does_whatever_widths_are_rounded_to(tmp_path, rounds, scope):
@@ -184,8 +190,9 @@ def test_rounds_end_where_one_does_whatever_widths_are_rounded_to(tmp_path, roun
     often = prune_in_rounds(start, PrunePlan(options, rounds=rounds), tmp_path / "often")
     if scope == "uniform":
         assert often.after == once.after
-    # With a threshold over all layers, what a round leaves is ranked anew.
-    assert 0.9 * once.after.macs <= often.after.macs <= 1.2 * once.after.macs
+    # With a threshold over all layers, what a round leaves is ranked anew, and other layers give.
+    left = [sum(kept(result)) for result in (once, often)]
+    assert left[1] == pytest.approx(left[0], rel=0.15)
 
 
 def test_a_target_that_one_round_reaches_is_reached_in_ten(tmp_path):
