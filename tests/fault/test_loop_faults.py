@@ -78,7 +78,7 @@ def test_a_source_that_fails_leaves_the_report_so_far(bundle, live):
 
 def test_a_live_source_that_stalls_is_an_error_after_the_limit(bundle):
     start = time.perf_counter()
-    with TickingCamera(0.002, frames=3, then="stall") as camera:
+    with TickingCamera(0.02, frames=3, then="stall") as camera:
         result = Loop(ArgmaxBackend(), bundle, camera, options=LoopOptions(stall_s=0.3)).run()
     assert isinstance(result.error, SourceError)
     assert "no frame for 0.3 s" in str(result.error)
