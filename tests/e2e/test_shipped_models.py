@@ -16,9 +16,12 @@ LARGEST_BYTES = 5_000_000
 # fifth of what the models saw, enough to notice a broken one.
 MOST_LOST = {"camvid val": 0.005}
 MOST_LOST_ELSEWHERE = 0.01
-# Four epochs of QAT at a small rate left 0.0045 (onnxruntime) and 0.0065 (openvino) on CamVid and
-# 0.012 on the drive. docs/zoo.md says so.
-MORE_LOST = {"deeplabv3plus-efficientnetlite0-camvid": 0.003}
+# On CamVid INT8 costs the first 0.0059 (onnxruntime) and 0.0071 (openvino), on the drive 0.012; the
+# second 0.0056 on onnxruntime, and on openvino it gains.
+MORE_LOST = {
+    "deeplabv3plus-efficientnetlite0-camvid": 0.003,
+    "deeplabv3plus-mobilenetv2-camvid": 0.001,
+}
 
 
 def document(capsys, *arguments: object) -> dict:
