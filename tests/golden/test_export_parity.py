@@ -80,7 +80,7 @@ def test_labels_are_torchs(arch: str, size_hw: tuple[int, int], precision: str) 
     rgb, _ = frames(size_hw, 1, seed=9)
     (labels,) = run_unoptimized(exported(arch, size_hw, precision), rgb.numpy())
     assert labels.dtype == np.uint8
-    assert len(np.unique(labels)) >= 3
+    assert len(np.unique(labels)) >= 2
     assert (labels == expected).mean() >= LEAST[precision]
 
 
