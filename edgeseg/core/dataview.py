@@ -56,17 +56,8 @@ class Subset(_View):
         return self.base[self.indices[index]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Revoided(_View):
-    """A data set whose ignored pixels have another label.
-
-    Attributes:
-        base: the data set.
-        ignore_index: the label that its ignored pixels get.
-    """
-
-    base: Dataset
-    ignore_index: int
+class _Whole(_View):
+    """What a view of every sample has from its base."""
 
     @property
     def name(self) -> str:
@@ -81,6 +72,19 @@ class Revoided(_View):
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self.base)
+
+
+@dataclasses.dataclass(frozen=True)
+class Revoided(_Whole):
+    """A data set whose ignored pixels have another label.
+
+    Attributes:
+        base: the data set.
+        ignore_index: the label that its ignored pixels get.
+    """
+
+    base: Dataset
+    ignore_index: int
 
     def __getitem__(self, index: int) -> Sample:
         """Return a sample with its ignored pixels relabelled."""
@@ -93,7 +97,7 @@ class Revoided(_View):
 
 
 @dataclasses.dataclass(frozen=True)
-class Fitted(_View):
+class Fitted(_Whole):
     """A data set as a network on a device sees it: every frame at the size of its input.
 
     Attributes:
@@ -105,23 +109,9 @@ class Fitted(_View):
     spec: ModelSpec
 
     @property
-    def name(self) -> str:
-        """Return the base's name: it is the same data."""
-        return self.base.name
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Return the base's names."""
-        return self.base.names
-
-    @property
     def ignore_index(self) -> int:
         """That of the base; what is around a picture has it too."""
         return self.base.ignore_index
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self.base)
 
     def __getitem__(self, index: int) -> Sample:
         """Return a sample with picture and labels on the network's canvas.
