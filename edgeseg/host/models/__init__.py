@@ -26,6 +26,7 @@ from edgeseg.host.models.deeplabv3 import (
 )
 from edgeseg.host.models.deeplabv3plus import (
     DeepLabV3PlusEfficientNetLite0,
+    DeepLabV3PlusEfficientNetLite2,
     DeepLabV3PlusMobileNetV2,
     DeepLabV3PlusResNet50,
     DeepLabV3PlusResNet101,
@@ -39,6 +40,7 @@ from edgeseg.host.models.unet import UNet
 MODELS: dict[str, type[Segmenter]] = {
     "deeplabv3plus-mobilenetv2": DeepLabV3PlusMobileNetV2,
     "deeplabv3plus-efficientnetlite0": DeepLabV3PlusEfficientNetLite0,
+    "deeplabv3plus-efficientnetlite2": DeepLabV3PlusEfficientNetLite2,
     "deeplabv3plus-resnet50": DeepLabV3PlusResNet50,
     "deeplabv3plus-resnet101": DeepLabV3PlusResNet101,
     "deeplabv3plus-xception": DeepLabV3PlusXception,

@@ -1,4 +1,4 @@
-"""DeepLabv3+ with separable ASPP and decoder (arXiv 1802.02611) on five backbones."""
+"""DeepLabv3+ with separable ASPP and decoder (arXiv 1802.02611) on six backbones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from torch import nn
 from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
 from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, SeparableConv, initialize
 from edgeseg.host.models.deeplabv3 import Backbone
-from edgeseg.host.models.invertedresidual import EfficientNetLite0, MobileNetV2
+from edgeseg.host.models.invertedresidual import (
+    EfficientNetLite0,
+    EfficientNetLite2,
+    MobileNetV2,
+)
 from edgeseg.host.models.resnet import ResNet50, ResNet101
 from edgeseg.host.models.xception import AlignedXception
 
@@ -97,6 +101,13 @@ class DeepLabV3PlusEfficientNetLite0(DeepLabV3PlusMobileNetV2):
 
     source = "DeepLabv3+ (arXiv 1802.02611) on EfficientNet-Lite0 (arXiv 1905.11946)"
     backbone_type = EfficientNetLite0
+
+
+class DeepLabV3PlusEfficientNetLite2(DeepLabV3PlusEfficientNetLite0):
+    """On EfficientNet-Lite2, with the same rates."""
+
+    source = "DeepLabv3+ (arXiv 1802.02611) on EfficientNet-Lite2 (arXiv 1905.11946)"
+    backbone_type = EfficientNetLite2
 
 
 class DeepLabV3PlusResNet50(DeepLabV3Plus):

@@ -1,4 +1,4 @@
-"""Networks of inverted residuals as dilated feature extractors: MobileNetV2, EfficientNet-Lite0."""
+"""Networks of inverted residuals as dilated feature extractors: MobileNetV2, EfficientNet-Lite."""
 
 from __future__ import annotations
 
@@ -145,6 +145,25 @@ class EfficientNetLite0(InvertedResidualNet):
         (6, 112, 3, 1, 5),
         (6, 192, 4, 2, 5),
         (6, 320, 1, 1, 3),
+    )
+
+
+class EfficientNetLite2(EfficientNetLite0):
+    """EfficientNet-Lite2: Lite0 with 1.1 of the channels and 1.2 of the repeats.
+
+    As EfficientNet's code scales it (section 3.3 of the paper): channels to the nearest multiple
+    of 8, repeats upwards. The Lite networks keep the stem's 32 channels and, in the first and the
+    last stage, the one repeat.
+    """
+
+    stages = (
+        (1, 16, 1, 1, 3),
+        (6, 24, 3, 2, 3),
+        (6, 48, 3, 2, 5),
+        (6, 88, 4, 2, 3),
+        (6, 120, 4, 1, 5),
+        (6, 208, 5, 2, 5),
+        (6, 352, 1, 1, 3),
     )
 
 

