@@ -247,27 +247,38 @@ def test_a_device_that_is_not_here_is_refused(device, code, word, drives, tmp_pa
 
 
 def test_a_teacher_pulls_a_student_that_labels_hardly_move(drives, trained, tmp_path):
-    """One step at a tiny weight and at a large one: only the second moves towards the teacher."""
+    """A teacher that sees one class everywhere, at a tiny weight and at a large one."""
+    import dataclasses
+
     import torch
 
     from edgeseg.core.files import sha256_file
-    from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+    from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint, save_checkpoint
 
-    torch.manual_seed(0)
-    x = torch.randn(2, 3, 48, 64)
-    teacher = module_from_checkpoint(load_checkpoint(trained)).eval()
-    distance = {}
+    sure = load_checkpoint(trained)
+    favourite = 3
+    bias = torch.zeros_like(sure.weights["classifier.bias"])
+    bias[favourite] = 20
+    weights = {
+        **sure.weights,
+        "classifier.weight": torch.zeros_like(sure.weights["classifier.weight"]),
+        "classifier.bias": bias,
+    }
+    teacher = tmp_path / "teacher.safetensors"
+    save_checkpoint(teacher, dataclasses.replace(sure, weights=weights))
+    believed = {}
     for weight in ("1e-6", "1000"):
         folder = tmp_path / weight
         command = ["train", "segnet-basic", "--data", str(drives), "-o", str(folder), *TINY]
-        options = ["--teacher", str(trained), "--distill", weight, "--epochs", "6", "--seed", "5"]
-        assert run([*command, *options]) == 0
+        options = ["--teacher", str(teacher), "--distill", weight, "--epochs", "6", "--seed", "5"]
+        assert run([*command, *options, "--lr", "0.05"]) == 0
         taught = load_checkpoint(folder / "last.safetensors")
-        assert taught.steps[-1].metadata == {"teachers": [sha256_file(trained)]}
+        assert taught.steps[-1].metadata == {"teachers": [sha256_file(teacher)]}
         student = module_from_checkpoint(taught).eval()
         with torch.no_grad():
-            distance[weight] = float((student(x).softmax(1) - teacher(x).softmax(1)).abs().mean())
-    assert distance["1000"] < distance["1e-6"]
+            scores = student(torch.zeros(2, 3, 48, 64)).softmax(1)
+        believed[weight] = float(scores[:, favourite].mean())
+    assert believed["1000"] > 2 * believed["1e-6"]
 
 
 def test_the_last_epoch_can_be_the_result_and_the_run_can_stop_early(drives, tmp_path, capsys):
