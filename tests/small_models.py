@@ -12,6 +12,7 @@ SMALL: dict[str, dict[str, object]] = {
     "deeplabv3plus-mobilenetv2": PLUS,
     # At an eighth of the width one rounding tie can change all of a frame.
     "deeplabv3plus-efficientnetlite0": {**PLUS, "width": 0.25},
+    "deeplabv3plus-efficientnetlite2": {**PLUS, "width": 0.25},
     "deeplabv3plus-resnet50": PLUS,
     "deeplabv3plus-resnet101": PLUS,
     "deeplabv3plus-xception": PLUS,

@@ -49,7 +49,8 @@ DEFAULT_SIZE = (360, 480)
     type=PATH,
     metavar="FILE",
     help="Start the encoder from this state dict (.pth or .safetensors) of torchvision's VGG16, "
-    "MobileNetV2 or ResNet, or of EfficientNet-Lite0; fixed normalisation is then that file's.",
+    "MobileNetV2 or ResNet, or of EfficientNet-Lite0 or -Lite2; fixed normalisation is then that "
+    "file's.",
 )
 @click.option(
     "--encoder-lr",

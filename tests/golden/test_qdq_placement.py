@@ -17,6 +17,7 @@ LIKE = {
     "deeplabv3plus-resnet50": "deeplabv3-resnet50",
     "deeplabv3plus-resnet101": "deeplabv3-resnet50",
     "deeplabv3plus-efficientnetlite0": "deeplabv3plus-mobilenetv2",
+    "deeplabv3plus-efficientnetlite2": "deeplabv3plus-mobilenetv2",
     "deeplabv3-mobilenetv2": "deeplabv3plus-mobilenetv2",
     "deeplabv3-resnet101": "deeplabv3-resnet50",
     "deeplabv3-xception": "deeplabv3plus-xception",

@@ -67,6 +67,7 @@ def test_rates_are_the_papers_and_double_at_stride_8(arch, stride, rates):
         *(f"deeplabv3-{backbone}" for backbone in ("mobilenetv2", "resnet50", "resnet101")),
         "deeplabv3-xception",
         "deeplabv3plus-efficientnetlite0",
+        "deeplabv3plus-efficientnetlite2",
     ],
 )
 def test_backbones_keep_the_output_stride(arch, stride):

