@@ -30,6 +30,7 @@ VERBS = {
     "tune": "edgeseg.cli.tune",
     "paper": "edgeseg.cli.paper",
     "qat": "edgeseg.cli.qat",
+    "balance": "edgeseg.cli.balance",
     "recipe": "edgeseg.cli.recipe",
     "export": "edgeseg.cli.export",
     "build": "edgeseg.cli.build",

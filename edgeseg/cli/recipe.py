@@ -122,7 +122,7 @@ def _carry_out(stage: Any, folder: Path, before: Path | None) -> None:
             say(f"{stage.name}: done already")
             return
     atomic_write_text(path, json.dumps({**state, "done": False}, indent=1) + "\n")
-    words = [stage.verb, *arguments, "-o", str(folder if stage.resumes else folder / "bundle")]
+    words = [stage.verb, *arguments, "-o", str(folder / stage.place)]
     words += ["--resume"] if again and stage.resumes else []
     say(f"{stage.name}: edgeseg {shlex.join(words)}")
     # The steps' own tables are progress here; the result is this command's.

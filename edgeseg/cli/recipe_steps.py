@@ -28,12 +28,14 @@ class Stage:
         verb: of the command line.
         arguments: the rest; INPUT stands for the checkpoint of the stage before.
         resumes: whether the verb knows --resume.
+        place: where in its folder the verb writes.
     """
 
     name: str
     verb: str
     arguments: tuple[str, ...]
     resumes: bool = True
+    place: str = ""
 
 
 def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
@@ -62,6 +64,11 @@ def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
             found.append(Stage(name, "train", (recipe.arch, *given)))
         elif step.kind == "prune":
             found.append(Stage(name, "prune", (INPUT, *_arguments(step, data))))
+        elif step.kind == "balance":
+            if not {"data", "take_back"} <= set(step.options):
+                problems.append(f"step {number} (balance): it needs data and take_back")
+            given = (INPUT, *_arguments(step, data))
+            found.append(Stage(name, "balance", given, resumes=False))
         elif step.kind == "quantize" and steps:
             number += 1
             merged, problem = _merged(step, steps.pop(0), number)
@@ -77,7 +84,8 @@ def stages(recipe: Recipe, data: Mapping[str, str]) -> list[Stage]:
                 continue
             calibrate = ("--int8", "--calibrate", data.get(where, where))
             rest = _arguments(Step("quantize", options), data)
-            found.append(Stage(name, "export", (INPUT, *calibrate, *rest), resumes=False))
+            given = (INPUT, *calibrate, *rest)
+            found.append(Stage(name, "export", given, resumes=False, place="bundle"))
         else:
             problems.append(f"step {number}: a second {step.kind} has no command; give it epochs")
     if problems:

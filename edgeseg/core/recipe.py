@@ -13,19 +13,21 @@ from edgeseg.errors import RecipeError
 # network is folded once, right before its fake-quantisers go in.
 MAY_FOLLOW: dict[str | None, tuple[str, ...]] = {
     None: ("train",),
-    "train": ("prune", "finetune", "quantize"),
-    "prune": ("prune", "finetune", "quantize"),
-    "finetune": ("prune", "finetune", "quantize"),
+    "train": ("prune", "finetune", "quantize", "balance"),
+    "prune": ("prune", "finetune", "quantize", "balance"),
+    "finetune": ("prune", "finetune", "quantize", "balance"),
     "quantize": ("qat",),
-    "qat": ("qat",),
+    "qat": ("qat", "balance"),
 }
+# Changes a bias alone: what may follow it is what may follow the step before it.
+TRANSPARENT = "balance"
 # Why not, where the reason is not plain from the names.
 REASONS = {
     "prune": "pruning goes before quantization, whose ranges and folded weights belong to the "
     "channels the network then has",
     "finetune": "after quantization a network is trained with its rounding, by qat",
 }
-KINDS = ("train", "prune", "finetune", "quantize", "qat")
+KINDS = ("train", "prune", "finetune", "quantize", "qat", "balance")
 TRAINING = (
     "data", "mix", "mix_share", "crop", "epochs", "batch", "lr", "seed", "photometry",
     "class_weights", "result", "stop_after",
@@ -60,6 +62,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "finetune": (*TRAINING, *FLOAT_TRAINING),
     "quantize": QUANTIZING,
     "qat": (*TRAINING, *QAT),
+    "balance": ("data", "hold_out", "take_back"),
 }
 
 
@@ -176,5 +179,6 @@ def order_problems(kinds: Sequence[str], *, previous: str | None = None) -> list
             if previous in ("quantize", "qat") and kind in REASONS:
                 message += f" ({REASONS[kind]})"
             problems.append(message)
-        previous = kind
+        if kind != TRANSPARENT:
+            previous = kind
     return problems

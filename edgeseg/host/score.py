@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import nn
 
 from edgeseg.core.boundary import BoundaryF1
 from edgeseg.core.dataset import Dataset
-from edgeseg.core.image import fit_rgb
+from edgeseg.core.image import Placement, fit_rgb
 from edgeseg.core.metrics import ConfusionMatrix, Scores
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError
@@ -90,17 +91,28 @@ def count_module(
     device = next(module.parameters()).device
     net.normalize.to(device)
     matrix = ConfusionMatrix(spec.n_classes, spec.ignore_index)
-    for done, index in enumerate(indices, start=1):
+    for done, (frame, truth, placement) in enumerate(labelled(spec, dataset, indices), start=1):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            labels = placement.invert_labels(net(frame.to(device))[0].cpu().numpy())
+        matrix.update(truth, labels)
+        if outlines:
+            outlines.update(truth, labels)
+        progress(done)
+    module.train(was_training)
+    return matrix
+
+
+def labelled(
+    spec: ModelSpec, dataset: Dataset, indices: Iterable[int]
+) -> Iterator[tuple[torch.Tensor, UInt8[np.ndarray, "h w"], Placement]]:
+    """Yield uint8 frames 1,H,W,3 of the network's size, their truth, and how they were fitted.
+
+    Raises:
+        DataError: a sample has no labels.
+    """
+    for index in indices:
         sample = dataset[index]
         if sample.labels is None:
             raise DataError(f"{dataset.name}: {sample.name} has no labels to score against")
         rgb, placement = fit_rgb(sample.rgb, spec.size_hw, spec.preprocess.resize)
-        frame = torch.from_numpy(np.ascontiguousarray(rgb))[None].to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            labels = placement.invert_labels(net(frame)[0].cpu().numpy())
-        matrix.update(sample.labels, labels)
-        if outlines:
-            outlines.update(sample.labels, labels)
-        progress(done)
-    module.train(was_training)
-    return matrix
+        yield torch.from_numpy(np.ascontiguousarray(rgb))[None], sample.labels, placement

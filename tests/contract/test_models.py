@@ -10,7 +10,9 @@ from small_models import small
 from torch import fx, nn
 
 from edgeseg.core.spec import ModelSpec
-from edgeseg.errors import SpecError
+from edgeseg.errors import SpecError, UsageError
+from edgeseg.host.balance import balanced
+from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
 from edgeseg.host.optim import build_optimizer
@@ -44,6 +46,26 @@ def test_frames_of_a_batch_do_not_see_each_other(arch):
         both, alone = model(x), model(x[1:])
     # Without training, residual stages let values grow, and their rounding with them.
     assert torch.allclose(both[1:], alone, rtol=0, atol=1e-5 * float(both.abs().max()))
+
+
+@pytest.mark.parametrize("arch", MODELS)
+def test_scores_move_by_the_last_layers_bias_alone_where_it_has_one(arch):
+    torch.manual_seed(0)
+    spec = small(arch)
+    model = build_model(spec).eval()
+    start = Checkpoint(spec, (), {k: v.clone() for k, v in model.state_dict().items()})
+    weights = torch.linspace(0.5, 4, spec.n_classes)
+    if model.classifier.bias is None:
+        with pytest.raises(UsageError, match="without bias"):
+            balanced(start, weights, 1.0)
+        return
+    x = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        before = model(x)
+        model.load_state_dict(balanced(start, weights, 1.0).weights)
+        moved = (before - model(x)).mean((0, 2, 3))
+    # Without training a deep network's scores are large, and rounded where they move.
+    assert torch.allclose(moved, torch.log(weights), atol=1e-5 * float(before.abs().max() + 1))
 
 
 @pytest.mark.parametrize("arch", MODELS)

@@ -12,7 +12,7 @@ from edgeseg.target.gate import judge
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_older_is_collected():
-    """A run collects garbage twice; among all that a worker holds, that takes half a second each."""
+    """A run collects garbage twice: half a second each, among all that a worker holds."""
     gc.collect()
     gc.freeze()
     yield

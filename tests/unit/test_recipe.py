@@ -52,6 +52,11 @@ def test_every_mistake_is_reported_in_one_message():
         (["train", "qat"], False),
         (["train", "quantize", "finetune"], False),
         (["train", "train"], False),
+        (["train", "balance", "quantize", "qat", "balance"], True),
+        (["train", "balance", "balance", "finetune"], True),
+        (["balance"], False),
+        (["train", "quantize", "balance"], False),
+        (["train", "balance", "qat"], False),
     ],
 )
 def test_order(kinds, legal):

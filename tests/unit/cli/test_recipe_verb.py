@@ -45,6 +45,7 @@ epochs = 1
 batch = 2
 scales = "learned"
 """
+BALANCE = '[[step]]\nkind = "balance"\ndata = "camvid"\ntake_back = 0.25\n'
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,8 @@ def test_what_no_command_can_do_is_refused() -> None:
         commands(TRAIN + QAT.replace('data = "camvid"', 'data = "synthetic"', 1))
     with pytest.raises(RecipeError, match="a second qat"):
         commands(TRAIN + QAT + '[[step]]\nkind = "qat"\ndata = "camvid"\n')
+    with pytest.raises(RecipeError, match=r"step 2 \(balance\): it needs data and take_back"):
+        commands(TRAIN + BALANCE.replace("take_back = 0.25", ""))
 
 
 @pytest.mark.parametrize(
@@ -173,14 +176,14 @@ def test_a_recipe_runs_skips_what_is_done_and_refuses_what_changed(
     assert run(["recipe", str(written(tmp_path, TRAIN)), *rest]) == 0
     first = json.loads(capsys.readouterr().out)
     made = Path(first["checkpoint"]).stat().st_mtime_ns
-    assert run(["recipe", str(written(tmp_path, TRAIN + QAT)), *rest]) == 0
+    assert run(["recipe", str(written(tmp_path, TRAIN + QAT + BALANCE)), *rest]) == 0
     output = capsys.readouterr()
     document = json.loads(output.out)
     assert "1-train: done already" in output.err
     assert Path(first["checkpoint"]).stat().st_mtime_ns == made
-    assert [row["step"] for row in document["steps"]] == ["1-train", "2-qat"]
+    assert [row["step"] for row in document["steps"]] == ["1-train", "2-qat", "3-balance"]
     steps = load_checkpoint(Path(document["checkpoint"])).steps
-    assert [step.kind for step in steps] == ["train", "quantize", "qat"]
+    assert [step.kind for step in steps] == ["train", "quantize", "qat", "balance"]
     assert steps[1].options["bias_correct"] is steps[1].options["learned_scales"] is True
     changed = TRAIN.replace("epochs = 1", "epochs = 2")
     assert run(["recipe", str(written(tmp_path, changed)), *rest]) == 2
