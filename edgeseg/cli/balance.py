@@ -24,7 +24,7 @@ HEADLINES = ("global_accuracy", "class_accuracy", "miou")
 
 @click.command(
     name="balance",
-    epilog="Example: edgeseg balance runs/qat/segnet-basic/last.safetensors --data synthetic "
+    epilog="Example: edgeseg balance runs/qat/segnet-basic/best.safetensors --data synthetic "
     "--take-back 0.25",
 )
 @click.argument("checkpoint", type=PATH)
@@ -54,13 +54,15 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Shift the class scores of CHECKPOINT, float or INT8, and show what each shift scores.
+    """Trade rare classes found against mIoU: shift the class scores of CHECKPOINT.
 
-    Class weights make training find rare classes, and name them where they are not. What they added
-    to a class's score can be taken back in part, or raised, by the last layer's bias: no training,
-    no cost on the device. Frequencies are those of --data's training images. The table is measured
-    on its validation images; pick on data that you do not report, such as --hold-out.
+    CHECKPOINT is a file, float or INT8, or a zoo name. Class weights make training find rare
+    classes, and name them where they are not. What they added to a class's score can be taken back
+    in part, or raised, by the last layer's bias: no training, no cost on the device. Frequencies
+    are those of --data's training images. The table is measured on its validation images; pick on
+    data that you do not report, such as --hold-out.
     """
+    from edgeseg.core.zoo import find_checkpoint
     from edgeseg.host.balance import balanced, check_balanced, sweep
     from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
     from edgeseg.host.losses import median_frequency_weights
@@ -73,6 +75,7 @@ def command(
         raise UsageError(f"--take-back is {take_back}, expected such as 0.25")
     if take_back is None:
         refuse_given(("out",), "nothing is written without --take-back")
+    checkpoint = find_checkpoint(checkpoint)
     start = load_checkpoint(checkpoint)
     check_balanced(start)
     spec = start.spec

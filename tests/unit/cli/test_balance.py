@@ -90,6 +90,14 @@ def test_the_file_that_is_read_and_other_runs_are_not_replaced(dense, tmp_path, 
     assert "of another verb's run" in capsys.readouterr().err
 
 
+def test_a_shipped_network_is_found_by_its_name(capsys):
+    command = ["balance", "deeplabv3plus-mobilenetv2-camvid-slim", "--data", "synthetic:2"]
+    assert run([*command, "--val-limit", "1", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) > 3
+    assert run(["balance", "slim", *DATA]) == 2
+    assert "checkpoint or zoo model" in capsys.readouterr().err
+
+
 def test_a_network_without_a_bias_to_shift_is_refused(tmp_path, capsys):
     spec = small("fcn-32s", size_hw=(32, 48))
     path = tmp_path / "fcn.safetensors"
