@@ -14,6 +14,9 @@ from edgeseg.host.checkpoint import Checkpoint, structure
 from edgeseg.host.fold import fold_batch_norms
 from edgeseg.host.tracing import trace
 
+# Of a filter, beside about 1 of one that does anything.
+SHORTEST = 1e-6
+
 
 def unfolded(checkpoint: Checkpoint, batches: Iterable[torch.Tensor]) -> Checkpoint:
     """Return the float network that a quantised one rounds, ready to be trained or pruned.
@@ -21,7 +24,10 @@ def unfolded(checkpoint: Checkpoint, batches: Iterable[torch.Tensor]) -> Checkpo
     Quantisation folded every batch norm into its convolution (host/fold.py), and a network without
     them trains badly. Here each comes back as the one that changes nothing: with m and v the mean
     and variance of what the convolution gives for `batches`, its running statistics are m and v,
-    its gain sqrt(v + e) and its shift the folded bias + m.
+    its gain sqrt(v + e) and its shift the folded bias + m. Folding also scaled every filter, by
+    whatever its batch norm did, and a step of training moves a small filter too far and a large
+    one hardly. So each first gets the length that He's rule would start it with (sqrt 2), which
+    the batch norm undoes.
 
     Args:
         checkpoint: of a quantised network, trained since or not.
@@ -67,16 +73,29 @@ def _with_norms(
     for conv, name in norms.items():
         norm = _batch_norm(module, name)
         shift = folded[f"{conv}.bias"]
+        gain = torch.ones_like(shift)
+        if isinstance(module.get_submodule(conv), nn.Conv2d):
+            new[f"{conv}.weight"], gain = _of_he_length(folded[f"{conv}.weight"])
         if f"{conv}.bias" in state:
             new[f"{conv}.bias"] = torch.zeros_like(shift)
         new |= {
-            f"{name}.weight": torch.full_like(shift, (1 + norm.eps) ** 0.5),
+            f"{name}.weight": gain * (1 + norm.eps) ** 0.5,
             f"{name}.bias": shift,
             f"{name}.running_mean": torch.zeros_like(shift),
             f"{name}.running_var": torch.ones_like(shift),
             f"{name}.num_batches_tracked": torch.tensor(0),
         }
     return new
+
+
+def _of_he_length(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return filters out,in,k,k of length sqrt 2, and what each must be multiplied with to be back.
+
+    A filter of zeros stays, and so does one so short that its direction is rounding.
+    """
+    length = weight.flatten(1).norm(dim=1)
+    gain = torch.where(length > SHORTEST, length / 2**0.5, torch.ones_like(length))
+    return weight / gain.view(-1, *[1] * (weight.ndim - 1)), gain
 
 
 class _Moments:
@@ -99,7 +118,7 @@ def measure_norms(module: nn.Module, names: Iterable[str], batches: Iterable[tor
 
     Args:
         module: a network in evaluation mode.
-        names: its batch norms with mean 0, variance 1 and gain sqrt(1 + e), which only add a shift.
+        names: its batch norms with mean 0 and variance 1, which only scale and add a shift.
         batches: normalised inputs N,3,H,W that look like the ones to train on.
 
     Raises:
@@ -117,9 +136,10 @@ def measure_norms(module: nn.Module, names: Iterable[str], batches: Iterable[tor
         variance = (torch.as_tensor(moments.squares) / moments.count - mean**2).clamp(min=0)
         norm.state_dict()["running_mean"].copy_(mean)
         stored = norm.state_dict()["running_var"].copy_(variance)
+        scale = norm.weight.double() / (1 + norm.eps) ** 0.5
         # Of the rounded variance, so that gain and root cancel to the digit.
-        norm.weight.copy_((stored + norm.eps).sqrt())
-        norm.bias.add_(mean)
+        norm.weight.copy_(scale * (stored.double() + norm.eps).sqrt())
+        norm.bias.add_(scale * mean)
 
 
 def _batch_norm(module: nn.Module, name: str) -> nn.BatchNorm2d:

@@ -53,6 +53,25 @@ def test_an_unfolded_network_computes_what_the_quantised_one_rounds(arch, learne
     torch.testing.assert_close(result, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-4)
 
 
+def test_its_filters_have_the_length_that_training_starts_with():
+    """Whatever folding made of them: no step of training moves one far and another hardly."""
+    start = lively("deeplabv3plus-mobilenetv2")
+    state = dict(start.weights)
+    state["refine.0.0.0.weight"] = state["refine.0.0.0.weight"].clone()
+    state["refine.0.0.0.weight"][1] = 0
+    given = quantised(dataclasses.replace(start, weights=state))
+    module = module_from_checkpoint(unfolded(given, FRAMES))
+    lengths = {
+        name: layer.weight.detach().flatten(1).norm(dim=1)
+        for name, layer in module.named_modules()
+        if isinstance(layer, torch.nn.Conv2d) and name != "classifier"
+    }
+    assert float(lengths["refine.0.0.0"][1]) == 0
+    for name, length in lengths.items():
+        kept = length[length > 0]
+        torch.testing.assert_close(kept, torch.full_like(kept, 2**0.5), msg=name)
+
+
 def test_its_batch_norms_know_the_statistics_of_the_frames():
     module = module_from_checkpoint(unfolded(quantised(lively("segnet-basic")), FRAMES))
     seen = {}
