@@ -48,7 +48,7 @@ def test_the_bundle_on_a_runtime_gives_the_labels_of_its_torch_twin(
     spec = small(arch, size_hw=SIZE)
     rgb, labels = street(camvid, "train", 24)
     x = Normalize(spec.preprocess)(rgb)
-    net = settle(trained_on(spec, rgb, labels, steps=80), x)
+    net = settle(trained_on(spec, rgb, labels, steps=120), x)
     options = QuantizeOptions()
     module, metadata = quantize(net, options, x[:8].split(1))
     steps = (StepDone("train"), StepDone("quantize", options.to_step(), metadata))
