@@ -9,8 +9,8 @@ PLUS = {**ASPP, "decoder_channels": 16, "low_channels": 8}
 BASIC = {"channels": 8, "kernel": 3}
 
 SMALL: dict[str, dict[str, object]] = {
-    "deeplabv3plus-mobilenetv2": PLUS,
     # At an eighth of the width one rounding tie can change all of a frame.
+    "deeplabv3plus-mobilenetv2": {**PLUS, "width": 0.25},
     "deeplabv3plus-efficientnetlite0": {**PLUS, "width": 0.25},
     "deeplabv3plus-efficientnetlite2": {**PLUS, "width": 0.25},
     "deeplabv3plus-resnet50": PLUS,

@@ -42,7 +42,12 @@ HEADLINES = ("global_accuracy", "class_accuracy", "miou")
     help="Write the network with so much of the class weights taken off its scores: 0.5 undoes "
     "--class-weights 0.5, less than 0 finds more of the rare classes.",
 )
-@click.option("-o", "--out", type=PATH, help="Folder of the result.  [default: runs/balance/ARCH]")
+@click.option(
+    "-o",
+    "--out",
+    type=PATH,
+    help="Folder of the result; an earlier one there is replaced.  [default: runs/balance/ARCH]",
+)
 @json_option
 @needs("torch", "safetensors", "cv2")
 def command(
@@ -83,9 +88,14 @@ def command(
         checkpoint, spec, *splits(data, hold_out, spec.size_hw, 0, val_limit)
     )
     check_labelled(validation)
-    folder = run_folder("balance", spec.arch, out, used_by=(BALANCED, LAST, PRUNED), again=True)
-    if take_back is not None and (folder / BALANCED).resolve() == checkpoint.resolve():
-        raise UsageError(f"the result would replace {checkpoint}, which is read; give another -o")
+    written = None
+    if take_back is not None:
+        folder = run_folder("balance", spec.arch, out, used_by=(BALANCED, LAST, PRUNED), again=True)
+        written = folder / BALANCED
+        if written.resolve() == checkpoint.resolve():
+            raise UsageError(
+                f"the result would replace {checkpoint}, which is read; give another -o"
+            )
     weights = median_frequency_weights(training, limit=WEIGHT_SAMPLES)
     amounts = sorted({*SHOWN, *(() if take_back is None else (take_back,))})
     with progress_bar("balance", len(validation)) as bar:
@@ -94,14 +104,12 @@ def command(
         {"take_back": amount, **scores.to_json()}
         for amount, scores in zip(amounts, found, strict=True)
     ]
-    written = None
-    if take_back is not None:
-        written = folder / BALANCED
+    if written and take_back is not None:
         taken = rows[amounts.index(take_back)]
         result = balanced(start, weights, take_back)
         result = dataclasses.replace(result, scores={"validation": taken})
         save_checkpoint(written, result)
-        write_record(folder, {"checkpoint": str(written), "scores": taken})
+        write_record(written.parent, {"checkpoint": str(written), "scores": taken})
     if as_json:
         print_json(
             {
