@@ -19,7 +19,7 @@ from edgeseg.core.metrics import ConfusionMatrix, Scores
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.pipeline import LabelNet
+from edgeseg.host.pipeline import Normalize, resize_logits
 from edgeseg.host.score import labelled
 
 BIAS = "classifier.bias"
@@ -85,12 +85,12 @@ def sweep(
     """
     check_balanced(checkpoint)
     spec = checkpoint.spec
-    net = LabelNet(spec, module_from_checkpoint(checkpoint), raw_logits=True).eval()
+    normalize, module = Normalize(spec.preprocess), module_from_checkpoint(checkpoint)
     matrices = [ConfusionMatrix(spec.n_classes, spec.ignore_index) for _ in amounts]
     log = torch.log(weights)[:, None, None]
     samples = labelled(spec, dataset, range(len(dataset)))
     for done, (frame, truth, placement) in enumerate(samples, start=1):
-        _, logits = net(frame)
+        logits = resize_logits(module(normalize(frame)), spec.size_hw)
         for amount, matrix in zip(amounts, matrices, strict=True):
             labels = (logits[0] - amount * log).argmax(0).to(torch.uint8).numpy()
             matrix.update(truth, placement.invert_labels(labels))
