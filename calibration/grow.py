@@ -18,14 +18,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgeseg.core.dataset import open_dataset
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.spec import Preprocess
-from edgeseg.host.augment import Augment
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import ConvBNReLU
-from edgeseg.host.trainset import TrainSet, collate
-from edgeseg.host.unfold import measure_norms
+from edgeseg.host.training.crops import TrainSet, collate
+from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 
 
 def main() -> None:

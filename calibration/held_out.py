@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgeseg.core.camvid import hold_out
-from edgeseg.core.dataset import open_dataset
-from edgeseg.core.metrics import ConfusionMatrix, Scores
-from edgeseg.host.balance import balanced
+from edgeseg.core.data.camvid import hold_out
+from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
+from edgeseg.host.training.balance import balanced
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
-from edgeseg.host.losses import median_frequency_weights
-from edgeseg.host.objective import WEIGHT_SAMPLES
-from edgeseg.host.score import count_module
+from edgeseg.host.training.losses import median_frequency_weights
+from edgeseg.host.training.objective import WEIGHT_SAMPLES
+from edgeseg.host.training.validate import count_module
 
 
 def main() -> None:

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.dataset import open_dataset
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.zoo import CHECKPOINT_FILE, ZOO
 from edgeseg.errors import BackendUnavailable
 from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
 from edgeseg.host.cost import checkpoint_cost
-from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
-from edgeseg.target.backends import BACKENDS, open_backend
-from edgeseg.target.evaluate import evaluate
+from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint
+from edgeseg.runtime.backends import BACKENDS, open_backend
+from edgeseg.runtime.evaluation.evaluate import evaluate
 
 SYNTHETIC = "synthetic:60"
 

@@ -26,13 +26,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from edgeseg.core.dataset import open_dataset
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.spec import ModelSpec, Preprocess
-from edgeseg.host.augment import Augment
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.models import build_model
 from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, encoder_names
-from edgeseg.host.trainset import TrainSet, collate
-from edgeseg.host.unfold import measure_norms
+from edgeseg.host.training.crops import TrainSet, collate
+from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 
 MAGIC, MAGIC_AT = b"TFL3", 4
 # The normalised input is pixel / 127.5 - 1, for pixels of 0 to 1 that is 2 x - 1.

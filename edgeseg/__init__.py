@@ -14,32 +14,32 @@ __version__ = "0.1.0"
 # name -> the module that holds it. Only errors, core and target: a host name would make an
 # attribute of this package need torch.
 _HOMES = {
-    "BACKENDS": "edgeseg.target.backends",
+    "BACKENDS": "edgeseg.runtime.backends",
     "BackendUnavailable": "edgeseg.errors",
     "Bundle": "edgeseg.core.bundle",
     "BundleError": "edgeseg.errors",
-    "ConfusionMatrix": "edgeseg.core.metrics",
+    "ConfusionMatrix": "edgeseg.core.metrics.confusion",
     "EdgesegError": "edgeseg.errors",
     "ModelSpec": "edgeseg.core.spec",
     "Preprocess": "edgeseg.core.spec",
     "Recipe": "edgeseg.core.recipe",
     "Report": "edgeseg.core.report",
-    "SyntheticDrive": "edgeseg.core.synthetic",
-    "open_backend": "edgeseg.target.backends",
-    "open_dataset": "edgeseg.core.dataset",
+    "SyntheticDrive": "edgeseg.core.synthetic.drive",
+    "open_backend": "edgeseg.runtime.backends",
+    "open_dataset": "edgeseg.core.data.dataset",
     "read_bundle": "edgeseg.core.bundle",
 }
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle, read_bundle
-    from edgeseg.core.dataset import open_dataset
-    from edgeseg.core.metrics import ConfusionMatrix
+    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.metrics.confusion import ConfusionMatrix
     from edgeseg.core.recipe import Recipe
     from edgeseg.core.report import Report
     from edgeseg.core.spec import ModelSpec, Preprocess
-    from edgeseg.core.synthetic import SyntheticDrive
+    from edgeseg.core.synthetic.drive import SyntheticDrive
     from edgeseg.errors import BackendUnavailable, BundleError, EdgesegError
-    from edgeseg.target.backends import BACKENDS, open_backend
+    from edgeseg.runtime.backends import BACKENDS, open_backend
 
 __all__ = [
     "BACKENDS",

@@ -22,10 +22,10 @@ import pytest
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
     from edgeseg.core.report import Report
-    from edgeseg.target.bench import BenchOptions
-    from edgeseg.target.benchresult import BenchResult
-    from edgeseg.target.gate import Tolerance
-    from edgeseg.target.verdict import Verdict
+    from edgeseg.runtime.bench.run import BenchOptions
+    from edgeseg.runtime.bench.result import BenchResult
+    from edgeseg.runtime.gate.judge import Tolerance
+    from edgeseg.runtime.gate.verdict import Verdict
 
 MARKER = (
     "edgeseg(bundle, data, baseline=None, backend=None, reference=None, threads=1, limit=None, "
@@ -126,7 +126,7 @@ def edgeseg_bundle(request: pytest.FixtureRequest) -> Bundle:
 @pytest.fixture
 def edgeseg_bench_options() -> BenchOptions:
     """How edgeseg_report measures; override it in a conftest.py to measure longer or otherwise."""
-    from edgeseg.target.bench import BenchOptions
+    from edgeseg.runtime.bench.run import BenchOptions
 
     return BenchOptions(rounds=ROUNDS)
 
@@ -179,10 +179,10 @@ def _bundle(text: str, root: Path) -> Bundle:
 def _measure(
     settings: Mapping[str, Any], bundle: Bundle, options: BenchOptions, root: Path
 ) -> BenchResult:
-    from edgeseg.core.dataset import open_dataset
-    from edgeseg.target.backends import BACKENDS, why_unavailable
-    from edgeseg.target.bench import bench
-    from edgeseg.target.benchrow import Entry
+    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.runtime.backends import BACKENDS, why_unavailable
+    from edgeseg.runtime.bench.run import bench
+    from edgeseg.runtime.bench.row import Entry
 
     backend = settings.get("backend")
     if backend is None:
@@ -226,13 +226,13 @@ def _judged(
     bench: BenchResult,
     test: pytest.Item,
 ) -> Measured:
-    from edgeseg.target.baselines import (
+    from edgeseg.runtime.gate.baselines import (
         accept_document,
         baseline_file,
         find_baseline,
         read_rows,
     )
-    from edgeseg.target.gate import judge
+    from edgeseg.runtime.gate.judge import judge
 
     given = config.getoption("--edgeseg-baseline") or settings.get("baseline")
     if given is None:
@@ -266,7 +266,7 @@ def _judged(
 
 
 def _tolerance(settings: Mapping[str, Any]) -> Tolerance:
-    from edgeseg.target.gate import Tolerance
+    from edgeseg.runtime.gate.judge import Tolerance
 
     given = {key: value for key, value in settings.items() if key not in SETTINGS}
     known = [field.name for field in dataclasses.fields(Tolerance)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgeseg.core.dataset import Sample
+from edgeseg.core.data.dataset import Sample
 from edgeseg.core.spec import ModelSpec
 
 SIZE_HW = (48, 64)

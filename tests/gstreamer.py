@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from edgeseg.errors import BackendUnavailable
-from edgeseg.target.sources.gst_device import load_gstreamer
+from edgeseg.runtime.sources.gst_device import load_gstreamer
 
 SYSTEM_PACKAGES = "/usr/lib/python3/dist-packages"
 

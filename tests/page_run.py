@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from tinybundle import expected_labels, random_frame, tiny_bundle
 
-from edgeseg.target.dashboard.address import parse_address
-from edgeseg.target.dashboard.live import Dashboard
-from edgeseg.target.handoff import Ending
-from edgeseg.target.sink import Prediction, Sink
-from edgeseg.target.source import Frame, Source, State
+from edgeseg.runtime.http.address import parse_address
+from edgeseg.runtime.dashboard.live import Dashboard
+from edgeseg.runtime.single_slot import Ending
+from edgeseg.runtime.sinks.base import Prediction, Sink
+from edgeseg.runtime.sources.base import Frame, Source, State
 
 
 class HandSource(Source):

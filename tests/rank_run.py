@@ -8,13 +8,13 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from edgeseg.core.dataset import Sample
+from edgeseg.core.data.dataset import Sample
 from edgeseg.core.spec import ModelSpec
-from edgeseg.host.augment import Augment
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.models import build_model
-from edgeseg.host.ranks import Ranks
-from edgeseg.host.train import train
-from edgeseg.host.trainoptions import TrainOptions
+from edgeseg.host.training.distributed import Ranks
+from edgeseg.host.training.train import train
+from edgeseg.host.training.options import TrainOptions
 
 SPEC = ModelSpec(
     "segnet-basic",

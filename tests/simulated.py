@@ -7,11 +7,11 @@ import numpy as np
 from stand_ins import ArgmaxBackend
 from tinybundle import NAMES, PALETTE, expected_labels, random_frame
 
-from edgeseg.core.dataset import Sample
+from edgeseg.core.data.dataset import Sample
 from edgeseg.core.report import Accuracy, BundleId, Memory, Report
-from edgeseg.core.stagetimes import Percentiles
-from edgeseg.target.bench import BenchOptions, bench
-from edgeseg.target.benchrow import Entry
+from edgeseg.core.stage_times import Percentiles
+from edgeseg.runtime.bench.run import BenchOptions, bench
+from edgeseg.runtime.bench.row import Entry
 
 # A report of round figures, to change one figure of at a time.
 MACHINE = {"system": "Linux", "cpu": "A", "cores": 2}

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from tinybundle import SIZE_HW, tiny_bundle
 
-from edgeseg.target.backends import open_backend
-from edgeseg.target.flicker import Flicker
-from edgeseg.target.loop import Loop, LoopOptions
-from edgeseg.target.shadow import Shadow, ShadowOptions
-from edgeseg.target.source import open_source
-from edgeseg.target.telemetry import Telemetry
-from edgeseg.target.telemetry.readings import read_kib
+from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.streaming.flicker import Flicker
+from edgeseg.runtime.streaming.loop import Loop, LoopOptions
+from edgeseg.runtime.streaming.shadow import Shadow, ShadowOptions
+from edgeseg.runtime.sources.base import open_source
+from edgeseg.runtime.telemetry import Telemetry
+from edgeseg.runtime.telemetry.readings import read_kib
 
 # Caches of the allocator, the runtime and numpy fill up first.
 SETTLED = 4_000

@@ -6,11 +6,11 @@ import time
 import numpy as np
 from tinybundle import SIZE_HW, expected_labels, random_frame
 
-from edgeseg.target.backends.base import Backend, BackendIo
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.sink import Prediction, Sink
-from edgeseg.target.source import Frame, Source
-from edgeseg.target.sources.live import LiveSource
+from edgeseg.runtime.backends.base import Backend, BackendIo
+from edgeseg.runtime.single_slot import Ending, Outcome
+from edgeseg.runtime.sinks.base import Prediction, Sink
+from edgeseg.runtime.sources.base import Frame, Source
+from edgeseg.runtime.sources.live import LiveSource
 
 
 class ArgmaxBackend(Backend):

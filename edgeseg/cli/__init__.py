@@ -18,28 +18,28 @@ from collections.abc import Sequence
 import click
 
 import edgeseg
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import EdgesegError, UsageError
 
 # In the order a newcomer needs them.
 VERBS = {
-    "demo": "edgeseg.cli.demo",
+    "demo": "edgeseg.cli.demo.command",
     "models": "edgeseg.cli.models",
     "train": "edgeseg.cli.train",
     "prune": "edgeseg.cli.prune",
-    "tune": "edgeseg.cli.tune",
+    "tune": "edgeseg.cli.tune.command",
     "paper": "edgeseg.cli.paper",
-    "qat": "edgeseg.cli.qat",
+    "qat": "edgeseg.cli.qat.command",
     "balance": "edgeseg.cli.balance",
-    "recipe": "edgeseg.cli.recipe",
+    "recipe": "edgeseg.cli.recipe.command",
     "export": "edgeseg.cli.export",
     "build": "edgeseg.cli.build",
     "lint": "edgeseg.cli.lint",
     "verify": "edgeseg.cli.verify",
     "eval": "edgeseg.cli.eval",
-    "stream": "edgeseg.cli.stream",
-    "bench": "edgeseg.cli.bench",
-    "gate": "edgeseg.cli.gate",
+    "stream": "edgeseg.cli.stream.command",
+    "bench": "edgeseg.cli.bench.command",
+    "gate": "edgeseg.cli.gate.command",
     "compare": "edgeseg.cli.compare",
     "doctor": "edgeseg.cli.doctor",
 }

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, data_option, json_option, needs, refuse_given
-from edgeseg.cli.output import print_json, print_table, progress_bar, ratio
-from edgeseg.cli.run_folder import run_folder, write_record
-from edgeseg.cli.start import fitting
-from edgeseg.cli.training import hold_out_option, splits
+from edgeseg.cli.common.options import PATH, data_option, json_option, needs, refuse_given
+from edgeseg.cli.common.output import print_json, print_table, progress_bar, ratio
+from edgeseg.cli.common.run_folder import run_folder, write_record
+from edgeseg.cli.common.start import fitting
+from edgeseg.cli.common.train_options import hold_out_option, splits
 from edgeseg.errors import UsageError
 
 # What the table shows beside --take-back: nothing, up to all that --class-weights 0.5 added, and
@@ -68,13 +68,13 @@ def command(
     data that you do not report, such as --hold-out.
     """
     from edgeseg.core.zoo import find_checkpoint
-    from edgeseg.host.balance import balanced, check_balanced, sweep
+    from edgeseg.host.training.balance import balanced, check_balanced, sweep
     from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
-    from edgeseg.host.losses import median_frequency_weights
-    from edgeseg.host.objective import WEIGHT_SAMPLES
-    from edgeseg.host.pruneloop import PRUNED
-    from edgeseg.host.score import check_labelled
-    from edgeseg.host.train import LAST
+    from edgeseg.host.training.losses import median_frequency_weights
+    from edgeseg.host.training.objective import WEIGHT_SAMPLES
+    from edgeseg.host.pruning.rounds import PRUNED
+    from edgeseg.host.training.validate import check_labelled
+    from edgeseg.host.training.train import LAST
 
     if take_back is not None and not math.isfinite(take_back):
         raise UsageError(f"--take-back is {take_back}, expected such as 0.25")

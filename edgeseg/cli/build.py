@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.options import PATH, json_option, precision_options
-from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, progress_bar, say
-from edgeseg.cli.runtimes import backend_options
+from edgeseg.cli.common.options import PATH, json_option, precision_options
+from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, progress_bar, say
+from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
-    from edgeseg.target.backends.tensorrt import TensorRtBackend
-    from edgeseg.target.race import Lap
+    from edgeseg.runtime.backends.tensorrt import TensorRtBackend
+    from edgeseg.runtime.bench.int8_against_fp16 import Lap
 
 BASELINE = "fp16"
 
@@ -59,8 +59,8 @@ def command(
     folder that EDGESEG_CACHE names, by default ~/.cache/edgeseg/engines.
     """
     from edgeseg.core.zoo import find_bundle
-    from edgeseg.target.backends import open_backend
-    from edgeseg.target.race import race
+    from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.bench.int8_against_fp16 import race
 
     loaded = find_bundle(bundle)
     options = backend_options("tensorrt", 0) | {
@@ -115,7 +115,7 @@ def _document(
     *,
     explain: bool,
 ) -> dict[str, Any]:
-    from edgeseg.target.race import lap_json, ratio
+    from edgeseg.runtime.bench.int8_against_fp16 import lap_json, ratio
 
     engines = []
     warnings = [f"no {name} baseline: {reason}" for name, reason in skipped.items()]

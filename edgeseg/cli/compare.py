@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from edgeseg.cli.options import PATH, json_option
-from edgeseg.cli.output import print_json, print_table, ratio, say
+from edgeseg.cli.common.options import PATH, json_option
+from edgeseg.cli.common.output import print_json, print_table, ratio, say
 from edgeseg.errors import UsageError
 
 COLUMNS = ("run", "epochs", "best epoch", "seconds", "mIoU", "G", "C")
@@ -79,8 +79,8 @@ def _row(run: dict[str, Any]) -> tuple[object, ...]:
 
 def _write_page(path: Path, runs: list[dict[str, Any]]) -> None:
     import edgeseg
-    from edgeseg.cli.charts import line_chart
-    from edgeseg.cli.page import markup, write_page
+    from edgeseg.cli.pages.charts import line_chart
+    from edgeseg.cli.pages.html import markup, write_page
 
     def chart(key: str) -> str:
         lines = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import json_option
-from edgeseg.cli.output import print_json, print_table, say
+from edgeseg.cli.common.options import json_option
+from edgeseg.cli.common.output import print_json, print_table, say
 
 
 @click.command(name="doctor", epilog="Example: edgeseg doctor")
@@ -18,7 +18,7 @@ def command(as_json: bool) -> None:
     Each line that is not ok names its cure. The exit code is 0 whatever is found: what is missing
     may not be needed here.
     """
-    from edgeseg.target.doctor import examine, to_json
+    from edgeseg.runtime.doctor.checks import examine, to_json
 
     findings = examine(folder=Path.cwd())
     if as_json:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, backend_option, data_option, json_option, needs, refuse_given
-from edgeseg.cli.output import bundle_json, print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.places import check_file, check_folder
-from edgeseg.cli.runtimes import backend_options, first_backend
+from edgeseg.cli.common.options import PATH, backend_option, data_option, json_option, needs, refuse_given
+from edgeseg.cli.common.output import bundle_json, print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.common.output_checks import check_file, check_folder
+from edgeseg.cli.common.runtimes import backend_options, first_backend
 from edgeseg.errors import UsageError
 
 
@@ -66,12 +66,12 @@ def command(
     G, C and mIoU come from one confusion matrix over all images, void pixels left out, at each
     image's own size. BF is the boundary F1, mean over the classes of an image, then over images.
     """
-    from edgeseg.core.dataset import open_dataset
-    from edgeseg.core.image import write_png
+    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.images.io import write_png
     from edgeseg.core.zoo import find_bundle
-    from edgeseg.target.backends import open_backend
-    from edgeseg.target.errorpictures import check_panels, confusion_chart, write_panels
-    from edgeseg.target.evaluate import evaluate
+    from edgeseg.runtime.backends import open_backend
+    from edgeseg.cli.pages.error_pictures import check_panels, confusion_chart, write_panels
+    from edgeseg.runtime.evaluation.evaluate import evaluate
 
     loaded = find_bundle(bundle)
     dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeseg.cli.calibration_files import write_calibration
-from edgeseg.cli.options import DATA_HELP, PATH, json_option, needs, precision_options, refuse_given
-from edgeseg.cli.output import bundle_json, megabytes, print_json, print_table, say
-from edgeseg.cli.places import check_bundle, check_file
-from edgeseg.cli.quantization import calibrated_checkpoint, quantize_options
+from edgeseg.cli.export_ranges import write_calibration
+from edgeseg.cli.common.options import DATA_HELP, PATH, json_option, needs, precision_options, refuse_given
+from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, say
+from edgeseg.cli.common.output_checks import check_bundle, check_file
+from edgeseg.cli.common.quantize_options import calibrated_checkpoint, quantize_options
 from edgeseg.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ def command(
     A checkpoint of `edgeseg qat` brings its INT8 ranges; a float one needs --calibrate. The bundle
     appears complete or not at all.
     """
-    from edgeseg.core.dataset import open_dataset
-    from edgeseg.host.calibtable import version_number
-    from edgeseg.host.quantize import QuantizeOptions
+    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.host.export.calibration_ranges import version_number
+    from edgeseg.host.quantization.quantize import QuantizeOptions
 
     if precision is None:
         raise UsageError("no precision is given; give one of --int8, --fp16, --fp32")
@@ -148,7 +148,7 @@ def command(
     else:
         from edgeseg.host.checkpoint import load_checkpoint
         from edgeseg.host.cost import checkpoint_cost
-        from edgeseg.host.export import ExportOptions, bundle_from_checkpoint
+        from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint
 
         loaded = load_checkpoint(path)
         measured_in_int8 = loaded.quantized
@@ -184,7 +184,7 @@ def command(
 def _checkpoint(given: str | None, precision: str) -> tuple[Path | None, str]:
     """Return the checkpoint's path and the model's name; no path where only a zoo bundle serves."""
     from edgeseg.core.bundle import read_bundle
-    from edgeseg.core.nearest import unknown
+    from edgeseg.core.suggest import unknown
     from edgeseg.core.zoo import ZOO, zoo_checkpoint, zoo_names
 
     names = zoo_names()

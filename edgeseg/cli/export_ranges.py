@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.output import say
+from edgeseg.cli.common.output import say
 from edgeseg.core.files import atomic_write_text
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def write_calibration(
         UsageError: the version has no calibration cache.
         CheckpointError: what was written is not what the checkpoint holds.
     """
-    from edgeseg.host.calibtable import calibration_of, cross_check, read_cache, read_table
+    from edgeseg.host.export.calibration_ranges import calibration_of, cross_check, read_cache, read_table
 
     calibration = calibration_of(checkpoint, name)
     read = {}

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeseg.cli.options import json_option, needs
-from edgeseg.cli.output import megabytes, print_json, print_table
+from edgeseg.cli.common.options import json_option, needs
+from edgeseg.cli.common.output import megabytes, print_json, print_table
 from edgeseg.errors import ExportError
 
 if TYPE_CHECKING:
     import onnx
 
-    from edgeseg.host.engineplan import Layer
-    from edgeseg.host.lint import LintResult
-    from edgeseg.host.roofline import Roofline
+    from edgeseg.lint.engine_prediction import Layer
+    from edgeseg.lint.check import LintResult
+    from edgeseg.lint.roofline import Roofline
 
 COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
 
@@ -53,9 +53,9 @@ def command(
     Each finding names the node, the reason and the cure. Exit code 1 on errors: what the builder
     refuses, or what changes labels. Warnings cost time.
     """
-    from edgeseg.core.boards import find_board
-    from edgeseg.host.lint import lines_of, lint
-    from edgeseg.host.roofline import roofline
+    from edgeseg.lint.boards import find_board
+    from edgeseg.lint.check import lines_of, lint
+    from edgeseg.lint.roofline import roofline
 
     lines = lines_of(targets)
     on = None if board is None else find_board(board)
@@ -79,8 +79,8 @@ def command(
 
 def _read(text: str) -> tuple[str, onnx.ModelProto, onnx.ModelProto | None, bool]:
     """Return name, graph, its form with FP16 islands, and whether its engine may choose FP16."""
-    from edgeseg.core.fp16islands import with_fp16_islands
-    from edgeseg.core.graphview import load_model
+    from edgeseg.core.graph.fp16_islands import with_fp16_islands
+    from edgeseg.core.graph.view import load_model
     from edgeseg.core.zoo import find_bundle
 
     path = Path(text)
@@ -167,7 +167,7 @@ def _print(
             title=f"Layers that {target} will probably build",
         )  # fmt: skip
     if floors is not None:
-        from edgeseg.host.roofline import NOTE, table_rows
+        from edgeseg.lint.roofline import NOTE, table_rows
 
         print_table(
             ("layer", "kind", "precision", "moves", "MACs", "floor ms", "bound by"),

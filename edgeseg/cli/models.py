@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from edgeseg.cli.options import SIZE, importable, json_option
-from edgeseg.cli.output import megabytes, print_json, print_table, ratio, say
+from edgeseg.cli.common.options import SIZE, importable, json_option
+from edgeseg.cli.common.output import megabytes, print_json, print_table, ratio, say
 
 
 @click.command(name="models", epilog="Example: edgeseg models --size 360x480")

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from edgeseg.cli.options import PATH, SEED, SIZE, data_option, json_option, needs
-from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.training import BarListener, parse_settings
+from edgeseg.cli.common.options import PATH, SEED, SIZE, data_option, json_option, needs
+from edgeseg.cli.common.output import print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.common.train_options import BarListener, parse_settings
 from edgeseg.errors import UsageError
 
 Row = dict[str, Any]
@@ -105,10 +105,10 @@ def command(
     The networks are the paper's, the training is not: AdamW with a cosine instead of SGD, scaled,
     flipped and recoloured crops, and the last epoch's averaged weights instead of the best epoch.
     """
-    from edgeseg.core.dataset import open_dataset
-    from edgeseg.host.augment import Augment
-    from edgeseg.host.footprint import time_passes
-    from edgeseg.host.paper import (
+    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.host.training.augment import Augment
+    from edgeseg.host.paper.footprint import time_passes
+    from edgeseg.host.paper.tables import (
         TableData,
         cost_columns,
         given_checkpoint,
@@ -117,8 +117,8 @@ def command(
         run_job,
         spec_for,
     )
-    from edgeseg.host.published import REFERENCE, TABLES
-    from edgeseg.host.trainoptions import TrainOptions
+    from edgeseg.host.paper.published import REFERENCE, TABLES
+    from edgeseg.host.training.options import TrainOptions
 
     rows = _chosen(TABLES[table], archs)
     training = open_dataset(data, "train", size_hw=size, seed=seed)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.amounts import AmountType, layer_ratios
-from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs, refuse_given
-from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.run_folder import run_folder, write_record
-from edgeseg.cli.start import fitting, refuse_quantized
-from edgeseg.cli.training import (
+from edgeseg.cli.common.amounts import AmountType, layer_ratios
+from edgeseg.cli.common.options import PATH, SIZE, data_option, json_option, needs, refuse_given
+from edgeseg.cli.common.output import print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.common.run_folder import run_folder, write_record
+from edgeseg.cli.common.start import fitting, refuse_quantized
+from edgeseg.cli.common.train_options import (
     BarListener,
     hold_out_option,
     mix_options,
@@ -28,7 +28,7 @@ from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgeseg.host.pruneloop import PruneResult
+    from edgeseg.host.pruning.rounds import PruneResult
 
 # Parameters that only a training reads.
 TRAINING_ONLY = (
@@ -155,14 +155,14 @@ def command(
     and env.json; with --epochs also best.safetensors, last.safetensors and the curves, for each of
     --rounds in a folder of its own. Go on with `edgeseg train --init` or `edgeseg qat`.
     """
-    from edgeseg.cli.run_page import write_run_page
-    from edgeseg.host.augment import Augment
+    from edgeseg.cli.common.run_page import write_run_page
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
-    from edgeseg.host.prune import PruneOptions
-    from edgeseg.host.pruneloop import PRUNED, TABLE, PrunePlan, prune_in_rounds
-    from edgeseg.host.score import score_module
-    from edgeseg.host.train import LAST, STATE
-    from edgeseg.host.trainoptions import TrainOptions
+    from edgeseg.host.pruning.prune import PruneOptions
+    from edgeseg.host.pruning.rounds import PRUNED, TABLE, PrunePlan, prune_in_rounds
+    from edgeseg.host.training.validate import score_module
+    from edgeseg.host.training.train import LAST, STATE
+    from edgeseg.host.training.options import TrainOptions
 
     options = PruneOptions(
         ratio=share or 0.0,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.options import backends_option, json_option
-from edgeseg.cli.output import bundle_json, print_json, print_table
-from edgeseg.cli.runtimes import backend_options, chosen_backends
+from edgeseg.cli.common.options import backends_option, json_option
+from edgeseg.cli.common.output import bundle_json, print_json, print_table
+from edgeseg.cli.common.runtimes import backend_options, chosen_backends
 from edgeseg.errors import AccuracyMissed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(
     frames are resized otherwise here than where the bundle was exported.
     """
     from edgeseg.core.zoo import find_bundle
-    from edgeseg.target.backends import open_backend
+    from edgeseg.runtime.backends import open_backend
 
     loaded = find_bundle(bundle)
     golden = loaded.golden()
@@ -112,7 +112,7 @@ def _preprocess(bundle: Bundle) -> dict[str, Any] | None:
         return None
     import cv2
 
-    from edgeseg.core.fitprobe import TOLERANCE, digest, fit_probe, largest_difference
+    from edgeseg.core.images.resize_probe import TOLERANCE, digest, fit_probe, largest_difference
 
     here = fit_probe(bundle.spec.preprocess.resize)
     steps = largest_difference(here, there)

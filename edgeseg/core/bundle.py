@@ -170,7 +170,7 @@ def write_bundle(
         raise BundleError(f"precision {precision!r} is not one of {PRECISIONS}")
     check_replaceable(path)
     # Here, since reading a bundle needs no OpenCV.
-    from edgeseg.core.fitprobe import fit_probe
+    from edgeseg.core.images.resize_probe import fit_probe
 
     fitted = fit_probe(spec.preprocess.resize)
     buffer = io.BytesIO()

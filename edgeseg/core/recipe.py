@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import RecipeError
 
 # What may follow what. Pruning after quantisation would prune fake-quantised wrappers, and a

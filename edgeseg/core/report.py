@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.files import atomic_write_text
-from edgeseg.core.stagetimes import Percentiles
+from edgeseg.core.stage_times import Percentiles
 from edgeseg.errors import UsageError
 
 FORMAT = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeseg.core.bundle import MANIFEST_FILE, Bundle, read_bundle
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import BundleError, UsageError
 
 ZOO = Path(__file__).parent.parent / "zoo"

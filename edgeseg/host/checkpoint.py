@@ -24,8 +24,8 @@ FORMAT = 1
 HEADER_KEY = "edgeseg"
 # Steps that change a module's structure: kind -> "module:function" taking (module, StepDone).
 REPLAY: dict[str, str] = {
-    "prune": "edgeseg.host.prunecut:replay",
-    "quantize": "edgeseg.host.quantize:replay",
+    "prune": "edgeseg.host.pruning.cut:replay",
+    "quantize": "edgeseg.host.quantization.quantize:replay",
 }
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.models import build_model
-from edgeseg.host.prunecut import replay
+from edgeseg.host.pruning.cut import replay
 
 
 @dataclasses.dataclass(frozen=True)

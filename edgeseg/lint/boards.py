@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
 
 SUPER = (

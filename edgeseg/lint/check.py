@@ -9,16 +9,16 @@ from typing import Any
 
 import onnx
 
-from edgeseg.core.graphview import GraphView, attributes, node_name
-from edgeseg.core.nearest import unknown
+from edgeseg.core.graph.view import GraphView, attributes, node_name
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import ExportError, UsageError
-from edgeseg.host.engineplan import Layer, plan_engine
-from edgeseg.host.finding import SEVERITIES, Finding
-from edgeseg.host.lintfusion import FUSION_RULES, is_head
-from edgeseg.host.lintlimits import LIMIT_RULES
-from edgeseg.host.lintoperators import OPERATOR_RULES
-from edgeseg.host.lintquantizers import QUANTIZER_RULES
-from edgeseg.host.tensorrtlines import LINES, Line
+from edgeseg.lint.engine_prediction import Layer, plan_engine
+from edgeseg.lint.finding import SEVERITIES, Finding
+from edgeseg.lint.rules.fusion import FUSION_RULES, is_head
+from edgeseg.lint.rules.limits import LIMIT_RULES
+from edgeseg.lint.rules.operators import OPERATOR_RULES
+from edgeseg.lint.rules.quantizers import QUANTIZER_RULES
+from edgeseg.lint.tensorrt_versions import LINES, Line
 
 RULES = (*OPERATOR_RULES, *LIMIT_RULES, *QUANTIZER_RULES, *FUSION_RULES)
 # INT8 tensor cores work on channels in groups of 32 (NVIDIA/TensorRT #1310); what is missing to the

@@ -24,7 +24,7 @@ import math
 
 import onnx
 
-from edgeseg.core.graphview import FLOATS, GraphView, attributes, node_name
+from edgeseg.core.graph.view import FLOATS, GraphView, attributes, node_name
 
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Elu"})

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 import onnx
 
-from edgeseg.core.graphview import GraphView, node_name
-from edgeseg.host.tensorrtlines import Line
+from edgeseg.core.graph.view import GraphView, node_name
+from edgeseg.lint.tensorrt_versions import Line
 
 SEVERITIES = ("error", "warning", "info")
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import onnx
 
-from edgeseg.core.boards import Board
-from edgeseg.core.graphview import GraphView
-from edgeseg.host.engineplan import Layer, plan_engine
+from edgeseg.lint.boards import Board
+from edgeseg.core.graph.view import GraphView
+from edgeseg.lint.engine_prediction import Layer, plan_engine
 
 NOTE = "computed from the board's peak figures; a floor, never a measurement"
 OPERATIONS_PER_MAC = 2

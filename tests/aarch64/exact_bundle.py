@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from trained_nets import calibrated, dyadic, spec_of, trained
 
 from edgeseg.core.bundle import write_bundle
-from edgeseg.host.export import OPSET, deployed, export_onnx
-from edgeseg.host.golden import golden_pair
+from edgeseg.host.export.export import OPSET, deployed, export_onnx
+from edgeseg.host.export.golden import golden_pair
 
 SIZE_HW = (75, 101)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.core.bundle import read_bundle
-from edgeseg.core.dataset import open_dataset
-from edgeseg.core.image import fit_rgb
-from edgeseg.target.backends import open_backend
+from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.images.io import fit_rgb
+from edgeseg.runtime.backends import open_backend
 
 FRAMES = 5
 GIVEN = Path("given.npz")

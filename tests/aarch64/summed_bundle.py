@@ -19,9 +19,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
-from edgeseg.core.graphview import GraphView, attributes
+from edgeseg.core.graph.view import GraphView, attributes
 from edgeseg.core.zoo import default_bundle
-from edgeseg.target.backends import open_backend
+from edgeseg.runtime.backends import open_backend
 
 HEAD_LEVELS = 1 << 8
 # Logits stay below 2^7, so that with the interpolation's 64ths they are whole numbers below 2^23.

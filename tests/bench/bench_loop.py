@@ -20,9 +20,9 @@ from pathlib import Path
 def child(kind: str, options: argparse.Namespace) -> None:
     """Open the backend, then run one block per line on standard input."""
     from edgeseg.core.bundle import read_bundle
-    from edgeseg.target.backends import open_backend
-    from edgeseg.target.source import open_source
-    from edgeseg.target.telemetry import Telemetry
+    from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.sources.base import open_source
+    from edgeseg.runtime.telemetry import Telemetry
 
     bundle = read_bundle(Path(options.bundle))
     spec = bundle.spec
@@ -45,8 +45,8 @@ def child(kind: str, options: argparse.Namespace) -> None:
 
 def bare(backend, spec, source, frames: int) -> int:
     """Read, fit, infer and copy back, one after the other."""
-    from edgeseg.target.evaluate import predict
-    from edgeseg.target.handoff import Outcome
+    from edgeseg.runtime.evaluation.evaluate import predict
+    from edgeseg.runtime.single_slot import Outcome
 
     done = 0
     while done < frames and not isinstance(frame := source.read(1.0), Outcome):
@@ -57,7 +57,7 @@ def bare(backend, spec, source, frames: int) -> int:
 
 def looped(backend, bundle, source, frames: int) -> int:
     """Run the camera loop as `edgeseg stream` does, without truth."""
-    from edgeseg.target.loop import Loop, LoopOptions
+    from edgeseg.runtime.streaming.loop import Loop, LoopOptions
 
     source.labelled = False
     result = Loop(backend, bundle, source, options=LoopOptions(warmup=0, max_frames=frames)).run()

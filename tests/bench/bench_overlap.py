@@ -27,13 +27,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tinybundle import tiny_bundle
 
 from edgeseg.core.bundle import read_bundle
-from edgeseg.core.image import fit_rgb, overlay, read_rgb, write_png
-from edgeseg.core.synthetic import SyntheticDrive
-from edgeseg.target.backends import open_backend
-from edgeseg.target.backends.base import Backend, BackendIo
-from edgeseg.target.loop import Loop, LoopOptions
-from edgeseg.target.sink import Prediction, Sink
-from edgeseg.target.source import open_source
+from edgeseg.core.images.io import fit_rgb, overlay, read_rgb, write_png
+from edgeseg.core.synthetic.drive import SyntheticDrive
+from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.backends.base import Backend, BackendIo
+from edgeseg.runtime.streaming.loop import Loop, LoopOptions
+from edgeseg.runtime.sinks.base import Prediction, Sink
+from edgeseg.runtime.sources.base import open_source
 
 FRAME_HW, NET_HW = (480, 640), (240, 320)
 

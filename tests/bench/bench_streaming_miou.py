@@ -12,13 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from edgeseg.core.image import fit_rgb
+from edgeseg.core.images.io import fit_rgb
 from edgeseg.core.zoo import find_bundle
-from edgeseg.target.backends import open_backend
-from edgeseg.target.backends.base import Backend
-from edgeseg.target.handoff import Outcome
-from edgeseg.target.loop import Loop
-from edgeseg.target.source import open_source
+from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.backends.base import Backend
+from edgeseg.runtime.single_slot import Outcome
+from edgeseg.runtime.streaming.loop import Loop
+from edgeseg.runtime.sources.base import open_source
 
 PACE_FPS = 15.0
 

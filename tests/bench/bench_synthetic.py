@@ -12,7 +12,7 @@ import time
 
 import cv2
 
-from edgeseg.core.synthetic import SyntheticDrive
+from edgeseg.core.synthetic.drive import SyntheticDrive
 
 BLOCK = 20
 

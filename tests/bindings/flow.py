@@ -9,7 +9,7 @@ from cuda.bindings import runtime
 from tinybundle import expected_labels, random_frame
 
 from edgeseg.core.bundle import read_bundle
-from edgeseg.target.backends import open_backend
+from edgeseg.runtime.backends import open_backend
 
 bundle, cache = read_bundle(Path(sys.argv[1])), Path(sys.argv[2])
 frames = [random_frame(seed)[None] for seed in range(5)]

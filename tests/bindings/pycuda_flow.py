@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from edgeseg.errors import BackendError
-from edgeseg.target.cuda import Cuda, open_cuda
+from edgeseg.runtime.cuda.gpu import Cuda, open_cuda
 
 # PyCUDA's module wants symbols of the whole driver; those that nobody calls may be missing.
 driver = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)

@@ -12,8 +12,8 @@ from tinybundle import expected_labels, random_frame
 sys.path.insert(0, str(Path(__file__).parent / "torch_doubles"))
 
 from edgeseg.core.bundle import read_bundle
-from edgeseg.target.backends import open_backend
-from edgeseg.target.backends.torch_tensorrt import TorchTensorRtBackend
+from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.backends.torch_tensorrt import TorchTensorRtBackend
 
 empty = torch.empty
 torch.empty = lambda *size, pin_memory, **more: empty(*size, **more)

@@ -11,7 +11,7 @@ from tinybundle import SIZE_HW, expected_labels, graph, random_frame, tiny_bundl
 
 from edgeseg.core.bundle import Golden, write_bundle
 from edgeseg.errors import BackendError
-from edgeseg.target.backends import BACKENDS, ON_GPU, Backend, open_backend, why_unavailable
+from edgeseg.runtime.backends import BACKENDS, ON_GPU, Backend, open_backend, why_unavailable
 
 
 @pytest.fixture(params=BACKENDS)

@@ -10,14 +10,14 @@ from small_models import small
 from trained_nets import settle, trained_on
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.dataset import open_dataset
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint
-from edgeseg.host.export import ExportOptions, bundle_from_checkpoint, deployed
+from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint, deployed
 from edgeseg.host.models import MODELS
-from edgeseg.host.pipeline import LabelNet, Normalize
-from edgeseg.host.quantize import QuantizeOptions, quantize
-from edgeseg.target.backends import open_backend
+from edgeseg.host.models.label_net import LabelNet, Normalize
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
+from edgeseg.runtime.backends import open_backend
 
 # Smaller than CamVid's, for time; not square and no multiple of a stride.
 SIZE = (90, 124)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tinybundle import random_frame, spec
 
-from edgeseg.core.image import write_png
+from edgeseg.core.images.io import write_png
 from edgeseg.errors import EdgesegError
-from edgeseg.target.source import SCHEMES, Frame, Outcome, open_source
+from edgeseg.runtime.sources.base import SCHEMES, Frame, Outcome, open_source
 
 N = 4
 # What a machine without a camera, a server or a GStreamer build can open.

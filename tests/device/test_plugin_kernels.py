@@ -11,7 +11,7 @@ from nvrtc import WHEELS, compile_kernels, load
 
 import edgeseg
 from edgeseg.errors import BackendUnavailable
-from edgeseg.target.cuda import find_gpu
+from edgeseg.runtime.cuda.gpu import find_gpu
 
 pytestmark = pytest.mark.device
 

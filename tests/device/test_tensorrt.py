@@ -11,8 +11,8 @@ import pytest
 from tinybundle import expected_labels, random_frame, tiny_bundle
 
 from edgeseg.core.zoo import default_bundle
-from edgeseg.target.backends import open_backend, why_unavailable
-from edgeseg.target.race import race, ratio
+from edgeseg.runtime.backends import open_backend, why_unavailable
+from edgeseg.runtime.bench.int8_against_fp16 import race, ratio
 
 pytestmark = pytest.mark.device
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from stand_ins import ArgmaxBackend
 
-from edgeseg.core.dataset import open_dataset
-from edgeseg.target.backends import open_backend
-from edgeseg.target.evaluate import evaluate
-from edgeseg.target.loop import Loop
-from edgeseg.target.source import open_source
+from edgeseg.core.data.dataset import open_dataset
+from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.evaluation.evaluate import evaluate
+from edgeseg.runtime.streaming.loop import Loop
+from edgeseg.runtime.sources.base import open_source
 
 pytestmark = pytest.mark.camvid
 

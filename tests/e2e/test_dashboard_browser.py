@@ -12,8 +12,8 @@ from board_trees import ORIN_NANO, write_tree
 from chromium import Chromium
 from page_run import HandSource, as_array, open_page, playing
 
-from edgeseg.target.source import SourceEvent, State
-from edgeseg.target.telemetry import Telemetry
+from edgeseg.runtime.sources.base import SourceEvent, State
+from edgeseg.runtime.telemetry import Telemetry
 
 pytestmark = pytest.mark.skipif(chromium.binary() is None, reason="chromium is not installed")
 

@@ -13,7 +13,7 @@ from stand_ins import ArgmaxBackend, ListSink, ListSource, TickingCamera
 from tinybundle import tiny_bundle
 
 from edgeseg.errors import BackendError, DataError, SourceError
-from edgeseg.target.loop import Loop, LoopOptions
+from edgeseg.runtime.streaming.loop import Loop, LoopOptions
 
 WARM = 3
 
@@ -152,8 +152,8 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from stand_ins import ArgmaxBackend, ListSink, ListSource, TickingCamera
 from tinybundle import tiny_bundle
-from edgeseg.target.loop import Loop
-from edgeseg.target.telemetry import Telemetry
+from edgeseg.runtime.streaming.loop import Loop
+from edgeseg.runtime.telemetry import Telemetry
 stop = threading.Event()
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: stop.set())

@@ -17,7 +17,7 @@ from rtsp_loopback import GarblingProxy, Server, age_ms, missing
 from tinybundle import spec, tiny_bundle
 
 from edgeseg.errors import SourceError
-from edgeseg.target.source import Frame, State, open_source
+from edgeseg.runtime.sources.base import Frame, State, open_source
 
 # Real servers in real time: a machine that is busy for seconds moves what is asserted here.
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def client(request, monkeypatch):
     elif request.param == "av":
         pytest.importorskip("av", reason="PyAV is not installed; pip install 'edgeseg[rtsp]'")
     else:
-        from edgeseg.target.sources import camera
+        from edgeseg.runtime.sources import camera
 
         monkeypatch.setattr(camera.importlib.util, "find_spec", lambda name: None)
         monkeypatch.setenv(

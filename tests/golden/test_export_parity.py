@@ -16,12 +16,12 @@ from torch import nn
 from trained_nets import calibrated, dyadic, frames, spec_of, trained
 
 from edgeseg.core.spec import ModelSpec
-from edgeseg.host.export import deployed, export_onnx
-from edgeseg.host.fold import fold_batch_norms
-from edgeseg.host.pipeline import LabelNet
-from edgeseg.host.simplify import run_unoptimized
-from edgeseg.host.tracing import trace
-from edgeseg.target.backends.uint8_activations import rewrite_activations
+from edgeseg.host.export.export import deployed, export_onnx
+from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
+from edgeseg.host.models.label_net import LabelNet
+from edgeseg.host.export.onnxsim import run_unoptimized
+from edgeseg.host.fx.tracing import trace
+from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
 
 pytestmark = pytest.mark.timeout(120)
 SIZE = (64, 96)

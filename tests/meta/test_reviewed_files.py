@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import edgeseg
-from edgeseg.core.boards import BOARDS
-from edgeseg.core.budget import Budget
+from edgeseg.lint.boards import BOARDS
+from edgeseg.runtime.gate.budget import Budget
 from edgeseg.core.recipe import Recipe
 
 if sys.version_info >= (3, 11):

@@ -3,10 +3,10 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseg.core.budget import Budget
+from edgeseg.runtime.gate.budget import Budget
 from edgeseg.core.report import Accuracy, BundleId, Memory, Report
-from edgeseg.core.stagetimes import Percentiles, percentiles_ms
-from edgeseg.target.gate import judge
+from edgeseg.core.stage_times import Percentiles, percentiles_ms
+from edgeseg.runtime.gate.judge import judge
 
 share = st.floats(0, 1)
 amount = st.floats(0, 1e6)

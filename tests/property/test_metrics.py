@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeseg.core.boundary import boundary_f1
-from edgeseg.core.metrics import ConfusionMatrix
+from edgeseg.core.metrics.boundary_f1 import boundary_f1
+from edgeseg.core.metrics.confusion import ConfusionMatrix
 
 K = 4
 VOID = K

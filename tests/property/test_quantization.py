@@ -5,15 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeseg.host.fakequant import (
+from edgeseg.host.quantization.fake_quant import (
     ActivationQuantizer,
     QuantConv2d,
     quantize_weight,
     quantized_layer,
     weight_scale,
 )
-from edgeseg.host.observer import OBSERVERS
-from edgeseg.host.unpool import LoweredPool, LoweredUnpool
+from edgeseg.host.quantization.observers import OBSERVERS
+from edgeseg.host.export.unpool import LoweredPool, LoweredUnpool
 
 EPSILON = 1e-5
 amaxes = st.floats(1e-4, 1e4)

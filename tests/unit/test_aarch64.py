@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.core.image import write_png
+from edgeseg.core.images.io import write_png
 from edgeseg.core.zoo import default_bundle
-from edgeseg.target.backends import open_backend
+from edgeseg.runtime.backends import open_backend
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "aarch64"))
 from compare import SAME_FRAMES, main

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeseg.errors import UsageError
-from edgeseg.host.augment import Augment, Crop, paste_classes, training_crop
+from edgeseg.host.training.augment import Augment, Crop, paste_classes, training_crop
 
 GEOMETRY_ONLY = Augment(crop_hw=(64, 96), photometry="none", blackout=0.0)
 

@@ -8,9 +8,9 @@ from simulated import PLAIN as BASE
 
 from edgeseg.cli import run
 from edgeseg.core.report import Reference, write_report
-from edgeseg.core.stagetimes import Percentiles
+from edgeseg.core.stage_times import Percentiles
 from edgeseg.errors import UsageError
-from edgeseg.target.baselines import (
+from edgeseg.runtime.gate.baselines import (
     accept,
     append_history,
     baseline_file,
@@ -20,8 +20,8 @@ from edgeseg.target.baselines import (
     read_history,
     read_rows,
 )
-from edgeseg.target.gate import judge, judge_rows
-from edgeseg.target.gatepages import junit_xml, markdown
+from edgeseg.runtime.gate.judge import judge, judge_rows
+from edgeseg.cli.gate.ci_pages import junit_xml, markdown
 
 SLOW = dataclasses.replace(
     BASE, latency_ms={"infer": Percentiles(13.0, 14.0, 15.0)}, cost={"onnx_bytes": 5}

@@ -12,11 +12,11 @@ from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 from trt_lines import run
 
 from edgeseg.core.bundle import read_bundle
-from edgeseg.core.image import read_labels, write_png
+from edgeseg.core.images.io import read_labels, write_png
 from edgeseg.core.zoo import find_bundle
 from edgeseg.errors import BackendError
-from edgeseg.target.backends import open_backend
-from edgeseg.target.batched import batched_bundle, check_rows, set_batch
+from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.backends.batched import batched_bundle, check_rows, set_batch
 
 SHIPPED = "deeplabv3plus-mobilenetv2-camvid"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from edgeseg.core.boards import BOARDS, find_board
+from edgeseg.lint.boards import BOARDS, find_board
 from edgeseg.errors import UsageError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgeseg.target.bootstrap import (
+from edgeseg.runtime.bench.bootstrap import (
     MIN_ROUNDS,
     NO_DIFFERENCE,
     TOO_FEW,

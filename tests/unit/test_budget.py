@@ -1,6 +1,6 @@
 import pytest
 
-from edgeseg.core.budget import Budget
+from edgeseg.runtime.gate.budget import Budget
 from edgeseg.errors import UsageError
 
 

@@ -9,7 +9,7 @@ from trained_nets import spec_of
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
-from edgeseg.host.calibtable import (
+from edgeseg.host.export.calibration_ranges import (
     Calibration,
     calibration_of,
     cross_check,
@@ -19,7 +19,7 @@ from edgeseg.host.calibtable import (
 )
 from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.models import build_model
-from edgeseg.host.quantize import QuantizeOptions, quantize, quantizers_of
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, quantizers_of
 
 SMALL = Calibration("net", "observer max", {"stem/Conv": 0.5 / 127, "a b/Relu": 3e-5}, ("x/Add",))
 

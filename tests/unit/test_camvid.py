@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.core.camvid import drive_of, hold_out
-from edgeseg.core.dataset import open_dataset
-from edgeseg.core.image import write_png
+from edgeseg.core.data.camvid import drive_of, hold_out
+from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.images.io import write_png
 from edgeseg.errors import DataError, UsageError
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeseg.target.conditions import Conditions, conditions, conditions_json, doubts, pinned
-from edgeseg.target.telemetry.thermal import Throttle
+from edgeseg.runtime.bench.conditions import Conditions, conditions, conditions_json, doubts, pinned
+from edgeseg.runtime.telemetry.thermal import Throttle
 
 STEADY = Conditions(0.1, 3000.0, ("performance",), (0, 1000), None)
 

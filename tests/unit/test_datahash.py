@@ -1,9 +1,9 @@
 import cv2
 import numpy as np
 
-from edgeseg.core.datahash import data_sha256
-from edgeseg.core.dataset import open_dataset
-from edgeseg.core.dataview import filter_names, limited, with_ignored
+from edgeseg.core.data.fingerprint import data_sha256
+from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.views import filter_names, limited, with_ignored
 
 
 def folder(root, seed=0):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.core.dataset import (
+from edgeseg.core.data.dataset import (
     Dataset,
     PairFolder,
     Sample,
@@ -13,8 +13,8 @@ from edgeseg.core.dataset import (
     check_same_classes,
     open_dataset,
 )
-from edgeseg.core.dataview import Subset, filter_names
-from edgeseg.core.image import write_png
+from edgeseg.core.data.views import Subset, filter_names
+from edgeseg.core.images.io import write_png
 from edgeseg.errors import DataError, UsageError
 
 

@@ -2,8 +2,8 @@ import dataclasses
 
 import numpy as np
 
-from edgeseg.core.dataset import SyntheticDataset
-from edgeseg.core.dataview import Fitted, with_ignored
+from edgeseg.core.data.dataset import SyntheticDataset
+from edgeseg.core.data.views import Fitted, with_ignored
 from edgeseg.core.spec import ModelSpec
 
 

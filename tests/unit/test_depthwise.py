@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeseg.host.depthwise import fast_depthwise_backward
+from edgeseg.host.training.fast_depthwise import fast_depthwise_backward
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import pytest
 from draft_graph import H, W, clean
 from onnx import helper
 
-from edgeseg.core.fp16islands import with_fp16_islands
-from edgeseg.core.graphview import GraphView
-from edgeseg.host.engineplan import Layer, plan_engine
+from edgeseg.core.graph.fp16_islands import with_fp16_islands
+from edgeseg.core.graph.view import GraphView
+from edgeseg.lint.engine_prediction import Layer, plan_engine
 
 
 def plan(model: onnx.ModelProto, **options: bool) -> dict[str, Layer]:

@@ -3,7 +3,7 @@ import pytest
 
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_PALETTE
 from edgeseg.errors import UsageError
-from edgeseg.target.errorpictures import (
+from edgeseg.cli.pages.error_pictures import (
     CELL,
     GAP,
     LEAST_MARGIN,
@@ -15,7 +15,7 @@ from edgeseg.target.errorpictures import (
     error_panel,
     write_panels,
 )
-from edgeseg.target.evaluate import WorstFrame
+from edgeseg.runtime.evaluation.evaluate import WorstFrame
 
 
 def test_a_panel_is_image_truth_prediction_difference() -> None:

@@ -5,10 +5,10 @@ import pytest
 from stand_ins import ArgmaxBackend, ListSource
 from tinybundle import NAMES, PALETTE, SIZE_HW, expected_labels, random_frame, spec, tiny_bundle
 
-from edgeseg.core.dataset import Sample
+from edgeseg.core.data.dataset import Sample
 from edgeseg.errors import DataError
-from edgeseg.target.evaluate import evaluate, predict
-from edgeseg.target.loop import Loop, LoopOptions
+from edgeseg.runtime.evaluation.evaluate import evaluate, predict
+from edgeseg.runtime.streaming.loop import Loop, LoopOptions
 
 
 @dataclasses.dataclass

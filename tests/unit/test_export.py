@@ -10,11 +10,11 @@ from trained_nets import frames, spec_of, trained
 from edgeseg.core.bundle import read_bundle
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import ExportError, UsageError
-from edgeseg.host import export
+from edgeseg.host.export import export
 from edgeseg.host.checkpoint import Checkpoint
-from edgeseg.host.export import ExportOptions, bundle_from_checkpoint, deployed, export_onnx
-from edgeseg.host.quantize import QuantizeOptions, quantize
-from edgeseg.host.simplify import run_unoptimized
+from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint, deployed, export_onnx
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
+from edgeseg.host.export.onnxsim import run_unoptimized
 
 SIZE = (48, 64)
 
@@ -76,7 +76,7 @@ def test_a_quantised_checkpoint_needs_no_frames_and_its_fp32_twin_has_no_quantis
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     from edgeseg.host.checkpoint import module_from_checkpoint
-    from edgeseg.host.pipeline import Normalize
+    from edgeseg.host.models.label_net import Normalize
 
     options = QuantizeOptions()
     x = Normalize(checkpoint.spec.preprocess)(torch.from_numpy(np.stack(calibration())))

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from edgeseg.target.flicker import Flicker
-from edgeseg.target.sink import Prediction
-from edgeseg.target.source import Frame
+from edgeseg.runtime.streaming.flicker import Flicker
+from edgeseg.runtime.sinks.base import Prediction
+from edgeseg.runtime.sources.base import Frame
 
 SIZE_HW = (120, 200)
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgeseg.host.fold import fold_batch_norms
-from edgeseg.host.tracing import trace
+from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
+from edgeseg.host.fx.tracing import trace
 
 
 def shaken(module: nn.Module) -> nn.Module:

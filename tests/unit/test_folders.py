@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.core.dataset import open_dataset
-from edgeseg.core.folders import hue_palette, read_classes
-from edgeseg.core.image import write_png
+from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.mask_folder import hue_palette, read_classes
+from edgeseg.core.images.io import write_png
 from edgeseg.errors import DataError
 
 COLOURED = "road 128 64 128\ncar 0 0 142  # both kinds\nsky 70 130 180\n"

@@ -3,8 +3,8 @@ import torch
 from small_models import small
 
 from edgeseg.core.spec import ModelSpec
-from edgeseg.host.footprint import LiveBytes, count_memory, decoder_storage, time_passes
-from edgeseg.host.published import TABLE_1, TABLES
+from edgeseg.host.paper.footprint import LiveBytes, count_memory, decoder_storage, time_passes
+from edgeseg.host.paper.published import TABLE_1, TABLES
 
 
 def test_live_bytes_are_counted_by_hand() -> None:

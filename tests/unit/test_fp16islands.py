@@ -5,11 +5,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from trained_nets import calibrated, frames, spec_of, trained
 
-from edgeseg.core.fp16islands import half_scale, with_fp16_islands
-from edgeseg.core.graphview import GraphView
+from edgeseg.core.graph.fp16_islands import half_scale, with_fp16_islands
+from edgeseg.core.graph.view import GraphView
 from edgeseg.errors import ExportError
-from edgeseg.host.export import deployed, export_onnx
-from edgeseg.host.simplify import run_unoptimized
+from edgeseg.host.export.export import deployed, export_onnx
+from edgeseg.host.export.onnxsim import run_unoptimized
 
 SIZE = (75, 101)
 

@@ -5,10 +5,10 @@ import pytest
 from simulated import BACKEND, MACHINE
 from simulated import PLAIN as BASE
 
-from edgeseg.core.budget import Budget
+from edgeseg.runtime.gate.budget import Budget
 from edgeseg.core.report import Accuracy, Memory, Reference, Report
-from edgeseg.core.stagetimes import Percentiles
-from edgeseg.target.gate import Tolerance, judge, judge_rows
+from edgeseg.core.stage_times import Percentiles
+from edgeseg.runtime.gate.judge import Tolerance, judge, judge_rows
 
 
 def changed(**fields) -> Report:

@@ -8,8 +8,8 @@ from trained_nets import spec_of
 
 from edgeseg.core.bundle import Golden
 from edgeseg.errors import ExportError
-from edgeseg.host.golden import check_graph, golden_frame, golden_pair
-from edgeseg.host.pipeline import LabelNet
+from edgeseg.host.export.golden import check_graph, golden_frame, golden_pair
+from edgeseg.host.models.label_net import LabelNet
 
 SPEC = spec_of("segnet-basic", (40, 56))
 

@@ -1,7 +1,7 @@
 import pytest
 from tinybundle import tiny_bundle
 
-from edgeseg.target.graphcost import bundle_cost, graph_cost
+from edgeseg.runtime.bench.graph_cost import bundle_cost, graph_cost
 
 pytest.importorskip("onnx")
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from edgeseg.target.handoff import Handoff, Outcome
+from edgeseg.runtime.single_slot import Handoff, Outcome
 
 
 def test_lossless_keeps_every_item_in_order():

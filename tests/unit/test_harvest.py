@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from tinybundle import expected_labels, random_frame, spec
 
-from edgeseg.core.dataset import open_dataset
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.errors import UsageError
-from edgeseg.target import harvest
-from edgeseg.target.harvest import Harvest
+from edgeseg.runtime.streaming import hard_frames as harvest
+from edgeseg.runtime.streaming.hard_frames import Harvest
 
 
 def filled(folder, agreements, **options) -> Harvest:

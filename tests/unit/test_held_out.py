@@ -9,11 +9,11 @@ import pytest
 import torch
 from small_models import small
 
-from edgeseg.core.dataset import open_dataset
-from edgeseg.core.metrics import ConfusionMatrix
+from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
-from edgeseg.host.pipeline import LabelNet
+from edgeseg.host.models.label_net import LabelNet
 
 SCRIPT = Path(__file__).parents[2] / "calibration" / "held_out.py"
 if not SCRIPT.is_file():

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.core.image import (
+from edgeseg.core.images.io import (
     PAD_VALUE,
     Placement,
     colorize,

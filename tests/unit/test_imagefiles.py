@@ -1,4 +1,4 @@
-from edgeseg.core.imagefiles import images_in
+from edgeseg.core.images.names import images_in
 
 
 def test_pictures_of_a_folder_come_by_name_without_hidden_and_other_files(tmp_path):

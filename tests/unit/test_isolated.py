@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeseg.errors import BackendError, BackendUnavailable
-from edgeseg.target.isolated import run_isolated
+from edgeseg.runtime.engine.subprocess_call import run_isolated
 
 
 def double(value, *, progress):

@@ -8,10 +8,10 @@ import pytest
 from draft_graph import Draft, H, W, clean
 from onnx import TensorProto, helper
 
-from edgeseg.core.fp16islands import with_fp16_islands
+from edgeseg.core.graph.fp16_islands import with_fp16_islands
 from edgeseg.errors import UsageError
-from edgeseg.host.lint import RULES, LintResult, lines_of, lint
-from edgeseg.host.tensorrtlines import LINES
+from edgeseg.lint.check import RULES, LintResult, lines_of, lint
+from edgeseg.lint.tensorrt_versions import LINES
 
 
 def check(draft: Draft, targets: tuple[str, ...] = ()) -> LintResult:

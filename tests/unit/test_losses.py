@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeseg.core.dataset import Sample
-from edgeseg.host.losses import (
+from edgeseg.core.data.dataset import Sample
+from edgeseg.host.training.losses import (
     distillation_loss,
     median_frequency_weights,
     segmentation_loss,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeseg.host.fakequant import (
+from edgeseg.host.quantization.fake_quant import (
     ActivationQuantizer,
     QuantConv2d,
     ResidualObserver,
@@ -15,8 +15,8 @@ from edgeseg.host.fakequant import (
     weight_scale,
     weight_step,
 )
-from edgeseg.host.lsq import learned_quantize
-from edgeseg.host.optim import SCALE_LR, build_optimizer
+from edgeseg.host.quantization.learned_scales import learned_quantize
+from edgeseg.host.training.optim import SCALE_LR, build_optimizer
 
 
 def values(*shape: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgeseg.core.metrics import ConfusionMatrix, class_shares
+from edgeseg.core.metrics.confusion import ConfusionMatrix, class_shares
 from edgeseg.errors import DataError, UsageError
 
 VOID = 3

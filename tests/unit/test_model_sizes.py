@@ -5,7 +5,7 @@ import pytest
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.cost import spec_cost
 from edgeseg.host.models import MODELS
-from edgeseg.host.published import TABLES
+from edgeseg.host.paper.published import TABLES
 
 
 def params(arch: str, **options: object) -> int:

@@ -1,4 +1,4 @@
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 
 
 def test_a_near_name_is_offered():

@@ -7,7 +7,7 @@ from simulated import run, seeds
 from tinybundle import tiny_bundle
 
 from edgeseg.core.report import Report
-from edgeseg.target.gate import judge
+from edgeseg.runtime.gate.judge import judge
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,8 +57,8 @@ def test_absolute_times_alone_would_raise_false_alarms(bundle):
 def test_a_simulated_run_says_no_difference_between_equal_rows(bundle):
     from simulated import Frames, Machine, SimulatedBackend
 
-    from edgeseg.target.bench import BenchOptions, bench
-    from edgeseg.target.benchrow import Entry
+    from edgeseg.runtime.bench.run import BenchOptions, bench
+    from edgeseg.runtime.bench.row import Entry
 
     machine = Machine(3)
     entries = [

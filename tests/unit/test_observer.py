@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from edgeseg.errors import UsageError
-from edgeseg.host.observer import (
+from edgeseg.host.quantization.observers import (
     BINS,
     OBSERVERS,
     AbsHistogram,

@@ -3,8 +3,8 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from edgeseg.host.fakequant import quantize_weight, weight_scale
-from edgeseg.host.onnxgraph import (
+from edgeseg.host.quantization.fake_quant import quantize_weight, weight_scale
+from edgeseg.host.export.graph_passes import (
     lift_residuals,
     name_nodes,
     pool_globally,
@@ -16,7 +16,7 @@ from edgeseg.host.onnxgraph import (
     store_int8_weights,
     strip,
 )
-from edgeseg.host.simplify import run_unoptimized
+from edgeseg.host.export.onnxsim import run_unoptimized
 
 FLOAT = onnx.TensorProto.FLOAT
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import UsageError
-from edgeseg.host.optim import SCHEDULES, WeightAverage, build_optimizer, learning_rate
+from edgeseg.host.training.optim import SCHEDULES, WeightAverage, build_optimizer, learning_rate
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from edgeseg.core.spec import ModelSpec, Preprocess
-from edgeseg.host.pipeline import LabelNet, Normalize, resize_logits
+from edgeseg.host.models.label_net import LabelNet, Normalize, resize_logits
 
 
 def frames():

@@ -20,8 +20,8 @@ import dataclasses
 import pytest
 from simulated import Frames, Machine, SimulatedBackend
 from edgeseg.core import dataset
-from edgeseg.target import backends
-from edgeseg.target.bench import BenchOptions
+from edgeseg.runtime import backends
+from edgeseg.runtime.bench.run import BenchOptions
 
 machine = Machine(0)
 class Simulated(SimulatedBackend):

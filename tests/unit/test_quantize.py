@@ -7,7 +7,7 @@ from torch import nn
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.models.blocks import ConvBNReLU
-from edgeseg.host.quantize import (
+from edgeseg.host.quantization.quantize import (
     QuantizeOptions,
     is_quantized,
     quantize,

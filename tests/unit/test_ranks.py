@@ -13,8 +13,8 @@ from torch import nn
 
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_checkpoint
-from edgeseg.host.ranks import Ranks, synchronised_norms
-from edgeseg.host.train import LAST, train
+from edgeseg.host.training.distributed import Ranks, synchronised_norms
+from edgeseg.host.training.train import LAST, train
 
 
 def start(folder: Path, count: int) -> list[subprocess.Popen[str]]:

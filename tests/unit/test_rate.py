@@ -1,6 +1,6 @@
 import pytest
 
-from edgeseg.target.rate import MOST_WINDOWS, Rate
+from edgeseg.runtime.streaming.rate import MOST_WINDOWS, Rate
 
 MS = 1_000_000
 

@@ -12,7 +12,7 @@ from edgeseg.core.report import (
     read_report,
     write_report,
 )
-from edgeseg.core.stagetimes import Percentiles
+from edgeseg.core.stage_times import Percentiles
 from edgeseg.errors import UsageError
 
 

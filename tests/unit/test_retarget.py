@@ -7,9 +7,9 @@ from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.models import MODELS, build_model
-from edgeseg.host.prune import PruneOptions, prune
-from edgeseg.host.retarget import retargeted
-from edgeseg.host.sparsity import has_pattern, masks_of, sparsify
+from edgeseg.host.pruning.prune import PruneOptions, prune
+from edgeseg.host.finetuning.change_classes import retargeted
+from edgeseg.host.pruning.sparsity import has_pattern, masks_of, sparsify
 from tests.small_models import small
 
 

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from edgeseg.core.boards import BOARDS
-from edgeseg.host.engineplan import Layer
-from edgeseg.host.roofline import NOTE, roofline, table_rows
+from edgeseg.lint.boards import BOARDS
+from edgeseg.lint.engine_prediction import Layer
+from edgeseg.lint.roofline import NOTE, roofline, table_rows
 
 ORIN = BOARDS["orin-nano"]
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from edgeseg.core.scene.cars import TOP, body
-from edgeseg.core.scene.light import HAZE_LEVELS, PLAIN, SHADE, SUNNY, Light, _darkened
-from edgeseg.core.scene.street import MOUTH_M, SEE_M, Street
-from edgeseg.core.scene.textures import level_for, noise_tile, pyramid
-from edgeseg.core.scene.view import NEAR_M, SUBPIXEL, Camera, View
+from edgeseg.core.synthetic.cars import TOP, body
+from edgeseg.core.synthetic.light import HAZE_LEVELS, PLAIN, SHADE, SUNNY, Light, _darkened
+from edgeseg.core.synthetic.street import MOUTH_M, SEE_M, Street
+from edgeseg.core.synthetic.textures import level_for, noise_tile, pyramid
+from edgeseg.core.synthetic.view import NEAR_M, SUBPIXEL, Camera, View
 
 VIEW = View((72, 96), 90.0, 1.5, 30.0, -1.7, 100.0, 0.02, 0.003)
 

@@ -8,15 +8,15 @@ from stand_ins import ArgmaxBackend, ListSource
 from tinybundle import SIZE_HW, expected_labels, random_frame, spec, tiny_bundle
 
 from edgeseg.cli import LEFT_BEHIND
-from edgeseg.core.dataset import open_dataset
-from edgeseg.core.image import read_labels, read_rgb
+from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.images.io import read_labels, read_rgb
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
-from edgeseg.target.harvest import Harvest
-from edgeseg.target.loop import Loop
-from edgeseg.target.shadow import Shadow, ShadowOptions
-from edgeseg.target.sink import Prediction
-from edgeseg.target.source import Frame
+from edgeseg.runtime.streaming.hard_frames import Harvest
+from edgeseg.runtime.streaming.loop import Loop
+from edgeseg.runtime.streaming.shadow import Shadow, ShadowOptions
+from edgeseg.runtime.sinks.base import Prediction
+from edgeseg.runtime.sources.base import Frame
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 

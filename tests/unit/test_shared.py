@@ -7,9 +7,9 @@ from stand_ins import ArgmaxBackend, ListSink, ListSource
 from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 
 from edgeseg.errors import BackendError
-from edgeseg.target.backends.base import Backend, BackendIo
-from edgeseg.target.loop import Loop, LoopOptions
-from edgeseg.target.shared import SharedBackend
+from edgeseg.runtime.backends.base import Backend, BackendIo
+from edgeseg.runtime.streaming.loop import Loop, LoopOptions
+from edgeseg.runtime.backends.shared import SharedBackend
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 

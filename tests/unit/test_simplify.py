@@ -4,7 +4,7 @@ import pytest
 from onnx import helper
 
 from edgeseg.errors import ExportError
-from edgeseg.host.simplify import run_unoptimized, simplify
+from edgeseg.host.export.onnxsim import run_unoptimized, simplify
 
 onnxsim = pytest.importorskip("onnxsim", reason="onnxsim is not installed")
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from tinybundle import PALETTE, expected_labels, random_frame, spec
 
-from edgeseg.core.image import overlay, read_labels, write_png
+from edgeseg.core.images.io import overlay, read_labels, write_png
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
-from edgeseg.target.sink import SINKS, Prediction, check_sinks, open_sink
-from edgeseg.target.sinks import files
-from edgeseg.target.source import Frame, open_source
+from edgeseg.runtime.sinks.base import SINKS, Prediction, check_sinks, open_sink
+from edgeseg.runtime.sinks import files
+from edgeseg.runtime.sources.base import Frame, open_source
 
 
 def prediction(index: int = 0, size_hw: tuple[int, int] = (48, 64), name: str = "") -> Prediction:

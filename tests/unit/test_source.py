@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tinybundle import PALETTE, expected_labels, random_frame, spec
 
-from edgeseg.core.image import write_png
+from edgeseg.core.images.io import write_png
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, SourceError, UsageError
-from edgeseg.target.source import Outcome, Source, open_source
+from edgeseg.runtime.sources.base import Outcome, Source, open_source
 
 CAMVID = ModelSpec("segnet-basic")
 

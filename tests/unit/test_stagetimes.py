@@ -1,6 +1,6 @@
 import pytest
 
-from edgeseg.core.stagetimes import Percentiles, StageTimes, frames_per_second, percentiles_ms
+from edgeseg.core.stage_times import Percentiles, StageTimes, frames_per_second, percentiles_ms
 
 
 def test_fps_counts_gaps_not_stamps():

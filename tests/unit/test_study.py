@@ -10,7 +10,7 @@ from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.models import build_model
-from edgeseg.host.study import (
+from edgeseg.host.tuning.study import (
     WORKER,
     asked_before,
     best_trial,

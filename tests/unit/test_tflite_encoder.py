@@ -8,7 +8,7 @@ import torch
 
 from edgeseg.host.models import build_model
 from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, encoder_names
-from edgeseg.host.unfold import measure_norms
+from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 from tests.small_models import small
 
 SCRIPT = Path(__file__).parents[2] / "calibration" / "tflite_encoder.py"

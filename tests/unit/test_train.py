@@ -6,18 +6,18 @@ import pytest
 import safetensors.torch
 import torch
 
-from edgeseg.core.dataset import Sample
+from edgeseg.core.data.dataset import Sample
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, DataError, EdgesegError, UsageError
-from edgeseg.host.augment import Augment
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
 from edgeseg.host.models import build_model
-from edgeseg.host.optim import WeightAverage, build_optimizer
-from edgeseg.host.score import score_module
-from edgeseg.host.train import LAST, STATE, train
-from edgeseg.host.trainoptions import TrainOptions
-from edgeseg.host.trainset import TrainSet, collate
-from edgeseg.host.trainstate import load_state, save_state
+from edgeseg.host.training.optim import WeightAverage, build_optimizer
+from edgeseg.host.training.validate import score_module
+from edgeseg.host.training.train import LAST, STATE, train
+from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.crops import TrainSet, collate
+from edgeseg.host.training.resume_state import load_state, save_state
 
 SPEC = ModelSpec(
     "segnet-basic",
@@ -206,7 +206,7 @@ def test_frames_of_another_size_are_trained_and_scored_as_the_device_fits_them(
         if not network.training:
             scored.add(tuple(inputs[0].shape))
 
-    monkeypatch.setattr("edgeseg.host.train.TrainSet", Recorded)
+    monkeypatch.setattr("edgeseg.host.training.train.TrainSet", Recorded)
     module = fresh()
     module.register_forward_pre_hook(record)
     data, options = Large(8), dataclasses.replace(OPTIONS, epochs=1, validate_every=1)

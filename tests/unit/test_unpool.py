@@ -6,8 +6,8 @@ from torch import nn
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
-from edgeseg.host.quantize import QuantizeOptions, quantize
-from edgeseg.host.unpool import (
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
+from edgeseg.host.export.unpool import (
     LoweredPool,
     LoweredUnpool,
     _cell_codes,

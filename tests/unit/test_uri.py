@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeseg.target.uri import parse, public_uri, source_path
+from edgeseg.runtime.sources.uri import parse, public_uri, source_path
 
 
 def test_credentials_never_show():

@@ -7,9 +7,9 @@ import pytest
 from tinybundle import random_frame, tiny_bundle
 
 from edgeseg.errors import SinkError
-from edgeseg.target.sink import Prediction
-from edgeseg.target.sinks.watchdog import WatchdogSink
-from edgeseg.target.source import Frame
+from edgeseg.runtime.sinks.base import Prediction
+from edgeseg.runtime.sinks.watchdog import WatchdogSink
+from edgeseg.runtime.sources.base import Frame
 
 
 @pytest.fixture

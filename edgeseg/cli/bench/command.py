@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.endings import exit_on_signal
-from edgeseg.cli.options import (
+from edgeseg.cli.common.signals import exit_on_signal
+from edgeseg.cli.common.options import (
     PATH,
     backends_option,
     data_option,
@@ -17,9 +17,9 @@ from edgeseg.cli.options import (
     needs,
     refuse_given,
 )
-from edgeseg.cli.output import print_json, print_table, progress_bar, say
-from edgeseg.cli.places import check_files
-from edgeseg.cli.runtimes import chosen_backends
+from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
+from edgeseg.cli.common.output_checks import check_files
+from edgeseg.cli.common.runtimes import chosen_backends
 from edgeseg.core.files import atomic_write_text
 
 REFERENCES = click.Choice(["fp32", "bare", "torch", "all"])
@@ -105,10 +105,12 @@ def command(
     """
     import json
 
-    from edgeseg.cli import bench_floor, bench_rows, bench_table
-    from edgeseg.core.dataset import open_dataset
+    from edgeseg.cli.bench import floor as bench_floor
+    from edgeseg.cli.bench import rows as bench_rows
+    from edgeseg.cli.bench import table as bench_table
+    from edgeseg.core.data.dataset import open_dataset
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
-    from edgeseg.target.bench import BenchOptions, bench
+    from edgeseg.runtime.bench.run import BenchOptions, bench
 
     outputs = (
         ("--html", html, "bench.html"),
@@ -164,7 +166,7 @@ def command(
         if export_times is not None:
             atomic_write_text(export_times, bench_table.single_times_csv(result))
         if html is not None:
-            from edgeseg.cli.bench_page import write_bench_page
+            from edgeseg.cli.bench.page import write_bench_page
 
             write_bench_page(html, result, dataset, command_line, floors=floors)
             say(f"page: {html}")

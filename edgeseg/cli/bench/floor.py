@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.cli.benchcharts import stacked_bars
-from edgeseg.cli.options import importable
+from edgeseg.cli.pages.bench_charts import stacked_bars
+from edgeseg.cli.common.options import importable
 from edgeseg.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
-    from edgeseg.host.roofline import Roofline
+    from edgeseg.lint.roofline import Roofline
 
 COLUMNS = ("bundle", "floor ms", "layers", "share bound by memory", "slowest layer", "its floor ms")
 SLOWEST = 25
@@ -37,7 +37,7 @@ def floors(board: str, bundles: Sequence[Bundle]) -> list[Floor]:
         UsageError: the board is not known.
         BackendUnavailable: onnx, which reads the graph, is not installed.
     """
-    from edgeseg.core.boards import find_board
+    from edgeseg.lint.boards import find_board
 
     found = find_board(board)
     if not importable("onnx"):
@@ -46,7 +46,7 @@ def floors(board: str, bundles: Sequence[Bundle]) -> list[Floor]:
         )
     import onnx
 
-    from edgeseg.host.roofline import model_roofline
+    from edgeseg.lint.roofline import model_roofline
 
     return [
         Floor(

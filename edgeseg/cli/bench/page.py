@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import edgeseg
-from edgeseg.cli import bench_floor, bench_table
-from edgeseg.cli.bench_floor import Floor, chart
-from edgeseg.cli.benchcharts import distribution_chart, grouped_bars, stacked_bars
-from edgeseg.cli.charts import Point, scatter_chart
-from edgeseg.cli.page import markup, write_page
-from edgeseg.cli.strip import strip
+from edgeseg.cli.bench import floor as bench_floor
+from edgeseg.cli.bench import table as bench_table
+from edgeseg.cli.bench.floor import Floor, chart
+from edgeseg.cli.pages.bench_charts import distribution_chart, grouped_bars, stacked_bars
+from edgeseg.cli.pages.charts import Point, scatter_chart
+from edgeseg.cli.pages.html import markup, write_page
+from edgeseg.cli.pages.picture_strip import strip
 
 if TYPE_CHECKING:
-    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.data.dataset import Dataset
     from edgeseg.core.report import Report
-    from edgeseg.target.benchresult import BenchResult
+    from edgeseg.runtime.bench.result import BenchResult
 
 STAGES = ("preprocess", "infer", "postprocess")
 # More pictures in a row would be too small to see anything.

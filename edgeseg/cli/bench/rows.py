@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.options import importable
-from edgeseg.cli.output import say
+from edgeseg.cli.common.options import importable
+from edgeseg.cli.common.output import say
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
-    from edgeseg.target.backends.base import Backend
-    from edgeseg.target.benchrow import Entry
+    from edgeseg.runtime.backends.base import Backend
+    from edgeseg.runtime.bench.row import Entry
 
 REFERENCES = ("fp32", "bare", "torch")
 
@@ -22,8 +22,8 @@ def bundle_rows(
     bundles: Sequence[Bundle], backends: Sequence[str], threads: int, native_float: bool
 ) -> list[Entry]:
     """Return a row for each bundle on each backend."""
-    from edgeseg.cli.runtimes import backend_options
-    from edgeseg.target.benchrow import Entry
+    from edgeseg.cli.common.runtimes import backend_options
+    from edgeseg.runtime.bench.row import Entry
 
     names = [b.name if b.precision in b.name else f"{b.name} {b.precision}" for b in bundles]
     if len(set(names)) < len(names):
@@ -59,8 +59,8 @@ def reference_rows(
     Raises:
         UsageError: a row needs a checkpoint and there is none, or it is of another network.
     """
-    from edgeseg.target.benchrow import Entry
-    from edgeseg.target.references import bare_onnxruntime
+    from edgeseg.runtime.bench.row import Entry
+    from edgeseg.runtime.bench.references import bare_onnxruntime
 
     if not kinds:
         return []
@@ -126,7 +126,7 @@ def _check_same_task(path: Path, bundle: Bundle) -> None:
 def _exported(path: Path | None, folder: Path) -> Bundle:
     weights = _weights(path, "FP32")
     from edgeseg.host.checkpoint import load_checkpoint
-    from edgeseg.host.export import bundle_from_checkpoint
+    from edgeseg.host.export.export import bundle_from_checkpoint
 
     say("exporting the reference in FP32")
     return bundle_from_checkpoint(load_checkpoint(weights), "fp32", folder / "reference-fp32")
@@ -149,9 +149,9 @@ def _weights(path: Path | None, row: str) -> Path:
 def _eager(path: Path, bundle: Bundle, threads: int) -> Backend:
     import torch
 
-    from edgeseg.host.eager import eager_labels
-    from edgeseg.target.backends.base import BackendIo
-    from edgeseg.target.references import CallableBackend
+    from edgeseg.host.export.torch_reference import eager_labels
+    from edgeseg.runtime.backends.base import BackendIo
+    from edgeseg.runtime.bench.references import CallableBackend
 
     shape = (1, *bundle.spec.size_hw, 3)
     io = BackendIo(f"torch {torch.__version__} eager", "cpu", "f32", threads or None, shape)

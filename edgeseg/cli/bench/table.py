@@ -7,11 +7,11 @@ import io
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.output import ratio
+from edgeseg.cli.common.output import ratio
 
 if TYPE_CHECKING:
     from edgeseg.core.report import Report
-    from edgeseg.target.benchresult import BenchResult
+    from edgeseg.runtime.bench.result import BenchResult
 
 COLUMNS = (
     "row", "runs in", "mIoU", "G", "p50 ms", "p90 ms", "p99 ms", "FPS", "time / reference",
@@ -96,7 +96,7 @@ def figures_csv(result: BenchResult) -> str:
 
 def single_times_csv(result: BenchResult) -> str:
     """Return every single time in nanoseconds."""
-    from edgeseg.target.benchresult import times_csv
+    from edgeseg.runtime.bench.result import times_csv
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

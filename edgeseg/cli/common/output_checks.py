@@ -87,7 +87,7 @@ def _would_spoil(given: Path, read: Path) -> bool:
     """Tell whether writing `given` changes what is read at `read`."""
     # A verb that only prints must run without numpy, which these import.
     from edgeseg.core.bundle import FILES, MANIFEST_FILE
-    from edgeseg.core.imagefiles import is_image_name
+    from edgeseg.core.images.names import is_image_name
 
     place, held = given.resolve(), read.resolve()
     if place == held:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeseg.cli.output import progress_bar
+from edgeseg.cli.common.output import progress_bar
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.data.dataset import Dataset
     from edgeseg.host.checkpoint import Checkpoint
-    from edgeseg.host.quantize import QuantizeOptions
+    from edgeseg.host.quantization.quantize import QuantizeOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 ADAROUND_STEPS = 500
@@ -67,8 +67,8 @@ def quantize_options(function: Function) -> Function:
 
 def calibration_frames(spec: ModelSpec, dataset: Dataset, images: int) -> Iterator[np.ndarray]:
     """Yield at most `images` frames uint8 h,w,3 at the model's size, spread over the data set."""
-    from edgeseg.core.image import fit_rgb
-    from edgeseg.core.imagelist import spread_indices
+    from edgeseg.core.images.io import fit_rgb
+    from edgeseg.core.data.image_list import spread_indices
 
     for index in spread_indices(len(dataset), images):
         yield fit_rgb(dataset[index].rgb, spec.size_hw, spec.preprocess.resize)[0]
@@ -76,7 +76,7 @@ def calibration_frames(spec: ModelSpec, dataset: Dataset, images: int) -> Iterat
 
 def calibration_list(dataset: Dataset, images: int) -> str:
     """Return the names and hashes of what calibration_frames yields."""
-    from edgeseg.core.imagelist import image_list, spread_indices
+    from edgeseg.core.data.image_list import image_list, spread_indices
 
     return image_list(dataset, spread_indices(len(dataset), images))
 
@@ -86,7 +86,7 @@ def normalized(spec: ModelSpec, frames: Iterable[np.ndarray]) -> Iterator[torch.
     import numpy as np
     import torch
 
-    from edgeseg.host.pipeline import Normalize
+    from edgeseg.host.models.label_net import Normalize
 
     normalize = Normalize(spec.preprocess)
     for frame in frames:
@@ -102,7 +102,7 @@ def quantize_step(
     refining: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Any, StepDone]:
     """Return the calibrated fake-quantized network and the step that a checkpoint records."""
-    from edgeseg.host.quantize import quantize
+    from edgeseg.host.quantization.quantize import quantize
 
     quantized, metadata = quantize(
         module, options, normalized(spec, frames), progress=progress, refining=refining

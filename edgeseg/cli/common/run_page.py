@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import edgeseg
-from edgeseg.cli.benchcharts import grouped_bars
-from edgeseg.cli.charts import line_chart
-from edgeseg.cli.output import ratio
-from edgeseg.cli.page import markup, write_page
-from edgeseg.cli.strip import strip
+from edgeseg.cli.pages.bench_charts import grouped_bars
+from edgeseg.cli.pages.charts import line_chart
+from edgeseg.cli.common.output import ratio
+from edgeseg.cli.pages.html import markup, write_page
+from edgeseg.cli.pages.picture_strip import strip
 
 if TYPE_CHECKING:
-    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.data.dataset import Dataset
     from edgeseg.host.checkpoint import Checkpoint
-    from edgeseg.host.curves import EpochRow
+    from edgeseg.host.training.curves import EpochRow
 
 PAGE = "index.html"
 PICTURES = 3
@@ -80,9 +80,9 @@ def write_run_page(
 def _strips(checkpoint: Checkpoint, validation: Dataset) -> list[list[tuple[str, str]]]:
     import torch
 
-    from edgeseg.core.image import fit_rgb
+    from edgeseg.core.images.io import fit_rgb
     from edgeseg.host.checkpoint import module_from_checkpoint
-    from edgeseg.host.pipeline import LabelNet
+    from edgeseg.host.models.label_net import LabelNet
 
     spec = checkpoint.spec
     net = LabelNet(spec, module_from_checkpoint(checkpoint)).eval()

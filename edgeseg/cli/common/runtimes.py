@@ -11,7 +11,7 @@ from edgeseg.errors import BackendUnavailable
 
 def installed_backends() -> list[str]:
     """Return the backends that can run on this machine, in the order of BACKENDS."""
-    from edgeseg.target.backends import BACKENDS, why_unavailable
+    from edgeseg.runtime.backends import BACKENDS, why_unavailable
 
     return [name for name in BACKENDS if why_unavailable(name) is None]
 
@@ -21,7 +21,7 @@ def backend_options(name: str, threads: int) -> dict[str, Any]:
 
     EDGESEG_CACHE names the folder of TensorRT's engines, EDGESEG_PLUGIN a library with plugins.
     """
-    from edgeseg.target.backends import ON_GPU
+    from edgeseg.runtime.backends import ON_GPU
 
     options: dict[str, Any] = {"threads": threads or None}
     if name in ON_GPU:

@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.output import say
+from edgeseg.cli.common.output import say
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.data.dataset import Dataset
     from edgeseg.core.spec import ModelSpec
     from edgeseg.host.checkpoint import Checkpoint
 
@@ -40,7 +40,7 @@ def fit_start(start: Checkpoint, path: Path, data: Dataset, *, quiet: bool) -> C
 
     A quantised network is unfolded on frames of `data`; other classes get a fresh last layer.
     """
-    from edgeseg.host.retarget import retargeted
+    from edgeseg.host.finetuning.change_classes import retargeted
 
     if start.quantized:
         start = _unfolded(start, data)
@@ -60,7 +60,7 @@ def fitting(path: Path, spec: ModelSpec, *datasets: Dataset) -> list[Dataset]:
     Raises:
         UsageError: one has other classes than the network.
     """
-    from edgeseg.core.dataview import with_ignored
+    from edgeseg.core.data.views import with_ignored
 
     for dataset in datasets:
         if tuple(dataset.class_names) != spec.class_names:
@@ -86,8 +86,8 @@ def refuse_quantized(start: Checkpoint, path: Path) -> None:
 
 
 def _unfolded(start: Checkpoint, data: Dataset) -> Checkpoint:
-    from edgeseg.cli.quantization import calibration_frames, normalized
-    from edgeseg.host.unfold import unfolded
+    from edgeseg.cli.common.quantize_options import calibration_frames, normalized
+    from edgeseg.host.finetuning.restore_batch_norms import unfolded
 
     frames = calibration_frames(start.spec, data, UNFOLD_IMAGES)
     return unfolded(start, normalized(start.spec, frames))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgeseg.errors import BackendError, BackendUnavailable
 
 if TYPE_CHECKING:
-    from edgeseg.host.ranks import Ranks
+    from edgeseg.host.training.distributed import Ranks
 
 
 def first_of_ranks() -> bool:
@@ -29,7 +29,7 @@ def joined_ranks(device: str) -> Iterator[tuple[Ranks, str]]:
         BackendUnavailable: this torch has no such way to talk.
         BackendError: another process went away.
     """
-    from edgeseg.host.ranks import ALONE, Ranks
+    from edgeseg.host.training.distributed import ALONE, Ranks
 
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeseg.cli.options import SEED, refuse_given
-from edgeseg.cli.output import Progress, print_json, print_table, ratio, say
-from edgeseg.cli.run_folder import write_record
+from edgeseg.cli.common.options import SEED, refuse_given
+from edgeseg.cli.common.output import Progress, print_json, print_table, ratio, say
+from edgeseg.cli.common.run_folder import write_record
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgeseg.core.dataset import Dataset
-    from edgeseg.host.curves import EpochRow
-    from edgeseg.host.train import TrainResult
+    from edgeseg.core.data.dataset import Dataset
+    from edgeseg.host.training.curves import EpochRow
+    from edgeseg.host.training.train import TrainResult
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -126,9 +126,9 @@ def splits(
         DataError: the data cannot be read.
         UsageError: `hold_out` is no drive of it.
     """
-    from edgeseg.core.camvid import hold_out as split_off
-    from edgeseg.core.dataset import open_dataset
-    from edgeseg.core.dataview import limited
+    from edgeseg.core.data.camvid import hold_out as split_off
+    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.views import limited
 
     training = open_dataset(data, "train", size_hw=size_hw, seed=seed)
     if hold_out:
@@ -151,8 +151,8 @@ def mixed_in(
         DataError: its classes are not those of `main`, the data it is mixed into.
         UsageError: a share of nothing, or an infinite one.
     """
-    from edgeseg.core.dataset import check_same_classes, open_dataset
-    from edgeseg.core.dataview import with_ignored
+    from edgeseg.core.data.dataset import check_same_classes, open_dataset
+    from edgeseg.core.data.views import with_ignored
 
     if not mix:
         refuse_given(("mix_share",), "there is no --mix")
@@ -224,8 +224,8 @@ def finish(
         validation: where the page's pictures come from; None gives none.
         take: "best" or "last", the checkpoint that is the run's result.
     """
-    from edgeseg.cli.run_page import write_run_page
-    from edgeseg.host.train import BEST, LAST
+    from edgeseg.cli.common.run_page import write_run_page
+    from edgeseg.host.training.train import BEST, LAST
 
     # Without one labelled pixel to score there is no best epoch, and no file of it.
     scored = [row for row in result.rows if row.scores and row.miou >= 0]

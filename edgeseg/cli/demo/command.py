@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, SEED, json_option, needs
-from edgeseg.cli.output import print_json, print_table, say
-from edgeseg.cli.runtimes import chosen_backends
+from edgeseg.cli.common.options import PATH, SEED, json_option, needs
+from edgeseg.cli.common.output import print_json, print_table, say
+from edgeseg.cli.common.runtimes import chosen_backends
 
 
 @click.command(name="demo", epilog="Example: edgeseg demo -o runs/demo")
@@ -45,8 +45,8 @@ def command(epochs: int, images: int, frames: int, seed: int, out: Path, as_json
     Everything happens on the built-in synthetic drive. The result is a table of accuracy against
     latency and memory, and a page with pictures in the folder.
     """
-    from edgeseg.cli import demo_run
-    from edgeseg.cli.demo_page import write_demo_page
+    from edgeseg.cli.demo import run as demo_run
+    from edgeseg.cli.demo.page import write_demo_page
 
     started = time.perf_counter()
     backends = chosen_backends(())

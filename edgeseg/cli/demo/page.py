@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import edgeseg
-from edgeseg.cli.charts import bar_chart, line_chart
-from edgeseg.cli.demo_run import COLUMNS, STREAM_SEED, DemoPlan, DemoRun
-from edgeseg.cli.page import markup, picture, write_page
+from edgeseg.cli.pages.charts import bar_chart, line_chart
+from edgeseg.cli.demo.run import COLUMNS, STREAM_SEED, DemoPlan, DemoRun
+from edgeseg.cli.pages.html import markup, picture, write_page
 from edgeseg.core.bundle import Bundle
 
 if TYPE_CHECKING:
-    from edgeseg.host.train import TrainResult
+    from edgeseg.host.training.train import TrainResult
 
 # Where in the streamed drive the pictures are taken, 0-1.
 MOMENTS = (0.1, 0.5, 0.9)
@@ -63,10 +63,10 @@ def write_demo_page(
 def _pictures(
     plan: DemoPlan, bundles: Mapping[str, Bundle], backend: str
 ) -> list[list[tuple[str, str]]]:
-    from edgeseg.core.image import colorize
-    from edgeseg.core.synthetic import SyntheticDrive
-    from edgeseg.target.backends import open_backend
-    from edgeseg.target.evaluate import predict
+    from edgeseg.core.images.io import colorize
+    from edgeseg.core.synthetic.drive import SyntheticDrive
+    from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.evaluation.evaluate import predict
 
     spec = plan.spec
     drive = SyntheticDrive(plan.size_hw, STREAM_SEED + plan.seed, plan.frames)

@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.output import megabytes, progress_bar, ratio
-from edgeseg.cli.quantization import calibration_frames, quantize_step
-from edgeseg.cli.training import BarListener
+from edgeseg.cli.common.output import megabytes, progress_bar, ratio
+from edgeseg.cli.common.quantize_options import calibration_frames, quantize_step
+from edgeseg.cli.common.train_options import BarListener
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.dataset import open_dataset
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.report import Report
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError
 
 if TYPE_CHECKING:
-    from edgeseg.host.train import TrainResult
+    from edgeseg.host.training.train import TrainResult
 
 COLUMNS = ("run", "runs in", "mIoU", "G", "infer p50", "p99", "FPS", "peak memory", "bundle")
 # A street that neither training nor validation shows.
@@ -101,10 +101,10 @@ def train_float(plan: DemoPlan, out: Path) -> TrainResult:
     """Train the small network on painted frames."""
     import torch
 
-    from edgeseg.host.augment import Augment
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.models import build_model
-    from edgeseg.host.train import train
-    from edgeseg.host.trainoptions import TrainOptions
+    from edgeseg.host.training.train import train
+    from edgeseg.host.training.options import TrainOptions
 
     options = TrainOptions(
         epochs=plan.epochs,
@@ -131,11 +131,11 @@ def train_float(plan: DemoPlan, out: Path) -> TrainResult:
 
 def train_int8(plan: DemoPlan, trained: TrainResult, out: Path) -> TrainResult:
     """Calibrate the best float weights and train them on with INT8 rounding."""
-    from edgeseg.host.augment import Augment
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import module_from_checkpoint
-    from edgeseg.host.quantize import QuantizeOptions
-    from edgeseg.host.train import train
-    from edgeseg.host.trainoptions import TrainOptions
+    from edgeseg.host.quantization.quantize import QuantizeOptions
+    from edgeseg.host.training.train import train
+    from edgeseg.host.training.options import TrainOptions
 
     spec = plan.spec
     data = open_dataset(f"synthetic:{plan.images}", "train", size_hw=plan.size_hw, seed=plan.seed)
@@ -177,7 +177,7 @@ def train_int8(plan: DemoPlan, trained: TrainResult, out: Path) -> TrainResult:
 
 def export_both(trained: TrainResult, quantized: TrainResult, out: Path) -> dict[str, Bundle]:
     """Export the float network as FP32 and the quantized one as INT8."""
-    from edgeseg.host.export import bundle_from_checkpoint
+    from edgeseg.host.export.export import bundle_from_checkpoint
 
     return {
         "fp32": bundle_from_checkpoint(trained.best, "fp32", out / "fp32"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from edgeseg.target.verdict import Check, Verdict
+from edgeseg.runtime.gate.verdict import Check, Verdict
 
 WORDS = {True: "ok", False: "failed", None: "not comparable"}
 

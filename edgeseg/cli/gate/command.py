@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeseg.cli.options import PATH, json_option, refuse_given
-from edgeseg.cli.output import print_json, print_table, say
-from edgeseg.cli.places import check_files
+from edgeseg.cli.common.options import PATH, json_option, refuse_given
+from edgeseg.cli.common.output import print_json, print_table, say
+from edgeseg.cli.common.output_checks import check_files
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, EdgesegError, LatencyMissed, UsageError
 
 if TYPE_CHECKING:
-    from edgeseg.core.budget import Budget
+    from edgeseg.runtime.gate.budget import Budget
     from edgeseg.core.report import Report
-    from edgeseg.target.verdict import Verdict
+    from edgeseg.runtime.gate.verdict import Verdict
 
 
 @click.command(
@@ -87,8 +87,9 @@ def command(
     accuracy failed, 4 only latency, memory or size failed, 1 not comparable: times and bytes of two
     reports compare only on equal machines.
     """
-    from edgeseg.target import baselines, gatepages
-    from edgeseg.target.gate import Tolerance, judge_rows
+    from edgeseg.runtime.gate import baselines
+    from edgeseg.cli.gate import ci_pages as gatepages
+    from edgeseg.runtime.gate.judge import Tolerance, judge_rows
 
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     if accept is not None and baseline is None:
@@ -144,7 +145,7 @@ def command(
     if history is not None:
         baselines.append_history(history, baselines.history_line(rows, verdict, now))
     if trend is not None and history is not None:
-        from edgeseg.cli.trend_page import write_trend_page
+        from edgeseg.cli.gate.trend_page import write_trend_page
 
         write_trend_page(trend, baselines.read_history(history))
     if verdict.exit_code == 0:
@@ -161,7 +162,7 @@ def _chosen(rows: dict[str, Report], wanted: tuple[str, ...], path: Path) -> dic
 
 
 def _write_pages(verdict: Verdict, report: Path, junit: Path | None, markdown: Path | None) -> None:
-    from edgeseg.target import gatepages
+    from edgeseg.cli.gate import ci_pages as gatepages
 
     if junit is not None:
         atomic_write_text(junit, gatepages.junit_xml(verdict, report.stem))
@@ -170,7 +171,7 @@ def _write_pages(verdict: Verdict, report: Path, junit: Path | None, markdown: P
 
 
 def _read_budget(path: Path) -> Budget:
-    from edgeseg.core.budget import Budget
+    from edgeseg.runtime.gate.budget import Budget
 
     if sys.version_info >= (3, 11):
         import tomllib

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import edgeseg
-from edgeseg.cli.charts import line_chart
-from edgeseg.cli.page import markup, write_page
+from edgeseg.cli.pages.charts import line_chart
+from edgeseg.cli.pages.html import markup, write_page
 
 # Figure of a history's rows: the title of its chart.
 CHARTS = {

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from edgeseg.core.files import atomic_write_text
-from edgeseg.core.image import Palette, colorize, write_png
+from edgeseg.core.images.io import Palette, colorize, write_png
 from edgeseg.errors import UsageError
-from edgeseg.target.evaluate import WorstFrame
+from edgeseg.runtime.evaluation.evaluate import WorstFrame
 
 GAP = 4
 CELL = 44

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.cli.page import picture
-from edgeseg.core.image import Palette, colorize, resize_labels, resize_rgb
+from edgeseg.cli.pages.html import picture
+from edgeseg.core.images.io import Palette, colorize, resize_labels, resize_rgb
 
 # Pictures in a page are looked at side by side; more pixels only make the file larger.
 WIDTH = 320

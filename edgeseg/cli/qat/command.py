@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.options import PATH, SIZE, data_option, json_option, needs, refuse_given
-from edgeseg.cli.quantization import quantize_options
-from edgeseg.cli.run_folder import run_folder
-from edgeseg.cli.start import fitting, refuse_quantized
-from edgeseg.cli.training import (
+from edgeseg.cli.common.options import PATH, SIZE, data_option, json_option, needs, refuse_given
+from edgeseg.cli.common.quantize_options import quantize_options
+from edgeseg.cli.common.run_folder import run_folder
+from edgeseg.cli.common.start import fitting, refuse_quantized
+from edgeseg.cli.common.train_options import (
     finish,
     mix_options,
     mixed_in,
@@ -146,19 +146,19 @@ def command(
     Batch norms are folded, Q/DQ are placed and calibrated on --data, then the weights adapt. The
     result carries its scales: `edgeseg export --int8` needs no calibration data for it.
     """
-    from edgeseg.cli.qat_compare import compare
-    from edgeseg.cli.qat_job import QatJob, quantized_as
-    from edgeseg.cli.qat_sensitivity import picked, ranked, report
-    from edgeseg.core.dataset import open_dataset
+    from edgeseg.cli.qat.compare import compare
+    from edgeseg.cli.qat.job import QatJob, quantized_as
+    from edgeseg.cli.qat.sensitivity import picked, ranked, report
+    from edgeseg.core.data.dataset import open_dataset
     from edgeseg.core.files import sha256_file
     from edgeseg.errors import UsageError
-    from edgeseg.host.augment import Augment
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint
-    from edgeseg.host.pruneloop import PRUNED
-    from edgeseg.host.quantize import QuantizeOptions
-    from edgeseg.host.score import check_labelled
-    from edgeseg.host.train import LAST
-    from edgeseg.host.trainoptions import TrainOptions
+    from edgeseg.host.pruning.rounds import PRUNED
+    from edgeseg.host.quantization.quantize import QuantizeOptions
+    from edgeseg.host.training.validate import check_labelled
+    from edgeseg.host.training.train import LAST
+    from edgeseg.host.training.options import TrainOptions
 
     automatic = "auto" in keep_float
     if automatic and len(keep_float) > 1:

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.cli.output import print_json, print_table, progress_bar, say
-from edgeseg.cli.quantization import ADAROUND_STEPS, calibrated
-from edgeseg.core.datahash import data_sha256
+from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
+from edgeseg.cli.common.quantize_options import ADAROUND_STEPS, calibrated
+from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeseg.cli.qat_job import QatJob
+    from edgeseg.cli.qat.job import QatJob
 
 TABLE = "compare.json"
 FLOAT = "float"
@@ -74,7 +74,7 @@ def _decisive(key: dict[str, Any]) -> dict[str, Any]:
 
     An option that an older edgeseg did not write had the value that is the default now.
     """
-    from edgeseg.host.trainoptions import with_defaults
+    from edgeseg.host.training.options import with_defaults
 
     return {**key, "training": with_defaults(key["training"])}
 
@@ -126,7 +126,7 @@ def _network(job: QatJob, kind: str, value: Any, folder: Path) -> nn.Module:
 
 def _scored(job: QatJob, module: nn.Module) -> dict[str, Any]:
     """Score in float32, as exported; not in the bf16 that training may use."""
-    from edgeseg.host.score import score_module
+    from edgeseg.host.training.validate import score_module
 
     with progress_bar("score", len(job.validation)) as bar:
         return score_module(

@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.output import progress_bar, say
-from edgeseg.cli.quantization import calibrated, calibration_list
-from edgeseg.cli.training import BarListener
+from edgeseg.cli.common.output import progress_bar, say
+from edgeseg.cli.common.quantize_options import calibrated, calibration_list
+from edgeseg.cli.common.train_options import BarListener
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.data.dataset import Dataset
     from edgeseg.core.recipe import StepDone
     from edgeseg.host.checkpoint import Checkpoint
-    from edgeseg.host.quantize import QuantizeOptions
-    from edgeseg.host.train import TrainResult
-    from edgeseg.host.trainoptions import TrainOptions
+    from edgeseg.host.quantization.quantize import QuantizeOptions
+    from edgeseg.host.training.train import TrainResult
+    from edgeseg.host.training.options import TrainOptions
 
 IMAGE_LIST = "calibration-images.txt"
 
@@ -58,7 +58,7 @@ class QatJob:
         Raises:
             UsageError: a run to resume was quantized with other options.
         """
-        from edgeseg.host.train import train
+        from edgeseg.host.training.train import train
 
         module, step = self._resumed(folder) if resume else (None, None)
         if module is None or step is None:
@@ -90,7 +90,7 @@ class QatJob:
     def teacher(self) -> nn.Module:
         """Return the float network, its features at the scale of the student's."""
         from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.quantize import folded
+        from edgeseg.host.quantization.quantize import folded
 
         module = module_from_checkpoint(self.checkpoint)
         if not (self.choice.equalize and self.options.distill_features):
@@ -100,7 +100,7 @@ class QatJob:
 
     def _resumed(self, folder: Path) -> tuple[nn.Module | None, StepDone | None]:
         from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
-        from edgeseg.host.train import LAST
+        from edgeseg.host.training.train import LAST
 
         if not (folder / LAST).is_file():
             return None, None
@@ -121,7 +121,7 @@ class QatJob:
 
 def quantized_as(checkpoint: Checkpoint) -> QuantizeOptions:
     """Return the options that a quantized checkpoint was made with."""
-    from edgeseg.host.quantize import QuantizeOptions
+    from edgeseg.host.quantization.quantize import QuantizeOptions
 
     return QuantizeOptions.from_step(_quantize_step(checkpoint).options)
 

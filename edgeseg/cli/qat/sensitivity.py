@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.output import print_json, print_table, progress_bar, say
-from edgeseg.cli.quantization import calibrated
-from edgeseg.core.datahash import data_sha256
+from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
+from edgeseg.cli.common.quantize_options import calibrated
+from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
-    from edgeseg.cli.qat_job import QatJob
-    from edgeseg.host.sensitivity import Sensitivity
+    from edgeseg.cli.qat.job import QatJob
+    from edgeseg.host.quantization.sensitivity import Sensitivity
 
 SENSITIVITY, PICTURE = "sensitivity.json", "sensitivity.png"
 SHOWN = 15
@@ -25,8 +25,8 @@ def ranked(job: QatJob, checkpoint: Path, folder: Path) -> Sensitivity:
 
     Leaves sensitivity.json and sensitivity.png in `folder`.
     """
-    from edgeseg.host.sensitivity import Sensitivity, measure
-    from edgeseg.host.sensitivityplot import plot_sensitivity
+    from edgeseg.host.quantization.sensitivity import Sensitivity, measure
+    from edgeseg.host.quantization.sensitivity_plot import plot_sensitivity
 
     key = {
         "checkpoint_sha256": sha256_file(checkpoint),
@@ -54,8 +54,8 @@ def ranked(job: QatJob, checkpoint: Path, folder: Path) -> Sensitivity:
 
 def picked(job: QatJob, found: Sensitivity, max_drop: float) -> tuple[str, ...]:
     """Return the layers to leave in float so that calibration alone loses at most `max_drop`."""
-    from edgeseg.host.score import score_module
-    from edgeseg.host.sensitivity import pick_float_layers
+    from edgeseg.host.training.validate import score_module
+    from edgeseg.host.quantization.sensitivity import pick_float_layers
 
     tried: dict[tuple[str, ...], float] = {}
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from edgeseg.cli.options import PATH, json_option, needs
-from edgeseg.cli.output import print_json, print_table, ratio, say
+from edgeseg.cli.common.options import PATH, json_option, needs
+from edgeseg.cli.common.output import print_json, print_table, ratio, say
 from edgeseg.errors import EdgesegError, RecipeError, UsageError
 
 STAGE = "stage.json"
@@ -43,7 +43,7 @@ def command(
     Given again, it skips steps that are done and resumes the one that was cut off. A step whose
     options or input have changed since is refused.
     """
-    from edgeseg.cli.recipe_steps import INPUT, checkpoint_of, names_of, stages
+    from edgeseg.cli.recipe.steps import INPUT, checkpoint_of, names_of, stages
     from edgeseg.core.recipe import Recipe
 
     recipe = Recipe.from_document(_toml(file))
@@ -100,7 +100,7 @@ def _carry_out(stage: Any, folder: Path, before: Path | None) -> None:
         EdgesegError: the command failed; it has said why.
     """
     from edgeseg.cli import run
-    from edgeseg.cli.recipe_steps import INPUT
+    from edgeseg.cli.recipe.steps import INPUT
     from edgeseg.core.files import atomic_write_text, sha256_file
 
     arguments = [str(before) if word == INPUT else word for word in stage.arguments]

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.cli.output import progress_bar, say
+from edgeseg.cli.common.output import progress_bar, say
 
 if TYPE_CHECKING:
-    from edgeseg.target.backends.base import Backend
-    from edgeseg.target.loop import Loop, LoopResult
-    from edgeseg.target.source import Source
-    from edgeseg.target.telemetry import Measurement, Telemetry
+    from edgeseg.runtime.backends.base import Backend
+    from edgeseg.runtime.streaming.loop import Loop, LoopResult
+    from edgeseg.runtime.sources.base import Source
+    from edgeseg.runtime.telemetry import Measurement, Telemetry
 
 WATCH_S = 0.25
 JOIN_S = 10.0
@@ -43,7 +43,7 @@ def run_all(
     Raises:
         Exception: what one of them raised that a report cannot hold.
     """
-    from edgeseg.target.shared import Lane
+    from edgeseg.runtime.backends.shared import Lane
 
     done = [0] * len(loops)
     results: list[Any] = [None] * len(loops)

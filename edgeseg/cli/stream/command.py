@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from edgeseg.cli.dashboard import dashboard_options
-from edgeseg.cli.options import DURATION, PATH, backend_option, json_option, needs, refuse_given
-from edgeseg.cli.output import print_json, say
-from edgeseg.cli.places import check_file
-from edgeseg.cli.stream_run import Wishes, run
+from edgeseg.cli.stream.dashboard_options import dashboard_options
+from edgeseg.cli.common.options import DURATION, PATH, backend_option, json_option, needs, refuse_given
+from edgeseg.cli.common.output import print_json, say
+from edgeseg.cli.common.output_checks import check_file
+from edgeseg.cli.stream.session import Wishes, run
 
 
 @click.command(
@@ -192,7 +192,7 @@ def _write(places: list[Path], reports: list[Any]) -> None:
 
 
 def _print(reports: list[Any]) -> None:
-    from edgeseg.target.table import print_report
+    from edgeseg.cli.stream.report_table import print_report
 
     for report in reports:
         print_report(report)

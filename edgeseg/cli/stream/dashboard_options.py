@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeseg.cli.output import say
+from edgeseg.cli.common.output import say
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
-    from edgeseg.target.backends.base import Backend
-    from edgeseg.target.sink import Sink
-    from edgeseg.target.source import Source
-    from edgeseg.target.telemetry import Telemetry
+    from edgeseg.runtime.backends.base import Backend
+    from edgeseg.runtime.sinks.base import Sink
+    from edgeseg.runtime.sources.base import Source
+    from edgeseg.runtime.telemetry import Telemetry
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 Shadow = Callable[[], Mapping[str, Any] | None]
@@ -68,8 +68,8 @@ def open_dashboard(
     if text is None:
         return []
     from edgeseg import __version__
-    from edgeseg.target.dashboard.address import parse_address
-    from edgeseg.target.dashboard.live import Dashboard, no_shadow
+    from edgeseg.runtime.http.address import parse_address
+    from edgeseg.runtime.dashboard.live import Dashboard, no_shadow
 
     address = parse_address(text, token)
     io = backend.io.to_json()

@@ -14,21 +14,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.cameras import announced, run_all, say_cut
-from edgeseg.cli.dashboard import open_dashboard
-from edgeseg.cli.endings import exit_on_signal, stop_on_signal
-from edgeseg.cli.output import say
-from edgeseg.cli.runtimes import backend_options, first_backend
+from edgeseg.cli.stream.announce import announced, run_all, say_cut
+from edgeseg.cli.stream.dashboard_options import open_dashboard
+from edgeseg.cli.common.signals import exit_on_signal, stop_on_signal
+from edgeseg.cli.common.output import say
+from edgeseg.cli.common.runtimes import backend_options, first_backend
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
     from edgeseg.core.spec import ModelSpec
-    from edgeseg.target.backends.base import Backend
-    from edgeseg.target.loop import Loop, LoopResult
-    from edgeseg.target.shadow import Shadow
-    from edgeseg.target.sink import Sink
-    from edgeseg.target.source import Source
+    from edgeseg.runtime.backends.base import Backend
+    from edgeseg.runtime.streaming.loop import Loop, LoopResult
+    from edgeseg.runtime.streaming.shadow import Shadow
+    from edgeseg.runtime.sinks.base import Sink
+    from edgeseg.runtime.sources.base import Source
 
 # Read by OpenCV when it opens a camera. Its own limits are 10 s for V4L2 and none for latency.
 OPENCV_V4L2 = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
@@ -101,9 +101,9 @@ class Wishes:
 def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
     """Run to the end and yield one result for each source; everything is closed afterwards."""
     from edgeseg.core.zoo import find_bundle
-    from edgeseg.target.backends import open_backend
-    from edgeseg.target.sink import check_sinks
-    from edgeseg.target.telemetry import Telemetry
+    from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.sinks.base import check_sinks
+    from edgeseg.runtime.telemetry import Telemetry
 
     check_sinks(
         [sink.replace("{n}", str(n)) for sink in wishes.sinks for n in range(len(wishes.sources))],
@@ -124,7 +124,7 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
             open_backend(name, _for_batch(stack, loaded, wishes.batch), **options)
         )
         if wishes.batch > 1:
-            from edgeseg.target.batched import check_rows
+            from edgeseg.runtime.backends.batched import check_rows
 
             check_rows(running, loaded, wishes.batch)
         stop = threading.Event()
@@ -141,7 +141,7 @@ def run(wishes: Wishes) -> Iterator[list[LoopResult]]:
         for opened, page in zip(sinks, pages, strict=False):
             opened.append(page)
         if "NOTIFY_SOCKET" in os.environ:
-            from edgeseg.target.sinks.watchdog import WatchdogSink
+            from edgeseg.runtime.sinks.watchdog import WatchdogSink
 
             # Of several cameras the first one: systemd has one watchdog for a service.
             sinks[0].append(stack.enter_context(WatchdogSink(os.environ["NOTIFY_SOCKET"])))
@@ -159,7 +159,7 @@ def _for_batch(stack: contextlib.ExitStack, bundle: Bundle, n: int) -> Bundle:
     """Return the bundle, or a copy with the batch for as long as the run takes."""
     if n == 1:
         return bundle
-    from edgeseg.target.batched import batched_bundle
+    from edgeseg.runtime.backends.batched import batched_bundle
 
     stack.enter_context(exit_on_signal())
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeseg-batch-"))
@@ -167,7 +167,7 @@ def _for_batch(stack: contextlib.ExitStack, bundle: Bundle, n: int) -> Bundle:
 
 
 def _open_sources(wishes: Wishes, spec: ModelSpec) -> Iterator[Source]:
-    from edgeseg.target.source import open_source
+    from edgeseg.runtime.sources.base import open_source
 
     if any(uri.startswith(("rtsp:", "rtsps:")) for uri in wishes.sources):
         os.environ.setdefault(*OPENCV_RTSP)
@@ -185,7 +185,7 @@ def _open_sources(wishes: Wishes, spec: ModelSpec) -> Iterator[Source]:
 def _open_sinks(
     stack: contextlib.ExitStack, wishes: Wishes, spec: ModelSpec, source: Source, number: int
 ) -> list[Sink]:
-    from edgeseg.target.sink import open_sink
+    from edgeseg.runtime.sinks.base import open_sink
 
     has_display = any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     sinks = [
@@ -219,9 +219,9 @@ def _open_shadows(
     if wishes.shadow is None:
         return [None] * n
     from edgeseg.core.zoo import find_bundle
-    from edgeseg.target.backends import open_backend
-    from edgeseg.target.harvest import Harvest
-    from edgeseg.target.shadow import Shadow, ShadowOptions
+    from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.streaming.hard_frames import Harvest
+    from edgeseg.runtime.streaming.shadow import Shadow, ShadowOptions
 
     reference = find_bundle(wishes.shadow)
     # One thread: the reference may be slow, the camera may not.
@@ -251,7 +251,7 @@ def _lanes(stack: contextlib.ExitStack, backend: Backend, n: int) -> list[Backen
     """Return what each camera calls: a lane of the backend, or the backend itself for only one."""
     if n == 1 and backend.io.frame_shape[0] == 1:
         return [backend]
-    from edgeseg.target.shared import SharedBackend
+    from edgeseg.runtime.backends.shared import SharedBackend
 
     shared = SharedBackend(backend, n)
     return [stack.enter_context(shared.lane(number)) for number in range(n)]
@@ -266,8 +266,8 @@ def _loops(
     sinks: Sequence[list[Sink]],
     shadows: Sequence[Shadow | None],
 ) -> list[Loop]:
-    from edgeseg.target.flicker import Flicker
-    from edgeseg.target.loop import Loop, LoopOptions
+    from edgeseg.runtime.streaming.flicker import Flicker
+    from edgeseg.runtime.streaming.loop import Loop, LoopOptions
 
     options = LoopOptions(
         warmup=wishes.warmup,

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.amounts import AmountType
-from edgeseg.cli.options import PATH, SEED, SIZE, data_option, json_option, needs, refuse_given
-from edgeseg.cli.output import print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.run_folder import run_folder, write_record
-from edgeseg.cli.start import fitting, refuse_quantized
-from edgeseg.cli.training import training_crop_hw
-from edgeseg.cli.tune_report import TRIED, ended, trial_line, write_tried
+from edgeseg.cli.common.amounts import AmountType
+from edgeseg.cli.common.options import PATH, SEED, SIZE, data_option, json_option, needs, refuse_given
+from edgeseg.cli.common.output import print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.common.run_folder import run_folder, write_record
+from edgeseg.cli.common.start import fitting, refuse_quantized
+from edgeseg.cli.common.train_options import training_crop_hw
+from edgeseg.cli.tune.report import TRIED, ended, trial_line, write_tried
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from edgeseg.cli.tune_job import TuneJob
+    from edgeseg.cli.tune.job import TuneJob
 
 
 @click.command(
@@ -133,17 +133,17 @@ def command(
     tried.json, tried.txt and pareto.png. Exit code 3 where the best loses more than --max-drop, 4
     where no trial met the target.
     """
-    from edgeseg.cli.tune_job import TuneJob
-    from edgeseg.core.dataset import open_dataset
-    from edgeseg.host.augment import Augment
+    from edgeseg.cli.tune.job import TuneJob
+    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint
-    from edgeseg.host.prune import PruneOptions, absolute
-    from edgeseg.host.pruneloop import PrunePlan, check_prunable
-    from edgeseg.host.score import check_labelled
-    from edgeseg.host.study import STUDY, digest_of, open_study
-    from edgeseg.host.trainoptions import TrainOptions
-    from edgeseg.host.tune import Space, run_trials
-    from edgeseg.target.backends import BACKENDS, why_unavailable
+    from edgeseg.host.pruning.prune import PruneOptions, absolute
+    from edgeseg.host.pruning.rounds import PrunePlan, check_prunable
+    from edgeseg.host.training.validate import check_labelled
+    from edgeseg.host.tuning.study import STUDY, digest_of, open_study
+    from edgeseg.host.training.options import TrainOptions
+    from edgeseg.host.tuning.search import Space, run_trials
+    from edgeseg.runtime.backends import BACKENDS, why_unavailable
 
     if sum(value is not None for value in (target_ms, target_fps, target_macs)) != 1:
         raise UsageError("give one of --target-ms, --target-fps and --target-macs")
@@ -258,11 +258,11 @@ def _finish(
     data: str,
     as_json: bool,
 ) -> None:
-    from edgeseg.cli.tune_job import CHECKPOINT, RECIPE
-    from edgeseg.cli.tune_recipe import recipe_text
+    from edgeseg.cli.tune.job import CHECKPOINT, RECIPE
+    from edgeseg.cli.tune.recipe import recipe_text
     from edgeseg.host.checkpoint import save_checkpoint
-    from edgeseg.host.study import best_trial
-    from edgeseg.host.tune import candidate_of
+    from edgeseg.host.tuning.study import best_trial
+    from edgeseg.host.tuning.search import candidate_of
 
     dense, reference, target, max_drop = figures
     best = best_trial(study)

@@ -12,22 +12,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.output import say
-from edgeseg.cli.quantization import calibration_frames, quantize_step
-from edgeseg.core.datahash import data_sha256
+from edgeseg.cli.common.output import say
+from edgeseg.cli.common.quantize_options import calibration_frames, quantize_step
+from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_text
 
 if TYPE_CHECKING:
     from torch import nn
 
     from edgeseg.core.bundle import Bundle
-    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.data.dataset import Dataset
     from edgeseg.core.recipe import StepDone
     from edgeseg.host.checkpoint import Checkpoint
-    from edgeseg.host.prune import PruneOptions
-    from edgeseg.host.pruneloop import PrunePlan
-    from edgeseg.host.trainoptions import TrainOptions
-    from edgeseg.host.tune import Candidate
+    from edgeseg.host.pruning.prune import PruneOptions
+    from edgeseg.host.pruning.rounds import PrunePlan
+    from edgeseg.host.training.options import TrainOptions
+    from edgeseg.host.tuning.search import Candidate
 
 # Pairs of timed frames; each runs the reference, then the candidate.
 ROUNDS, WARM_UP = 15, 3
@@ -78,7 +78,7 @@ class TuneJob:
 
     def prune_options(self, ratios: Mapping[str, float], *, repair: bool) -> PruneOptions:
         """Return the prune step that gives these unit ratios; a cost needs no repair."""
-        from edgeseg.host.prune import PruneOptions
+        from edgeseg.host.pruning.prune import PruneOptions
 
         return PruneOptions(
             layer_ratios=dict(ratios),
@@ -91,7 +91,7 @@ class TuneJob:
         """Return what the network costs pruned like this, before any training."""
         from edgeseg.host.checkpoint import module_from_checkpoint
         from edgeseg.host.cost import count_cost
-        from edgeseg.host.prune import prune
+        from edgeseg.host.pruning.prune import prune
 
         module = module_from_checkpoint(self.start)
         size_hw = self.start.spec.size_hw
@@ -103,8 +103,8 @@ class TuneJob:
         if self.board:
             import onnx
 
-            from edgeseg.core.boards import find_board
-            from edgeseg.host.roofline import model_roofline
+            from edgeseg.lint.boards import find_board
+            from edgeseg.lint.roofline import model_roofline
 
             floors = model_roofline(
                 onnx.load(bundle.onnx_path),
@@ -122,8 +122,8 @@ class TuneJob:
         """
         from edgeseg.core.bundle import read_bundle
         from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.study import digest_of
-        from edgeseg.target.backends import open_backend
+        from edgeseg.host.tuning.study import digest_of
+        from edgeseg.runtime.backends import open_backend
 
         place = self.folder / "timed" / "reference"
         kept = place.with_suffix(".json")
@@ -161,7 +161,7 @@ class TuneJob:
         self, module: nn.Module, keep_float: tuple[str, ...]
     ) -> tuple[nn.Module, StepDone]:
         """Return the calibrated network and its step."""
-        from edgeseg.host.quantize import QuantizeOptions
+        from edgeseg.host.quantization.quantize import QuantizeOptions
 
         frames = calibration_frames(self.start.spec, self.calibration, self.images)
         choice = QuantizeOptions(keep_float=keep_float)
@@ -173,8 +173,8 @@ class TuneJob:
     def _bundle(self, module: nn.Module, keep_float: tuple[str, ...], name: str) -> Bundle:
         """Write a bundle to time; its labels mean nothing, so none are compared."""
         from edgeseg.core.bundle import write_bundle
-        from edgeseg.host.export import OPSET, deployed, export_onnx
-        from edgeseg.host.golden import golden_pair
+        from edgeseg.host.export.export import OPSET, deployed, export_onnx
+        from edgeseg.host.export.golden import golden_pair
 
         spec = self.start.spec
         if self.precision == "int8":
@@ -188,7 +188,7 @@ class TuneJob:
 
     def plan(self, candidate: Candidate) -> PrunePlan:
         """Return what makes a candidate."""
-        from edgeseg.host.pruneloop import PrunePlan
+        from edgeseg.host.pruning.rounds import PrunePlan
 
         options = self.prune_options(candidate.ratios, repair=True)
         return PrunePlan(
@@ -202,8 +202,8 @@ class TuneJob:
         made otherwise is no trial of this one, and neither finished nor half of it is gone on with.
         """
         from edgeseg.host.checkpoint import load_checkpoint
-        from edgeseg.host.pruneloop import prune_in_rounds
-        from edgeseg.host.train import BEST
+        from edgeseg.host.pruning.rounds import prune_in_rounds
+        from edgeseg.host.training.train import BEST
 
         place = self.folder / "trials" / str(number)
         wanted, done = self._made_of(candidate), place / "done"
@@ -220,7 +220,7 @@ class TuneJob:
 
     def _made_of(self, candidate: Candidate) -> str:
         """Return as text all that decides a trial's float weights."""
-        from edgeseg.host.study import digest_of
+        from edgeseg.host.tuning.study import digest_of
 
         plan = self.plan(candidate)
         made = {
@@ -234,7 +234,7 @@ class TuneJob:
     def final(self, number: int, candidate: Candidate) -> tuple[Checkpoint, float]:
         """Return a trial's checkpoint, quantized where asked, and its validation mIoU."""
         from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.score import score_module
+        from edgeseg.host.training.validate import score_module
 
         checkpoint = self.made(number, candidate)
         module = module_from_checkpoint(checkpoint)
@@ -250,7 +250,7 @@ class TuneJob:
     def reference_miou(self) -> float:
         """Return the validation mIoU of the network as it is, in float."""
         from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.score import score_module
+        from edgeseg.host.training.validate import score_module
 
         module = module_from_checkpoint(self.start)
         return float(score_module(self.start.spec, module, self.validation).to_json()["miou"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeseg.cli.tune_job import TuneJob
-    from edgeseg.host.tune import Candidate
+    from edgeseg.cli.tune.job import TuneJob
+    from edgeseg.host.tuning.search import Candidate
 
 
 def recipe_text(job: TuneJob, candidate: Candidate, data: str) -> str:
@@ -19,7 +19,7 @@ def recipe_text(job: TuneJob, candidate: Candidate, data: str) -> str:
     """
     import tomli_w
 
-    from edgeseg.host.study import digest_of
+    from edgeseg.host.tuning.study import digest_of
 
     plan, train = job.plan(candidate), job.train
     step: dict[str, Any] = {

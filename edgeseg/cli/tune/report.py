@@ -13,7 +13,7 @@ from edgeseg.core.files import atomic_write_bytes, atomic_write_text
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from edgeseg.cli.tune_job import TuneJob
+    from edgeseg.cli.tune.job import TuneJob
 
 TRIED = "tried.json"
 
@@ -22,7 +22,7 @@ def write_tried(
     job: TuneJob, trials: list[FrozenTrial], reference: tuple[float, float], target: float
 ) -> list[dict[str, Any]]:
     """Write what was tried as JSON, text and a plot; return the rows."""
-    from edgeseg.host.tune import candidate_of, pareto
+    from edgeseg.host.tuning.search import candidate_of, pareto
 
     rows = []
     for trial in trials:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeseg.core.dataset import SPLITS, Dataset, PairFolder
-from edgeseg.core.dataview import Subset, filter_names
-from edgeseg.core.imagefiles import images_in
+from edgeseg.core.data.dataset import SPLITS, Dataset, PairFolder
+from edgeseg.core.data.views import Subset, filter_names
+from edgeseg.core.images.names import images_in
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
 from edgeseg.errors import DataError, UsageError
 

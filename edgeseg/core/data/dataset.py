@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.image import read_labels, read_rgb
+from edgeseg.core.images.io import read_labels, read_rgb
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
-from edgeseg.core.synthetic import SyntheticDrive
+from edgeseg.core.synthetic.drive import SyntheticDrive
 from edgeseg.errors import DataError, UsageError
 
 SPLITS = ("train", "val", "test")
@@ -193,9 +193,9 @@ def open_dataset(
         DataError: the folder is missing, empty or in neither layout.
     """
     # here and not above: these build on this module
-    from edgeseg.core.camvid import is_camvid, open_camvid
-    from edgeseg.core.dataview import limited
-    from edgeseg.core.folders import is_mask_folder, open_mask_folder
+    from edgeseg.core.data.camvid import is_camvid, open_camvid
+    from edgeseg.core.data.views import limited
+    from edgeseg.core.data.mask_folder import is_mask_folder, open_mask_folder
 
     if split not in SPLITS:
         raise UsageError(f"split {split!r} is unknown; use one of {', '.join(SPLITS)}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from edgeseg.core.dataset import Dataset, PairFolder
-from edgeseg.core.dataview import Revoided, Subset
+from edgeseg.core.data.dataset import Dataset, PairFolder
+from edgeseg.core.data.views import Revoided, Subset
 from edgeseg.core.files import sha256_file
 
 

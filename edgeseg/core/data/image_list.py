@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeseg.core.dataset import Dataset, PairFolder
-from edgeseg.core.dataview import Subset
+from edgeseg.core.data.dataset import Dataset, PairFolder
+from edgeseg.core.data.views import Subset
 from edgeseg.core.files import sha256_file
 from edgeseg.errors import DataError
 

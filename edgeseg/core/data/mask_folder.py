@@ -7,8 +7,8 @@ import math
 import re
 from pathlib import Path
 
-from edgeseg.core.camvid import pair_by_stem
-from edgeseg.core.dataset import SPLITS, PairFolder
+from edgeseg.core.data.camvid import pair_by_stem
+from edgeseg.core.data.dataset import SPLITS, PairFolder
 from edgeseg.errors import DataError
 
 Colour = tuple[int, int, int]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgeseg.core.dataset import Dataset, Sample
-from edgeseg.core.image import fit_rgb
+from edgeseg.core.data.dataset import Dataset, Sample
+from edgeseg.core.images.io import fit_rgb
 from edgeseg.core.spec import ModelSpec
 
 

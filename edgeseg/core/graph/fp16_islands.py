@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeseg.core.graphview import GraphView, attributes
+from edgeseg.core.graph.view import GraphView, attributes
 from edgeseg.errors import ExportError
 
 OPSET = 20

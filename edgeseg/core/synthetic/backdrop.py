@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgeseg.core.scene.light import Light
-from edgeseg.core.scene.street import BUILDING, SKY, TREE
-from edgeseg.core.scene.textures import jitter, labelled, noise_tile
-from edgeseg.core.scene.view import View
+from edgeseg.core.synthetic.light import Light
+from edgeseg.core.synthetic.street import BUILDING, SKY, TREE
+from edgeseg.core.synthetic.textures import jitter, labelled, noise_tile
+from edgeseg.core.synthetic.view import View
 
 
 class Backdrop:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from edgeseg.core.scene.light import PLAIN, SUNNY
-from edgeseg.core.scene.street import Item
-from edgeseg.core.scene.textures import Colour
+from edgeseg.core.synthetic.light import PLAIN, SUNNY
+from edgeseg.core.synthetic.street import Item
+from edgeseg.core.synthetic.textures import Colour
 
 Outline = tuple[tuple[float, float], ...]
 

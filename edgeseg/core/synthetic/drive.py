@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.scene.backdrop import Backdrop
-from edgeseg.core.scene.ground import Ground
-from edgeseg.core.scene.light import Light
-from edgeseg.core.scene.painter import Painter
-from edgeseg.core.scene.street import Street
-from edgeseg.core.scene.view import NEAR_M, Camera
+from edgeseg.core.synthetic.backdrop import Backdrop
+from edgeseg.core.synthetic.ground import Ground
+from edgeseg.core.synthetic.light import Light
+from edgeseg.core.synthetic.painter import Painter
+from edgeseg.core.synthetic.street import Street
+from edgeseg.core.synthetic.view import NEAR_M, Camera
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
 from edgeseg.errors import UsageError
 

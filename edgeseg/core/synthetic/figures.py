@@ -8,9 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgeseg.core.scene.people import cyclist, parked_bike, pedestrian
-from edgeseg.core.scene.street import BICYCLIST, PEDESTRIAN, SIGN, TREE
-from edgeseg.core.scene.textures import Colour, cutout, jitter, labelled, pyramid
+from edgeseg.core.synthetic.people import cyclist, parked_bike, pedestrian
+from edgeseg.core.synthetic.street import BICYCLIST, PEDESTRIAN, SIGN, TREE
+from edgeseg.core.synthetic.textures import Colour, cutout, jitter, labelled, pyramid
 
 LEAVES: tuple[Colour, ...] = (
     (62, 84, 40), (78, 96, 52), (48, 66, 38), (96, 98, 58), (92, 74, 48), (70, 88, 60),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgeseg.core.scene.light import PLAIN, Light
-from edgeseg.core.scene.street import (
+from edgeseg.core.synthetic.light import PLAIN, Light
+from edgeseg.core.synthetic.street import (
     CHUNK_M,
     MOUTH_M,
     PAVEMENT,
@@ -16,8 +16,8 @@ from edgeseg.core.scene.street import (
     Layout,
     Street,
 )
-from edgeseg.core.scene.textures import Colour, greyed, jitter, noise_tile, textured
-from edgeseg.core.scene.view import NEAR_M, SUBPIXEL, View, fixed
+from edgeseg.core.synthetic.textures import Colour, greyed, jitter, noise_tile, textured
+from edgeseg.core.synthetic.view import NEAR_M, SUBPIXEL, View, fixed
 
 TEXELS_PER_M = 20
 HALF_M = 16.0

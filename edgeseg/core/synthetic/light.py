@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.scene.textures import Colour, jitter
+from edgeseg.core.synthetic.textures import Colour, jitter
 
 HAZE_LEVELS = 16
 SHADE, PLAIN, SUNNY = 0, 1, 2

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from edgeseg.core.scene import textures
-from edgeseg.core.scene.cars import FLANK_LIGHT, HALF_WIDTH_M, PARTS, body, paint_of, style_of
-from edgeseg.core.scene.figures import build_figures
-from edgeseg.core.scene.light import PLAIN, SHADE, Light
-from edgeseg.core.scene.street import BUILDING, CAR, FENCE, POLE, SEE_M, Item
-from edgeseg.core.scene.textures import Colour, labelled, level_for, pyramid
-from edgeseg.core.scene.view import NEAR_M, SUBPIXEL, View
+from edgeseg.core.synthetic import textures
+from edgeseg.core.synthetic.cars import FLANK_LIGHT, HALF_WIDTH_M, PARTS, body, paint_of, style_of
+from edgeseg.core.synthetic.figures import build_figures
+from edgeseg.core.synthetic.light import PLAIN, SHADE, Light
+from edgeseg.core.synthetic.street import BUILDING, CAR, FENCE, POLE, SEE_M, Item
+from edgeseg.core.synthetic.textures import Colour, labelled, level_for, pyramid
+from edgeseg.core.synthetic.view import NEAR_M, SUBPIXEL, View
 
 STEEL: tuple[Colour, ...] = ((86, 90, 88), (62, 66, 64), (122, 124, 122), (44, 50, 46))
 ROOF_RUN_M, ROOF_RISE_M, GABLE_M = 4.0, 2.6, 9.0

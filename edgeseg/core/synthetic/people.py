@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgeseg.core.scene.textures import DYES, Colour, cutout, jitter
+from edgeseg.core.synthetic.textures import DYES, Colour, cutout, jitter
 
 SKIN: tuple[Colour, ...] = ((208, 164, 138), (150, 108, 84), (98, 66, 50), (226, 188, 164))
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
 
 WEATHERS = ("clear", "rain", "fog", "snow", "night")

@@ -21,8 +21,8 @@ from onnx import numpy_helper
 
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.export import export_onnx
-from edgeseg.host.quantize import QuantizeOptions, quantizers_of
+from edgeseg.host.export.export import export_onnx
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantizers_of
 
 COLUMNS = f"{'range':>14} {'scale':>16}  {'hex':8}  tensor"
 # The last release line whose DLA takes a calibration cache.

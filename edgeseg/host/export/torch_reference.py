@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
-from edgeseg.host.export import deployed
+from edgeseg.host.export.export import deployed
 
 
 def eager_labels(path: Path, threads: int | None) -> Callable[[np.ndarray], np.ndarray]:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeseg.host.fakequant import ActivationQuantizer
+from edgeseg.host.quantization.fake_quant import ActivationQuantizer
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
 
 

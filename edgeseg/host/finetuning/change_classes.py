@@ -12,11 +12,11 @@ from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import MOST_CLASSES
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, structure
-from edgeseg.host.prunecut import Widths, widths_of
-from edgeseg.host.sparsity import SPARSE, two_of_four
+from edgeseg.host.pruning.cut import Widths, widths_of
+from edgeseg.host.pruning.sparsity import SPARSE, two_of_four
 
 if TYPE_CHECKING:
-    from edgeseg.core.dataset import Dataset
+    from edgeseg.core.data.dataset import Dataset
 
 
 def retargeted(checkpoint: Checkpoint, data: Dataset) -> tuple[Checkpoint, tuple[str, ...]]:

@@ -11,8 +11,8 @@ from torch import nn
 
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, structure
-from edgeseg.host.fold import fold_batch_norms
-from edgeseg.host.tracing import trace
+from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
+from edgeseg.host.fx.tracing import trace
 
 # Of a filter, beside about 1 of one that does anything.
 SHORTEST = 1e-6

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError
-from edgeseg.host.models.basic import (
+from edgeseg.host.models.segnet_basic import (
     BilinearInterpolation,
     FCNBasic,
     FCNBasicNoAddition,

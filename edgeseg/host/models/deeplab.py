@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, initialize
-from edgeseg.host.models.resnet import ResNet101
-from edgeseg.host.models.vgg import conv_stack, vgg_encoder, vgg_groups
+from edgeseg.host.models.backbones.resnet import ResNet101
+from edgeseg.host.models.backbones.vgg import conv_stack, vgg_encoder, vgg_groups
 
 LARGE_FOV_RATE = 12
 

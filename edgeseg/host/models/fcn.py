@@ -15,7 +15,7 @@ from edgeseg.host.models.blocks import (
     learnt_upsampling,
     start_bilinear,
 )
-from edgeseg.host.models.vgg import vgg_encoder, vgg_groups
+from edgeseg.host.models.backbones.vgg import vgg_encoder, vgg_groups
 
 
 class FCN(Segmenter):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d, Segmenter, initialize
-from edgeseg.host.models.vgg import vgg_decoder, vgg_encoder, vgg_groups
+from edgeseg.host.models.backbones.vgg import vgg_decoder, vgg_encoder, vgg_groups
 
 
 class IndexUnpooling(Segmenter):

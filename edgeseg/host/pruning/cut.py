@@ -12,7 +12,7 @@ from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from edgeseg.host.prunegraph import Unit
+    from edgeseg.host.pruning.graph import Unit
 
 # The layers that can be narrowed. A unit that reaches any other layer with parameters is left.
 NARROWABLE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, nn.PReLU)

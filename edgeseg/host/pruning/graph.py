@@ -14,7 +14,7 @@ from torch import nn
 
 from edgeseg.errors import UsageError
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
-from edgeseg.host.prunecut import NARROWABLE, is_depthwise
+from edgeseg.host.pruning.cut import NARROWABLE, is_depthwise
 
 # Two frames, since a batch norm behind global pooling sees one value a channel of each.
 TRACE_SHAPE = (2, 3, 64, 96)

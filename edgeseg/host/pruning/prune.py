@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
 from edgeseg.host.cost import Cost, count_cost
-from edgeseg.host.prunecost import WidthCost
-from edgeseg.host.prunecut import Removed, cut, widths_of, widths_table
-from edgeseg.host.prunegraph import Unit, find_units
-from edgeseg.host.prunerepair import refit_weights, write_refit
-from edgeseg.host.prunescore import IMPORTANCES, score_units
-from edgeseg.host.quantize import is_quantized
-from edgeseg.host.trainset import Batch
+from edgeseg.host.pruning.width_cost import WidthCost
+from edgeseg.host.pruning.cut import Removed, cut, widths_of, widths_table
+from edgeseg.host.pruning.graph import Unit, find_units
+from edgeseg.host.pruning.repair import refit_weights, write_refit
+from edgeseg.host.pruning.importance import IMPORTANCES, score_units
+from edgeseg.host.quantization.quantize import is_quantized
+from edgeseg.host.training.crops import Batch
 
 SCOPES = ("uniform", "global")
 # A target is met to this step of the ratio; rounding of widths is coarser.

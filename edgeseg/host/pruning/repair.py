@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgeseg.errors import UsageError
-from edgeseg.host.prunecut import Removed, channels_left, is_depthwise, widths_of
-from edgeseg.host.prunegraph import Unit
-from edgeseg.host.trainset import Batch
+from edgeseg.host.pruning.cut import Removed, channels_left, is_depthwise, widths_of
+from edgeseg.host.pruning.graph import Unit
+from edgeseg.host.training.crops import Batch
 
 # Positions of one frame at which a layer is sampled.
 SAMPLES = 2000

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgeseg.core.dataset import Dataset
-from edgeseg.core.dataview import Fitted
-from edgeseg.core.imagelist import spread_indices
+from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.data.views import Fitted
+from edgeseg.core.data.image_list import spread_indices
 from edgeseg.core.recipe import StepDone, order_problems
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, RecipeError, UsageError
@@ -24,14 +24,14 @@ from edgeseg.host.checkpoint import (
     save_checkpoint,
 )
 from edgeseg.host.cost import Cost, count_cost
-from edgeseg.host.pipeline import Normalize
-from edgeseg.host.prune import PruneOptions, absolute, prune, unit_widths
-from edgeseg.host.prunecut import widths_of, widths_table
-from edgeseg.host.prunescore import NEED_DATA
-from edgeseg.host.sparsity import PATTERN, is_sparse, sparsify
-from edgeseg.host.train import BEST, LAST, TrainListener, TrainResult, train
-from edgeseg.host.trainoptions import TrainOptions
-from edgeseg.host.trainset import Batch
+from edgeseg.host.models.label_net import Normalize
+from edgeseg.host.pruning.prune import PruneOptions, absolute, prune, unit_widths
+from edgeseg.host.pruning.cut import widths_of, widths_table
+from edgeseg.host.pruning.importance import NEED_DATA
+from edgeseg.host.pruning.sparsity import PATTERN, is_sparse, sparsify
+from edgeseg.host.training.train import BEST, LAST, TrainListener, TrainResult, train
+from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.crops import Batch
 
 PRUNED, TABLE = "pruned.safetensors", "widths.txt"
 

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import CheckpointError, UsageError
-from edgeseg.host.quantize import is_quantized
+from edgeseg.host.quantization.quantize import is_quantized
 
 PATTERN = "2:4"
 # Key of a prune step's metadata: the layers that have the pattern.

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from edgeseg.host.cost import Cost
-from edgeseg.host.prunecut import Removed, Widths, channels_left, is_depthwise, widths_of
-from edgeseg.host.prunegraph import Unit
+from edgeseg.host.pruning.cut import Removed, Widths, channels_left, is_depthwise, widths_of
+from edgeseg.host.pruning.graph import Unit
 
 
 class WidthCost:

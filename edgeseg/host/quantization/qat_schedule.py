@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from edgeseg.host.fakequant import ActivationQuantizer
-from edgeseg.host.quantize import quantizers_of, set_observing, set_quantizing
+from edgeseg.host.quantization.fake_quant import ActivationQuantizer
+from edgeseg.host.quantization.quantize import quantizers_of, set_observing, set_quantizing
 
 
 def begin_epoch(

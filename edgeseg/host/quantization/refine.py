@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from edgeseg.host.adaround import adaround
-from edgeseg.host.biascorrect import correct_bias
-from edgeseg.host.fakequant import QuantConv2d
-from edgeseg.host.lockstep import walk
+from edgeseg.host.quantization.adaround import adaround
+from edgeseg.host.quantization.bias_correction import correct_bias
+from edgeseg.host.quantization.fake_quant import QuantConv2d
+from edgeseg.host.quantization.paired_run import walk
 
 RELU_FUNCTIONS = (nn.functional.relu, torch.relu)
 

@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from edgeseg.core.dataset import Dataset
-from edgeseg.core.dataview import Fitted
-from edgeseg.core.metrics import ConfusionMatrix
+from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.data.views import Fitted
+from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
-from edgeseg.host.fakequant import ActivationQuantizer, QuantConv2d, QuantConvTranspose2d
-from edgeseg.host.lockstep import execute, last_readers, switch
-from edgeseg.host.pipeline import Normalize, resize_logits
-from edgeseg.host.quantize import set_quantizing
+from edgeseg.host.quantization.fake_quant import ActivationQuantizer, QuantConv2d, QuantConvTranspose2d
+from edgeseg.host.quantization.paired_run import execute, last_readers, switch
+from edgeseg.host.models.label_net import Normalize, resize_logits
+from edgeseg.host.quantization.quantize import set_quantizing
 
 # Standard deviation of a normal distribution over its median absolute deviation.
 NORMAL = 1.4826

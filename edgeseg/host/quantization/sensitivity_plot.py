@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from edgeseg.core.files import atomic_write_bytes
-from edgeseg.host.sensitivity import Sensitivity
+from edgeseg.host.quantization.sensitivity import Sensitivity
 
 # More bars than this are not read one by one.
 MOST = 40

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from edgeseg.core.dataset import Dataset
-from edgeseg.core.metrics import ConfusionMatrix, Scores
+from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.pipeline import Normalize, resize_logits
-from edgeseg.host.score import labelled
+from edgeseg.host.models.label_net import Normalize, resize_logits
+from edgeseg.host.training.validate import labelled
 
 BIAS = "classifier.bias"
 

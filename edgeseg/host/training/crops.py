@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from edgeseg.core.dataset import Dataset
+from edgeseg.core.data.dataset import Dataset
 from edgeseg.errors import DataError
-from edgeseg.host.augment import Augment, Crop, paste_classes, training_crop
-from edgeseg.host.pipeline import MIN_STD
+from edgeseg.host.training.augment import Augment, Crop, paste_classes, training_crop
+from edgeseg.host.models.label_net import MIN_STD
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

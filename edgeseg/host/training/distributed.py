@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from edgeseg.core.metrics import ConfusionMatrix
+from edgeseg.core.metrics.confusion import ConfusionMatrix
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from edgeseg.core.dataset import Dataset
+from edgeseg.core.data.dataset import Dataset
 
 
 def median_frequency_weights(

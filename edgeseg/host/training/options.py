@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from edgeseg.errors import BackendUnavailable, UsageError
-from edgeseg.host.augment import Augment
+from edgeseg.host.training.augment import Augment
 
 # Options that change nothing about the weights that a training ends with.
 MAY_CHANGE = ("device", "validate_every")

@@ -13,15 +13,15 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from edgeseg.core.datahash import data_sha256
-from edgeseg.core.dataset import Dataset
+from edgeseg.core.data.fingerprint import data_sha256
+from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.files import atomic_write_bytes
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, UsageError
-from edgeseg.host.curves import EpochRow
-from edgeseg.host.optim import WeightAverage
-from edgeseg.host.trainoptions import TrainOptions, with_defaults
+from edgeseg.host.training.curves import EpochRow
+from edgeseg.host.training.optim import WeightAverage
+from edgeseg.host.training.options import TrainOptions, with_defaults
 
 # What a network is besides its name; the steps before tell how it was narrowed.
 DECIDING = ("class_names", "ignore_index", "size_hw", "preprocess", "output_stride", "options")

@@ -11,7 +11,7 @@ from torch import nn
 from edgeseg.core.spec import ModelSpec, Preprocess
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
-from edgeseg.host.pipeline import resize_logits
+from edgeseg.host.models.label_net import resize_logits
 
 
 class Ensemble(nn.Module):

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import UInt8
 from torch import nn
 
-from edgeseg.core.boundary import BoundaryF1
-from edgeseg.core.dataset import Dataset
-from edgeseg.core.image import Placement, fit_rgb
-from edgeseg.core.metrics import ConfusionMatrix, Scores
+from edgeseg.core.metrics.boundary_f1 import BoundaryF1
+from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.images.io import Placement, fit_rgb
+from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError
-from edgeseg.host.pipeline import LabelNet
+from edgeseg.host.models.label_net import LabelNet
 
 
 def score_module(

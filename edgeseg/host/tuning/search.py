@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.prune import fixed_ratios
-from edgeseg.host.prunegraph import find_units
-from edgeseg.host.study import WORKER, asked_before, finished, revive, worker
+from edgeseg.host.pruning.prune import fixed_ratios
+from edgeseg.host.pruning.graph import find_units
+from edgeseg.host.tuning.study import WORKER, asked_before, finished, revive, worker
 
 TOLERANCE = 0.1
 # Costs asked for one shape: each may be an export and a timing.

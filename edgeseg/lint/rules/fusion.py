@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
-from edgeseg.core.graphview import GraphView, attributes, node_name
-from edgeseg.host.finding import Finding, Rule, found
-from edgeseg.host.lintquantizers import CONVOLUTIONS, QAT, QDQ, quantizers
-from edgeseg.host.tensorrtlines import Line
+from edgeseg.core.graph.view import GraphView, attributes, node_name
+from edgeseg.lint.finding import Finding, Rule, found
+from edgeseg.lint.rules.quantizers import CONVOLUTIONS, QAT, QDQ, quantizers
+from edgeseg.lint.tensorrt_versions import Line
 
 # Operators that only move values, on the way from a pooled tensor to its comparison.
 MOVES = frozenset({"Resize", "Slice", "Sub", "Cast", "Identity"})

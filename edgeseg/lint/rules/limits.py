@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import onnx
 
-from edgeseg.core.graphview import GraphView, attributes
-from edgeseg.host.finding import Finding, Rule, found
-from edgeseg.host.tensorrtlines import (
+from edgeseg.core.graph.view import GraphView, attributes
+from edgeseg.lint.finding import Finding, Rule, found
+from edgeseg.lint.tensorrt_versions import (
     CONSTANT_INPUTS,
     RESIZE_COORDINATES,
     RESIZE_MODES,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import onnx
 
-from edgeseg.core.graphview import FLOATS, GraphView, attributes
-from edgeseg.host.finding import Finding, Rule, found
-from edgeseg.host.tensorrtlines import (
+from edgeseg.core.graph.view import FLOATS, GraphView, attributes
+from edgeseg.lint.finding import Finding, Rule, found
+from edgeseg.lint.tensorrt_versions import (
     AXES_AS_INPUT_SINCE_18,
     CONSTANT_INPUTS,
     LINES,
@@ -18,7 +18,7 @@ from edgeseg.host.tensorrtlines import (
     Line,
     allowed_types,
 )
-from edgeseg.host.unpoolplugin import DOMAIN as PLUGIN_DOMAIN
+from edgeseg.core.graph.unpool_plugin import DOMAIN as PLUGIN_DOMAIN
 
 # Inputs after these are shapes, scales and the like, with types of their own.
 DATA_INPUTS = {

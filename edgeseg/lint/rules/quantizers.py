@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
-from edgeseg.core.graphview import GraphView, attributes, node_name
-from edgeseg.host.finding import Finding, Rule, found
-from edgeseg.host.tensorrtlines import Line
+from edgeseg.core.graph.view import GraphView, attributes, node_name
+from edgeseg.lint.finding import Finding, Rule, found
+from edgeseg.lint.tensorrt_versions import Line
 
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 CONVOLUTIONS = ("Conv", "ConvTranspose")

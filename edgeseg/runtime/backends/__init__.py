@@ -7,10 +7,10 @@ import inspect
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import BackendUnavailable, UsageError
-from edgeseg.target.backends.base import Backend, BackendIo
-from edgeseg.target.cuda import find_gpu, found
+from edgeseg.runtime.backends.base import Backend, BackendIo
+from edgeseg.runtime.cuda.gpu import find_gpu, found
 
 __all__ = [
     "BACKENDS",
@@ -25,10 +25,10 @@ __all__ = [
 # name: "module:Class". The name is also the pip extra that installs the runtime. The first that
 # works here is the default, so a board's GPU comes before its CPU.
 BACKENDS = {
-    "tensorrt": "edgeseg.target.backends.tensorrt:TensorRtBackend",
-    "onnxruntime": "edgeseg.target.backends.onnxruntime:OnnxRuntimeBackend",
-    "openvino": "edgeseg.target.backends.openvino:OpenVinoBackend",
-    "torch_tensorrt": "edgeseg.target.backends.torch_tensorrt:TorchTensorRtBackend",
+    "tensorrt": "edgeseg.runtime.backends.tensorrt:TensorRtBackend",
+    "onnxruntime": "edgeseg.runtime.backends.onnxruntime:OnnxRuntimeBackend",
+    "openvino": "edgeseg.runtime.backends.openvino:OpenVinoBackend",
+    "torch_tensorrt": "edgeseg.runtime.backends.torch_tensorrt:TorchTensorRtBackend",
 }
 # The packages a backend imports; none of them is imported to look for it. Of names joined by "|"
 # one is enough.

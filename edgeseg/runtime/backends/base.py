@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.errors import BackendError
-from edgeseg.target.resource import Resource
+from edgeseg.runtime.closeable import Resource
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeseg.core.bundle import Bundle, write_bundle
 from edgeseg.errors import BackendError, BackendUnavailable
-from edgeseg.target.backends.base import INPUT, OUTPUT, Backend
+from edgeseg.runtime.backends.base import INPUT, OUTPUT, Backend
 
 if TYPE_CHECKING:
     import onnx

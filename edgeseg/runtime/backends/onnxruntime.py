@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendError
-from edgeseg.target.backends.base import (
+from edgeseg.runtime.backends.base import (
     INPUT,
     OUTPUT,
     Backend,
@@ -20,9 +20,9 @@ from edgeseg.target.backends.base import (
     graph_shape,
     load_advice,
 )
-from edgeseg.target.backends.four_channels import WIDTH, normalize_in_rows, widen_frame
-from edgeseg.target.backends.label_planes import LabelPlanes, end_at_logits
-from edgeseg.target.backends.uint8_activations import rewrite_activations
+from edgeseg.runtime.backends.cpu_rewrites.four_channels import WIDTH, normalize_in_rows, widen_frame
+from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes, end_at_logits
+from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
 
 ERRORS_ONLY = 3
 RGB = 3

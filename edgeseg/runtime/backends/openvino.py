@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendError, UsageError
-from edgeseg.target.backends.base import (
+from edgeseg.runtime.backends.base import (
     INPUT,
     OUTPUT,
     Backend,
@@ -21,7 +21,7 @@ from edgeseg.target.backends.base import (
     graph_shape,
     load_advice,
 )
-from edgeseg.target.backends.label_planes import LabelPlanes, end_at_logits
+from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes, end_at_logits
 
 FLOAT_PRECISIONS = ("f32", "default")
 INTEGER = ("i8", "u8")

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.errors import BackendError, UsageError
-from edgeseg.target.backends.base import Backend, check_frames
-from edgeseg.target.resource import Resource
+from edgeseg.runtime.backends.base import Backend, check_frames
+from edgeseg.runtime.closeable import Resource
 
 # A batch waits this share of the last batch's time for the lanes that are still missing: longer,
 # and a slow camera would set the rate of all.

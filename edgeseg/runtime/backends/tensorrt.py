@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendError
-from edgeseg.target.backends.base import (
+from edgeseg.runtime.backends.base import (
     INPUT,
     OUTPUT,
     Backend,
@@ -21,16 +21,16 @@ from edgeseg.target.backends.base import (
     check_frames,
     graph_shape,
 )
-from edgeseg.target.cuda import Cuda, find_gpu, open_cuda
-from edgeseg.target.engine import (
+from edgeseg.runtime.cuda.gpu import Cuda, find_gpu, open_cuda
+from edgeseg.runtime.engine.cache import (
     DEFAULT_CACHE,
     WORKSPACE_BYTES,
     Engine,
     EngineOptions,
     engine_from_bundle,
 )
-from edgeseg.target.telemetry import ROOT
-from edgeseg.target.trtruntime import (
+from edgeseg.runtime.telemetry import ROOT
+from edgeseg.runtime.engine.tensorrt_api import (
     NoRoomForEngine,
     is_strongly_typed,
     load_plugins,

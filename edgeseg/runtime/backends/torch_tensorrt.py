@@ -18,7 +18,7 @@ from torch_tensorrt.runtime import TorchTensorRTModule
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendError
-from edgeseg.target.backends.base import (
+from edgeseg.runtime.backends.base import (
     INPUT,
     OUTPUT,
     Backend,
@@ -26,14 +26,14 @@ from edgeseg.target.backends.base import (
     check_frames,
     first_line,
 )
-from edgeseg.target.cuda import find_gpu
-from edgeseg.target.engine import (
+from edgeseg.runtime.cuda.gpu import find_gpu
+from edgeseg.runtime.engine.cache import (
     DEFAULT_CACHE,
     WORKSPACE_BYTES,
     EngineOptions,
     engine_from_bundle,
 )
-from edgeseg.target.trtruntime import is_strongly_typed, load_tensorrt
+from edgeseg.runtime.engine.tensorrt_api import is_strongly_typed, load_tensorrt
 
 
 class TorchTensorRtBackend(Backend):

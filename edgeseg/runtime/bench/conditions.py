@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeseg.target.telemetry import ROOT, temperature_c
-from edgeseg.target.telemetry.thermal import Throttle
+from edgeseg.runtime.telemetry import ROOT, temperature_c
+from edgeseg.runtime.telemetry.thermal import Throttle
 
 # Above this share of the cores another process was at work before the run began.
 BUSY = 0.5

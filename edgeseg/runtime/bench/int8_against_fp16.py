@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.stagetimes import NS_PER_MS, Percentiles, frames_per_second, percentiles_ms
-from edgeseg.target.backends.tensorrt import TensorRtBackend
+from edgeseg.core.stage_times import NS_PER_MS, Percentiles, frames_per_second, percentiles_ms
+from edgeseg.runtime.backends.tensorrt import TensorRtBackend
 
 ROUNDS = 9
 PER_ROUND = 20

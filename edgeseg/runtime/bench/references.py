@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendUnavailable
-from edgeseg.target.backends.base import INPUT, OUTPUT, Backend, BackendIo
+from edgeseg.runtime.backends.base import INPUT, OUTPUT, Backend, BackendIo
 
 
 class CallableBackend(Backend):

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.dataset import Dataset
+from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.report import BundleId, Memory, Reference, Report
-from edgeseg.core.stagetimes import NS_PER_MS, StageTimes
-from edgeseg.target.backends.base import Backend
-from edgeseg.target.benchresult import Ratio
-from edgeseg.target.bootstrap import (
+from edgeseg.core.stage_times import NS_PER_MS, StageTimes
+from edgeseg.runtime.backends.base import Backend
+from edgeseg.runtime.bench.result import Ratio
+from edgeseg.runtime.bench.bootstrap import (
     TimeRatio,
     percentile_intervals,
     relative_times,
     spread,
     time_ratio,
 )
-from edgeseg.target.graphcost import bundle_cost
-from edgeseg.target.scoring import Scorer
-from edgeseg.target.telemetry.power import Power
+from edgeseg.runtime.bench.graph_cost import bundle_cost
+from edgeseg.runtime.evaluation.scoring import Scorer
+from edgeseg.runtime.telemetry.power import Power
 
 
 @dataclasses.dataclass(frozen=True)

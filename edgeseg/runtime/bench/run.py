@@ -13,19 +13,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.dataset import Dataset, Sample
-from edgeseg.core.image import fit_rgb
+from edgeseg.core.data.dataset import Dataset, Sample
+from edgeseg.core.images.io import fit_rgb
 from edgeseg.core.report import Memory
 from edgeseg.errors import DataError, UsageError
-from edgeseg.target.backends import open_backend
-from edgeseg.target.benchresult import BenchResult, Shown, pareto
-from edgeseg.target.benchrow import Entry, Row, row_ratio, row_report
-from edgeseg.target.bootstrap import spread
-from edgeseg.target.conditions import Conditions, conditions, conditions_json, pinned
-from edgeseg.target.scoring import Scorer
-from edgeseg.target.telemetry import ROOT, fingerprint, pss_bytes
-from edgeseg.target.telemetry.power import PowerSensors
-from edgeseg.target.telemetry.thermal import Throttle, ThrottleWatch
+from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.bench.result import BenchResult, Shown, pareto
+from edgeseg.runtime.bench.row import Entry, Row, row_ratio, row_report
+from edgeseg.runtime.bench.bootstrap import spread
+from edgeseg.runtime.bench.conditions import Conditions, conditions, conditions_json, pinned
+from edgeseg.runtime.evaluation.scoring import Scorer
+from edgeseg.runtime.telemetry import ROOT, fingerprint, pss_bytes
+from edgeseg.runtime.telemetry.power import PowerSensors
+from edgeseg.runtime.telemetry.thermal import Throttle, ThrottleWatch
 
 MEMORY = "growth of the process's PSS while the backend was opened and ran once"
 

@@ -23,8 +23,8 @@ MAJOR, MINOR = 75, 76
 NAME_BYTES = 256
 # module that is looked for: "module:Class" of the adapter; the first found is taken.
 ADAPTERS = {
-    "cuda.bindings": "edgeseg.target.cuda_python:CudaPython",
-    "pycuda": "edgeseg.target.cuda_pycuda:PyCuda",
+    "cuda.bindings": "edgeseg.runtime.cuda.cuda_python:CudaPython",
+    "pycuda": "edgeseg.runtime.cuda.pycuda:PyCuda",
 }
 DRIVER_CURE = (
     "on a Jetson run on the board itself or in a container with --runtime nvidia; "

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeseg.core.spec import ModelSpec
-from edgeseg.core.stagetimes import StageTimes, frames_per_second, percentiles_ms
-from edgeseg.target.dashboard.events import EventLog
-from edgeseg.target.dashboard.picture import PictureSlot
-from edgeseg.target.dashboard.series import Series
-from edgeseg.target.sink import Prediction, Sink
-from edgeseg.target.source import Source
-from edgeseg.target.uri import public_uri
+from edgeseg.core.stage_times import StageTimes, frames_per_second, percentiles_ms
+from edgeseg.runtime.dashboard.events import EventLog
+from edgeseg.runtime.dashboard.picture import PictureSlot
+from edgeseg.runtime.dashboard.series import Series
+from edgeseg.runtime.sinks.base import Prediction, Sink
+from edgeseg.runtime.sources.base import Source
+from edgeseg.runtime.sources.uri import public_uri
 
 COLUMNS = ("fps", "infer", "infer_p99", "preprocess", "capture", "ready", "ready_p99", "age",
            "age_p99", "dropped", "agreement")  # fmt: skip

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.target.dashboard.address import Address
-from edgeseg.target.dashboard.camera import CameraSink, Shadow
-from edgeseg.target.dashboard.events import EventLog
-from edgeseg.target.dashboard.metrics import KIND, metrics_text
-from edgeseg.target.dashboard.page import page
-from edgeseg.target.dashboard.series import Series
-from edgeseg.target.dashboard.server import Answer, Server
-from edgeseg.target.resource import Resource
-from edgeseg.target.sink import Sink
-from edgeseg.target.source import Source
-from edgeseg.target.telemetry import Sample, Telemetry, board, fingerprint, is_jetson
-from edgeseg.target.telemetry.readings import ROOT
+from edgeseg.runtime.http.address import Address
+from edgeseg.runtime.dashboard.camera import CameraSink, Shadow
+from edgeseg.runtime.dashboard.events import EventLog
+from edgeseg.runtime.dashboard.metrics import KIND, metrics_text
+from edgeseg.runtime.dashboard.page import page
+from edgeseg.runtime.dashboard.series import Series
+from edgeseg.runtime.http.server import Answer, Server
+from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.sinks.base import Sink
+from edgeseg.runtime.sources.base import Source
+from edgeseg.runtime.telemetry import Sample, Telemetry, board, fingerprint, is_jetson
+from edgeseg.runtime.telemetry.readings import ROOT
 
 TICK_S = 1.0
 FRAME_WAIT_S = 1.0

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.image import resize_labels, resize_rgb
-from edgeseg.core.metrics import class_shares
-from edgeseg.target.resource import Resource
+from edgeseg.core.images.io import resize_labels, resize_rgb
+from edgeseg.core.metrics.confusion import class_shares
+from edgeseg.runtime.closeable import Resource
 
 LONGEST = 960  # pixels of the longer side; a page shows no more and a board encodes no more
 MOST_FPS = 15.0

@@ -15,9 +15,9 @@ from typing import Any
 from edgeseg.core.bundle import read_bundle
 from edgeseg.core.zoo import ZOO, zoo_names
 from edgeseg.errors import EdgesegError
-from edgeseg.target.backends import BACKENDS, CURES, extra_of, missing_package
-from edgeseg.target.boardcheck import Finding, check_board
-from edgeseg.target.telemetry import ROOT, is_jetson
+from edgeseg.runtime.backends import BACKENDS, CURES, extra_of, missing_package
+from edgeseg.runtime.doctor.jetson import Finding, check_board
+from edgeseg.runtime.telemetry import ROOT, is_jetson
 
 OLDEST_PYTHON = (3, 10)
 # An engine, its timing cache and the files beside it.
@@ -110,7 +110,7 @@ def _opencv(root: Path) -> Iterator[Finding]:
             f"pip uninstall {' '.join(wheels)}",
         )
     # It imports OpenCV, which is known to be there only now.
-    from edgeseg.target.sources.gst_device import has_bindings
+    from edgeseg.runtime.sources.gst_device import has_bindings
 
     if has_bindings():
         yield Finding("gstreamer bindings", "ok", "found", "csi:// and gst:// with limits")

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeseg.errors import BackendUnavailable
-from edgeseg.target.cuda import CUDA_LIBRARY, DRIVER_CURE, find_gpu, found
-from edgeseg.target.telemetry import board, fingerprint, is_jetson
-from edgeseg.target.telemetry.clocks import ClockSensors
-from edgeseg.target.telemetry.readings import read_kib, read_text
+from edgeseg.runtime.cuda.gpu import CUDA_LIBRARY, DRIVER_CURE, find_gpu, found
+from edgeseg.runtime.telemetry import board, fingerprint, is_jetson
+from edgeseg.runtime.telemetry.clocks import ClockSensors
+from edgeseg.runtime.telemetry.readings import read_kib, read_text
 
 GIB = 1 << 30
 MEMORY_BYTES = 1 * GIB

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import BackendError, BackendUnavailable, ExportError
-from edgeseg.target.layers import LayerReport
-from edgeseg.target.trtruntime import (
+from edgeseg.runtime.engine.layer_report import LayerReport
+from edgeseg.runtime.engine.tensorrt_api import (
     OUT_OF_MEMORY,
     because,
     device_memory_bytes,
@@ -141,8 +141,8 @@ def _graph(request: BuildRequest) -> tuple[bytes, str]:
     try:
         import onnx
 
-        from edgeseg.core.fp16islands import with_fp16_islands
-        from edgeseg.target.unquantized import without_quantization
+        from edgeseg.core.graph.fp16_islands import with_fp16_islands
+        from edgeseg.core.graph.strip_quantization import without_quantization
     except ImportError as error:
         raise BackendUnavailable(
             f"the {request.precision} engine of this bundle needs the package onnx; "

@@ -23,7 +23,7 @@ PARENT_S = 1.0
 # The child imports from where the parent did, also where the parent changed its sys.path.
 CHILD = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from edgeseg.target.isolated import serve; serve(int(sys.argv[1]))"
+    "from edgeseg.runtime.engine.subprocess_call import serve; serve(int(sys.argv[1]))"
 )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgeseg.errors import BackendError, BackendUnavailable
-from edgeseg.target.cuda import find_gpu
-from edgeseg.target.layers import LayerReport, layers_from_inspector
+from edgeseg.runtime.cuda.gpu import find_gpu
+from edgeseg.runtime.engine.layer_report import LayerReport, layers_from_inspector
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|outofmemory|insufficient memory|memoryallocation|could not be allocated"

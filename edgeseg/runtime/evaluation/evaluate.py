@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from edgeseg.core.dataset import Dataset
-from edgeseg.core.image import fit_rgb
-from edgeseg.core.metrics import Scores
+from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.metrics.confusion import Scores
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError
-from edgeseg.target.backends.base import Backend
-from edgeseg.target.scoring import Scorer
+from edgeseg.runtime.backends.base import Backend
+from edgeseg.runtime.evaluation.scoring import Scorer
 
 
 @dataclasses.dataclass(frozen=True)

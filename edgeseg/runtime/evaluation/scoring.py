@@ -12,12 +12,12 @@ from typing import IO
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from edgeseg.core.boundary import BoundaryF1
-from edgeseg.core.metrics import ConfusionMatrix, Scores
+from edgeseg.core.metrics.boundary_f1 import BoundaryF1
+from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.core.report import Accuracy
 from edgeseg.errors import DataError, EdgesegError
-from edgeseg.target.resource import Resource
-from edgeseg.target.source import Frame
+from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.sources.base import Frame
 
 QUEUE = 32
 JOIN_S = 10.0

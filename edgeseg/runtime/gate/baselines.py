@@ -13,9 +13,9 @@ from typing import Any
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.report import Report
 from edgeseg.errors import UsageError
-from edgeseg.target.comparable import MACHINE_KEYS
-from edgeseg.target.gate import figures
-from edgeseg.target.verdict import Verdict
+from edgeseg.runtime.gate.comparable import MACHINE_KEYS
+from edgeseg.runtime.gate.judge import figures
+from edgeseg.runtime.gate.verdict import Verdict
 
 HISTORY_KEYS = {"at", "machine", "verdict", "rows"}
 

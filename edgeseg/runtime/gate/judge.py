@@ -10,15 +10,15 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
-from edgeseg.core.budget import Budget
+from edgeseg.runtime.gate.budget import Budget
 from edgeseg.core.report import Report
-from edgeseg.target.comparable import (
+from edgeseg.runtime.gate.comparable import (
     machine_difference,
     method_difference,
     reference_difference,
     source_difference,
 )
-from edgeseg.target.verdict import ACCURACY, COST, Check, Verdict, bounded
+from edgeseg.runtime.gate.verdict import ACCURACY, COST, Check, Verdict, bounded
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
-from edgeseg.target.resource import Resource
-from edgeseg.target.source import Frame
-from edgeseg.target.uri import source_path
+from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.sources.base import Frame
+from edgeseg.runtime.sources.uri import source_path
 
 __all__ = ["SINKS", "Prediction", "Sink", "SinkRequest", "check_sinks", "open_sink"]
 
 # scheme: "module:Class". A plain path becomes "video", "jsonl" or "masks" by its ending.
 SINKS = {
-    "null": "edgeseg.target.sinks.files:NullSink",
-    "video": "edgeseg.target.sinks.files:VideoSink",
-    "masks": "edgeseg.target.sinks.files:MaskSink",
-    "jsonl": "edgeseg.target.sinks.lines:LinesSink",
-    "window": "edgeseg.target.sinks.window:WindowSink",
-    "mjpeg": "edgeseg.target.sinks.mjpeg:MjpegSink",
+    "null": "edgeseg.runtime.sinks.files:NullSink",
+    "video": "edgeseg.runtime.sinks.files:VideoSink",
+    "masks": "edgeseg.runtime.sinks.files:MaskSink",
+    "jsonl": "edgeseg.runtime.sinks.lines:LinesSink",
+    "window": "edgeseg.runtime.sinks.window:WindowSink",
+    "mjpeg": "edgeseg.runtime.sinks.mjpeg:MjpegSink",
 }
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
 LINES_SUFFIX = ".jsonl"
@@ -200,7 +200,7 @@ def check_sinks(
 
 
 def _check_names(uri: str, source: str) -> None:
-    from edgeseg.target.sources.folder import list_images
+    from edgeseg.runtime.sources.folder import list_images
 
     seen: dict[str, Path] = {}
     for image in list_images(str(source_path(source) or "")):

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from edgeseg.core.files import atomic_write_bytes
-from edgeseg.core.imagefiles import is_image_name
+from edgeseg.core.images.names import is_image_name
 from edgeseg.errors import SinkError, UsageError
-from edgeseg.target.sink import Prediction, Sink, SinkRequest
+from edgeseg.runtime.sinks.base import Prediction, Sink, SinkRequest
 
 # Left free for the end of a video, its index and what else the machine writes meanwhile.
 RESERVE_BYTES = 4 << 20
@@ -78,7 +78,7 @@ class VideoSink(Sink):
     def _write(self, prediction: Prediction) -> None:
         import cv2
 
-        from edgeseg.core.image import overlay
+        from edgeseg.core.images.io import overlay
 
         rgb = prediction.frame.rgb
         self._check_room(rgb.nbytes)

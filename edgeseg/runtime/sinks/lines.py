@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from edgeseg.core.metrics import class_shares
+from edgeseg.core.metrics.confusion import class_shares
 from edgeseg.errors import SinkError, UsageError
-from edgeseg.target.sink import Prediction, Sink, SinkRequest
+from edgeseg.runtime.sinks.base import Prediction, Sink, SinkRequest
 
 NS_PER_MS = 1e6
 

@@ -9,11 +9,11 @@ from collections.abc import Generator, Mapping
 
 import cv2
 
-from edgeseg.core.image import overlay
+from edgeseg.core.images.io import overlay
 from edgeseg.errors import SinkError
-from edgeseg.target.dashboard.address import parse_address
-from edgeseg.target.dashboard.server import Answer, Server
-from edgeseg.target.sink import Prediction, Sink, SinkRequest
+from edgeseg.runtime.http.address import parse_address
+from edgeseg.runtime.http.server import Answer, Server
+from edgeseg.runtime.sinks.base import Prediction, Sink, SinkRequest
 
 BOUNDARY = "edgeseg-frame"
 MAX_CLIENTS = 4

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from edgeseg.errors import SinkError
-from edgeseg.target.sink import Prediction, Sink
+from edgeseg.runtime.sinks.base import Prediction, Sink
 
 # Not every frame: systemd wants one message within WatchdogSec, which is seconds.
 PERIOD_S = 1.0

@@ -6,9 +6,9 @@ import re
 
 import cv2
 
-from edgeseg.core.image import overlay
+from edgeseg.core.images.io import overlay
 from edgeseg.errors import BackendUnavailable, SinkError
-from edgeseg.target.sink import Prediction, Sink, SinkRequest
+from edgeseg.runtime.sinks.base import Prediction, Sink, SinkRequest
 
 TITLE = "edgeseg"
 INSTEAD = "use mjpeg://127.0.0.1:8080 and a browser, or a video file"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgeseg.errors import SourceError
-from edgeseg.target.sources.device import Device, Picture
-from edgeseg.target.uri import public_uri
+from edgeseg.runtime.sources.device import Device, Picture
+from edgeseg.runtime.sources.uri import public_uri
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame

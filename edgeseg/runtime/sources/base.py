@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.nearest import unknown
+from edgeseg.core.suggest import unknown
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.resource import Resource
-from edgeseg.target.uri import parse, public_uri
+from edgeseg.runtime.single_slot import Ending, Outcome
+from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.sources.uri import parse, public_uri
 
 __all__ = [
     "SCHEMES",
@@ -35,14 +35,14 @@ __all__ = [
 
 # scheme: "module:Class". A plain path becomes "folder" or "video" by what lies there.
 SCHEMES = {
-    "synthetic": "edgeseg.target.sources.drive:DriveSource",
-    "folder": "edgeseg.target.sources.folder:FolderSource",
-    "video": "edgeseg.target.sources.video:VideoSource",
-    "v4l2": "edgeseg.target.sources.camera:CameraSource",
-    "csi": "edgeseg.target.sources.camera:CameraSource",
-    "gst": "edgeseg.target.sources.camera:CameraSource",
-    "rtsp": "edgeseg.target.sources.camera:CameraSource",
-    "rtsps": "edgeseg.target.sources.camera:CameraSource",
+    "synthetic": "edgeseg.runtime.sources.drive:DriveSource",
+    "folder": "edgeseg.runtime.sources.folder:FolderSource",
+    "video": "edgeseg.runtime.sources.video:VideoSource",
+    "v4l2": "edgeseg.runtime.sources.camera:CameraSource",
+    "csi": "edgeseg.runtime.sources.camera:CameraSource",
+    "gst": "edgeseg.runtime.sources.camera:CameraSource",
+    "rtsp": "edgeseg.runtime.sources.camera:CameraSource",
+    "rtsps": "edgeseg.runtime.sources.camera:CameraSource",
 }
 # Those that come to an end by themselves.
 ENDING = ("synthetic", "folder", "video")
@@ -244,7 +244,7 @@ def open_source(
     request = SourceRequest(uri, scheme, rest, query, spec, labels, clock=clock)
     source: Source
     if repeat and scheme in ENDING:
-        from edgeseg.target.sources.repeated import RepeatedSource
+        from edgeseg.runtime.sources.repeated import RepeatedSource
 
         source = RepeatedSource(lambda: source_class(request))
     else:
@@ -256,6 +256,6 @@ def open_source(
     if source.live:
         source.close()
         raise UsageError(f"{source.uri} is live already; pace only a file, folder or synthetic://")
-    from edgeseg.target.sources.paced import PacedSource
+    from edgeseg.runtime.sources.paced import PacedSource
 
     return PacedSource(source, pace_fps, clock)

@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 
 from edgeseg.errors import BackendUnavailable, UsageError
-from edgeseg.target.source import SourceRequest
-from edgeseg.target.sources.device import Device, LiveLimits
-from edgeseg.target.sources.reconnect import ReconnectingSource
-from edgeseg.target.uri import public_uri
+from edgeseg.runtime.sources.base import SourceRequest
+from edgeseg.runtime.sources.device import Device, LiveLimits
+from edgeseg.runtime.sources.reconnect import ReconnectingSource
+from edgeseg.runtime.sources.uri import public_uri
 
 CSI = (
     "nvarguscamerasrc sensor-id={sensor} ! "
@@ -75,13 +75,13 @@ def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Devic
     """Return what opens the device within so many seconds."""
     # Imported here: the module asks for cv2, or av, only when its kind of camera is opened.
     if request.scheme in ("rtsp", "rtsps") and importlib.util.find_spec("av") is not None:
-        from edgeseg.target.sources.av_device import AvDevice
+        from edgeseg.runtime.sources.av_device import AvDevice
 
         return lambda open_s: AvDevice(
             request.uri, open_s=open_s, read_s=read_s, clock=request.clock
         )
     if request.scheme in ("csi", "gst"):
-        from edgeseg.target.sources.gst_device import GstDevice, has_bindings
+        from edgeseg.runtime.sources.gst_device import GstDevice, has_bindings
 
         pipeline = csi_pipeline(request) if request.scheme == "csi" else request.rest
         if has_bindings():
@@ -92,7 +92,7 @@ def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Devic
                 name=public_uri(request.uri),
                 clock=request.clock,
             )
-    from edgeseg.target.sources.opencv_device import OpenCvDevice
+    from edgeseg.runtime.sources.opencv_device import OpenCvDevice
 
     properties: dict[int, float] = {}
     if request.scheme in ("rtsp", "rtsps"):

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.target.resource import Resource
+from edgeseg.runtime.closeable import Resource
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseg.core.scene.weather import Weather
-from edgeseg.core.synthetic import SyntheticDrive
+from edgeseg.core.synthetic.weather import Weather
+from edgeseg.core.synthetic.drive import SyntheticDrive
 from edgeseg.errors import UsageError
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.source import Frame, Source, SourceRequest
+from edgeseg.runtime.single_slot import Ending, Outcome
+from edgeseg.runtime.sources.base import Frame, Source, SourceRequest
 
 KEYS = ("frames", "seed", "size", "fps", "weather")
 DEFAULT_FRAMES = 200.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from edgeseg.core.dataset import check_labels
-from edgeseg.core.image import read_labels, read_rgb
-from edgeseg.core.imagefiles import IMAGE_ENDINGS, images_in
+from edgeseg.core.data.dataset import check_labels
+from edgeseg.core.images.io import read_labels, read_rgb
+from edgeseg.core.images.names import IMAGE_ENDINGS, images_in
 from edgeseg.errors import SourceError, UsageError
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.source import Frame, Source, SourceRequest
+from edgeseg.runtime.single_slot import Ending, Outcome
+from edgeseg.runtime.sources.base import Frame, Source, SourceRequest
 
 
 class FolderSource(Source):

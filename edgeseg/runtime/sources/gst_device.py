@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.errors import BackendUnavailable, SourceError, UsageError
-from edgeseg.target.sources.device import Device, Picture
+from edgeseg.runtime.sources.device import Device, Picture
 
 POLL_NS = 50_000_000
 # rtspsrc's own tcp-timeout; another one is the user's.

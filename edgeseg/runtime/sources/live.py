@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 
 from edgeseg.errors import EdgesegError, SourceError
-from edgeseg.target.handoff import Ending, Handoff, Outcome
-from edgeseg.target.source import Frame, Source
+from edgeseg.runtime.single_slot import Ending, Handoff, Outcome
+from edgeseg.runtime.sources.base import Frame, Source
 
 JOIN_S = 5.0
 THREAD = "edgeseg-source"

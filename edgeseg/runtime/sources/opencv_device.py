@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import cv2
 
 from edgeseg.errors import SourceError
-from edgeseg.target.sources.device import Device, Picture
+from edgeseg.runtime.sources.device import Device, Picture
 
 
 class OpenCvDevice(Device):

@@ -6,9 +6,9 @@ import dataclasses
 import threading
 from collections.abc import Callable
 
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.source import Frame, Source
-from edgeseg.target.sources.live import LiveSource
+from edgeseg.runtime.single_slot import Ending, Outcome
+from edgeseg.runtime.sources.base import Frame, Source
+from edgeseg.runtime.sources.live import LiveSource
 
 
 class PacedSource(LiveSource):

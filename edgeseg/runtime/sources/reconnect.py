@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 
 from edgeseg.errors import EdgesegError
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.source import Frame, SourceEvent, State
-from edgeseg.target.sources.device import Device, LiveLimits
-from edgeseg.target.sources.freshness import Freshness
-from edgeseg.target.sources.live import LiveSource
-from edgeseg.target.uri import public_uri
+from edgeseg.runtime.single_slot import Ending, Outcome
+from edgeseg.runtime.sources.base import Frame, SourceEvent, State
+from edgeseg.runtime.sources.device import Device, LiveLimits
+from edgeseg.runtime.sources.freshness import Freshness
+from edgeseg.runtime.sources.live import LiveSource
+from edgeseg.runtime.sources.uri import public_uri
 
 EVENTS = 64
 # A camera that is behind again so soon after a new connection has a clock not to be believed.

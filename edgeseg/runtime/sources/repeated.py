@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.source import Frame, Source
+from edgeseg.runtime.single_slot import Ending, Outcome
+from edgeseg.runtime.sources.base import Frame, Source
 
 
 class RepeatedSource(Source):

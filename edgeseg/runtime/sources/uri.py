@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeseg.core.imagefiles import IMAGE_ENDINGS
+from edgeseg.core.images.names import IMAGE_ENDINGS
 
 # Names of parameters that hold a secret or whose it is; user-agent and channel are none.
 _SECRET_KEY = (

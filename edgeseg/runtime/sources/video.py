@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 
 from edgeseg.errors import SourceError
-from edgeseg.target.handoff import Ending, Outcome
-from edgeseg.target.source import Frame, Source, SourceRequest
+from edgeseg.runtime.single_slot import Ending, Outcome
+from edgeseg.runtime.sources.base import Frame, Source, SourceRequest
 
 
 class VideoSource(Source):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.core.files import atomic_write_text
-from edgeseg.core.image import write_png
+from edgeseg.core.images.io import write_png
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.image import Placement, fit_rgb
+from edgeseg.core.images.io import Placement, fit_rgb
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, SourceError
-from edgeseg.target.handoff import Ending, Handoff, Outcome
-from edgeseg.target.source import Frame, Source
+from edgeseg.runtime.single_slot import Ending, Handoff, Outcome
+from edgeseg.runtime.sources.base import Frame, Source
 
 POLL_S = 0.1
 

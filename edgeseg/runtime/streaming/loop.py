@@ -13,18 +13,18 @@ from jaxtyping import UInt8
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.report import Accuracy, BundleId, Memory, Report
-from edgeseg.core.stagetimes import frames_per_second
+from edgeseg.core.stage_times import frames_per_second
 from edgeseg.errors import BackendError, EdgesegError, SourceError
-from edgeseg.target.backends.base import Backend
-from edgeseg.target.finish import Finish
-from edgeseg.target.handoff import Handoff, Outcome
-from edgeseg.target.intake import POLL_S, Intake, Supply
-from edgeseg.target.observer import Observer
-from edgeseg.target.scoring import Scorer, StreamingScorer
-from edgeseg.target.shared import Lane
-from edgeseg.target.sink import Prediction, Sink
-from edgeseg.target.source import Source
-from edgeseg.target.telemetry import Measurement
+from edgeseg.runtime.backends.base import Backend
+from edgeseg.runtime.streaming.output_stage import Finish
+from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.streaming.input_stage import POLL_S, Intake, Supply
+from edgeseg.runtime.streaming.observer import Observer
+from edgeseg.runtime.evaluation.scoring import Scorer, StreamingScorer
+from edgeseg.runtime.backends.shared import Lane
+from edgeseg.runtime.sinks.base import Prediction, Sink
+from edgeseg.runtime.sources.base import Source
+from edgeseg.runtime.telemetry import Measurement
 
 JOIN_S = 5.0
 THREAD = "edgeseg-loop"

@@ -6,8 +6,8 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
-from edgeseg.target.resource import Resource
-from edgeseg.target.sink import Prediction
+from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.sinks.base import Prediction
 
 
 class Observer(Resource):

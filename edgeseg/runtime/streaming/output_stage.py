@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgeseg.core.report import STAGES
-from edgeseg.core.stagetimes import StageTimes
+from edgeseg.core.stage_times import StageTimes
 from edgeseg.errors import EdgesegError
-from edgeseg.target.handoff import Handoff, Outcome
-from edgeseg.target.observer import Observer
-from edgeseg.target.rate import Rate
-from edgeseg.target.scoring import Scorer
-from edgeseg.target.sink import Prediction, Sink
+from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.streaming.observer import Observer
+from edgeseg.runtime.streaming.rate import Rate
+from edgeseg.runtime.evaluation.scoring import Scorer
+from edgeseg.runtime.sinks.base import Prediction, Sink
 
 
 class Finish:

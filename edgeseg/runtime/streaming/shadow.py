@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.image import fit_rgb
-from edgeseg.core.metrics import ConfusionMatrix
+from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError
-from edgeseg.target.backends.base import Backend
-from edgeseg.target.handoff import Handoff, Outcome
-from edgeseg.target.harvest import Harvest
-from edgeseg.target.observer import Observer
-from edgeseg.target.sink import Prediction
+from edgeseg.runtime.backends.base import Backend
+from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.streaming.hard_frames import Harvest
+from edgeseg.runtime.streaming.observer import Observer
+from edgeseg.runtime.sinks.base import Prediction
 
 LOWEST_PRIORITY = 19
 RECENT = 10  # compared frames whose mean raises the alarm: one odd frame must not

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from edgeseg.target.telemetry.board import board, fingerprint, is_jetson
-from edgeseg.target.telemetry.memory import pss_bytes
-from edgeseg.target.telemetry.power import power_w
-from edgeseg.target.telemetry.readings import ROOT
-from edgeseg.target.telemetry.sampler import Measurement, Sample, Telemetry
-from edgeseg.target.telemetry.thermal import temperature_c
+from edgeseg.runtime.telemetry.board import board, fingerprint, is_jetson
+from edgeseg.runtime.telemetry.memory import pss_bytes
+from edgeseg.runtime.telemetry.power import power_w
+from edgeseg.runtime.telemetry.readings import ROOT
+from edgeseg.runtime.telemetry.sampler import Measurement, Sample, Telemetry
+from edgeseg.runtime.telemetry.thermal import temperature_c
 
 __all__ = [
     "ROOT",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeseg.target.telemetry.readings import ROOT, read_text
+from edgeseg.runtime.telemetry.readings import ROOT, read_text
 
 RUNTIMES = (
     "onnxruntime",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from edgeseg.target.telemetry.readings import ROOT, read_integer, read_text
+from edgeseg.runtime.telemetry.readings import ROOT, read_integer, read_text
 
 # Names of the GPU's device-tree node: Xavier, TX2, Orin, Thor, Nano.
 GPU_NODES = ("gv11b", "gp10b", "ga10b", "gb10b", "gpu")

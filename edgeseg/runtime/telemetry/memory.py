@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from edgeseg.target.telemetry.readings import ROOT, read_kib, read_text
+from edgeseg.runtime.telemetry.readings import ROOT, read_kib, read_text
 
 NVMAP_CLIENTS = "sys/kernel/debug/nvmap/iovmm/clients"
 

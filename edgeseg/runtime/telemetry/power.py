@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeseg.target.telemetry.readings import ROOT, read_integer, read_text
+from edgeseg.runtime.telemetry.readings import ROOT, read_integer, read_text
 
 # Rails that already are the whole input: POM_5V_IN of Nano and TX1, VDD_IN of TX2, Xavier NX,
 # Orin Nano and Orin NX, VIN of Thor. Adding the others to them would count those twice.

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.report import Memory
-from edgeseg.target.resource import Resource
-from edgeseg.target.telemetry.board import fingerprint, is_jetson
-from edgeseg.target.telemetry.clocks import Clocks, ClockSensors
-from edgeseg.target.telemetry.energy import EnergyCurve
-from edgeseg.target.telemetry.memory import (
+from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.telemetry.board import fingerprint, is_jetson
+from edgeseg.runtime.telemetry.clocks import Clocks, ClockSensors
+from edgeseg.runtime.telemetry.energy import EnergyCurve
+from edgeseg.runtime.telemetry.memory import (
     nvmap_client_bytes,
     peak_resident_bytes,
     pss_bytes,
     read_memory,
 )
-from edgeseg.target.telemetry.power import Power, PowerSensors
-from edgeseg.target.telemetry.readings import ROOT
-from edgeseg.target.telemetry.thermal import ThermalZones, Throttle, ThrottleWatch
+from edgeseg.runtime.telemetry.power import Power, PowerSensors
+from edgeseg.runtime.telemetry.readings import ROOT
+from edgeseg.runtime.telemetry.thermal import ThermalZones, Throttle, ThrottleWatch
 
 SAMPLE_S = 0.5
 PSS_EVERY = 10  # samples; the kernel walks every page of the process for one PSS

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeseg.target.telemetry.readings import ROOT, read_integer, read_text
+from edgeseg.runtime.telemetry.readings import ROOT, read_integer, read_text
 
 COLDEST_MC = -100_000  # a power-gated block reads -256 degrees
 # Cooling devices that slow the machine; a fan or an offset setting is one too and does not.

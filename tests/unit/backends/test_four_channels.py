@@ -5,8 +5,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tinybundle import graph
 
-from edgeseg.target.backends.four_channels import normalize_in_rows, widen_frame
-from edgeseg.target.backends.uint8_activations import rewrite_activations
+from edgeseg.runtime.backends.cpu_rewrites.four_channels import normalize_in_rows, widen_frame
+from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
 
 SHAPE = (2, 6, 10, 3)
 

@@ -10,8 +10,8 @@ from tinybundle import SIZE_HW, expected_labels, graph, tiny_bundle
 
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
 from edgeseg.errors import BackendError
-from edgeseg.target.backends import open_backend
-from edgeseg.target.backends.label_planes import LabelPlanes, end_at_logits
+from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes, end_at_logits
 
 SMALL, LARGE = (7, 10), (29, 40)
 LINEAR = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}

@@ -4,8 +4,8 @@ import pytest
 from tinybundle import tiny_bundle
 
 from edgeseg.errors import BackendUnavailable, UsageError
-from edgeseg.target import backends
-from edgeseg.target.backends import BACKENDS, missing_package, open_backend
+from edgeseg.runtime import backends
+from edgeseg.runtime.backends import BACKENDS, missing_package, open_backend
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_missing_package_names_the_pip_extra_and_exits_5(bundle, name, monkeyp
 
 
 def test_a_package_that_cannot_be_imported_is_said_so(bundle, monkeypatch):
-    monkeypatch.setitem(backends.BACKENDS, "broken", "edgeseg.target.backends.nowhere:Class")
+    monkeypatch.setitem(backends.BACKENDS, "broken", "edgeseg.runtime.backends.nowhere:Class")
     monkeypatch.setitem(backends.PACKAGES, "broken", ())
     with pytest.raises(BackendUnavailable, match="installed but cannot be imported"):
         open_backend("broken", bundle)

@@ -2,7 +2,7 @@ import pytest
 from tinybundle import SIZE_HW, random_frame, tiny_bundle
 
 from edgeseg.errors import UsageError
-from edgeseg.target.backends import open_backend
+from edgeseg.runtime.backends import open_backend
 
 pytest.importorskip("openvino")
 

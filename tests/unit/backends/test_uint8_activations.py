@@ -6,7 +6,7 @@ import onnxruntime as ort
 import pytest
 from tinybundle import expected_labels, graph, random_frame
 
-from edgeseg.target.backends.uint8_activations import (
+from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import (
     MIDDLE,
     RESIDUAL_SCALES,
     ZERO,

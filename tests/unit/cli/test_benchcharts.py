@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from edgeseg.cli.benchcharts import distribution_chart, grouped_bars, stacked_bars
+from edgeseg.cli.pages.bench_charts import distribution_chart, grouped_bars, stacked_bars
 
 
 def elements(svg: str, tag: str) -> list[ElementTree.Element]:

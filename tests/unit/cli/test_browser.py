@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeseg.cli import run
-from edgeseg.cli.bench_page import NAMED_POINTS
+from edgeseg.cli.bench.page import NAMED_POINTS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from edgeseg.cli.charts import HEIGHT, Point, bar_chart, line_chart, scatter_chart, ticks
+from edgeseg.cli.pages.charts import HEIGHT, Point, bar_chart, line_chart, scatter_chart, ticks
 
 
 def elements(svg: str, tag: str) -> list[ElementTree.Element]:

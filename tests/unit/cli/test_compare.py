@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from edgeseg.cli import run
-from edgeseg.cli.run_page import write_run_page
-from edgeseg.core.dataset import open_dataset
+from edgeseg.cli.common.run_page import write_run_page
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.host.checkpoint import load_checkpoint
-from edgeseg.host.curves import EpochRow, write_curves
+from edgeseg.host.training.curves import EpochRow, write_curves
 
 
 @pytest.fixture

@@ -110,10 +110,10 @@ def test_a_checkpoint_named_from_its_own_folder_is_called_by_that_folder(
 @pytest.fixture(scope="module")
 def quantized(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small network with calibrated ranges."""
-    from edgeseg.cli.quantization import calibrated_checkpoint
-    from edgeseg.core.dataset import open_dataset
+    from edgeseg.cli.common.quantize_options import calibrated_checkpoint
+    from edgeseg.core.data.dataset import open_dataset
     from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
-    from edgeseg.host.quantize import QuantizeOptions
+    from edgeseg.host.quantization.quantize import QuantizeOptions
 
     loaded = load_checkpoint(dense)
     data = open_dataset("synthetic:2", "train", size_hw=loaded.spec.size_hw)

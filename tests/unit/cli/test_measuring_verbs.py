@@ -53,7 +53,7 @@ def test_eval_scores_a_perfect_bundle_perfect(scenes, colour_bundle, capsys):
 def test_eval_draws_its_worst_images_and_the_confusion_matrix(
     scenes, colour_bundle, capsys, tmp_path
 ):
-    from edgeseg.core.image import read_rgb
+    from edgeseg.core.images.io import read_rgb
 
     chart, out = tmp_path / "charts" / "confusion.png", tmp_path / "worst"
     pictures = ("--save-errors", 2, "-o", out, "--confusion", chart)
@@ -113,7 +113,7 @@ def test_eval_checks_where_its_pictures_go_before_it_evaluates(
     def evaluates(*arguments: object, **more: object) -> None:
         pytest.fail("it evaluated first")
 
-    monkeypatch.setattr("edgeseg.target.evaluate.evaluate", evaluates)
+    monkeypatch.setattr("edgeseg.runtime.evaluation.evaluate.evaluate", evaluates)
     places = {"folder": tmp_path / "charts", "file": tmp_path / "file"}
     places |= {"pictures": tmp_path / "holiday", "data": scenes, "bundle": colour_bundle.path}
     places["folder"].mkdir()
@@ -139,7 +139,7 @@ def test_a_reference_needs_the_weights_of_this_network(scenes, colour_bundle, ca
     torch = pytest.importorskip("torch")
     from small_models import small
 
-    from edgeseg.cli.bench_rows import reference_rows
+    from edgeseg.cli.bench.rows import reference_rows
     from edgeseg.core.zoo import default_bundle
     from edgeseg.errors import UsageError
     from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
@@ -341,7 +341,7 @@ def test_a_boards_floor_is_marked_as_computed(scenes, colour_bundle, capsys, tmp
 def test_a_reference_without_weights_says_what_to_give(scenes, make_bundle, capsys):
     import dataclasses
 
-    from edgeseg.cli.bench_rows import reference_rows
+    from edgeseg.cli.bench.rows import reference_rows
     from edgeseg.errors import UsageError
 
     int8 = dataclasses.replace(make_bundle("unknown", (64, 96)), precision="int8")
@@ -392,7 +392,7 @@ def test_bench_checks_where_its_files_go_before_it_measures(
     def measures(*arguments: object, **more: object) -> None:
         pytest.fail("it measured first")
 
-    monkeypatch.setattr("edgeseg.target.bench.bench", measures)
+    monkeypatch.setattr("edgeseg.runtime.bench.run.bench", measures)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     given = tmp_path / place
@@ -409,7 +409,7 @@ def test_bench_prints_its_table_even_where_a_file_cannot_be_written(
     def full(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edgeseg.cli.bench.atomic_write_text", full)
+    monkeypatch.setattr("edgeseg.cli.bench.command.atomic_write_text", full)
     command = ["bench", str(colour_bundle.path), "--data", str(scenes), "--rounds", "1"]
     assert run([*command, "--backend", "onnxruntime", "-o", str(tmp_path / "bench.json")]) == 1
     assert "colour fp32 onnxruntime" in capsys.readouterr().out

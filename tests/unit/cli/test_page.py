@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.cli.page import markup, picture, write_page
+from edgeseg.cli.pages.html import markup, picture, write_page
 
 
 def test_a_picture_survives_as_a_data_uri():

@@ -10,12 +10,12 @@ import torch
 from small_models import small
 
 from edgeseg.cli import run
-from edgeseg.core.dataset import open_dataset
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
-from edgeseg.host.paper import Job, TableData, own_way, run_job
-from edgeseg.host.trainoptions import TrainOptions
+from edgeseg.host.paper.tables import Job, TableData, own_way, run_job
+from edgeseg.host.training.options import TrainOptions
 
 TINY = [
     "--data", "synthetic:6", "--size", "48x64", "--batch", "2", "--epochs", "1", "--rounds", "1",
@@ -202,7 +202,7 @@ def test_the_heads_say_of_each_row_where_its_weights_are_from(
         figures = dict.fromkeys(("global_accuracy", "class_accuracy", "miou", "bf"), 0.5)
         return {**figures, "epochs": 1, "images": 6, "data": "there", "checkpoint": given}
 
-    monkeypatch.setattr("edgeseg.host.paper.run_job", scored)
+    monkeypatch.setattr("edgeseg.host.paper.tables.run_job", scored)
     monkeypatch.chdir(untrained.parent)
     archs = ("segnet-basic", "fcn-basic", "fcn-basic-noaddition")
     arguments = ["table1", *TINY, *BASIC, *(word for arch in archs for word in ("--arch", arch))]

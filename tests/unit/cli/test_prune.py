@@ -10,7 +10,7 @@ from edgeseg.cli import run
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint, save_checkpoint
 from edgeseg.host.cost import Cost, checkpoint_cost, count_cost
-from edgeseg.host.sparsity import SPARSE, masks_of
+from edgeseg.host.pruning.sparsity import SPARSE, masks_of
 
 TRAINING = [
     "--data",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeseg.cli import run
-from edgeseg.host.augment import Augment
+from edgeseg.host.training.augment import Augment
 
 QUICK = ["--crop", "48x64", "--batch", "2", "--epochs", "2", "--val-limit", "2",
          "--images", "3"]  # fmt: skip
@@ -84,7 +84,7 @@ def test_export_refines_what_it_calibrates_and_writes_its_ranges(
     small_checkpoint: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from edgeseg.core.bundle import read_bundle
-    from edgeseg.host.calibtable import read_cache, read_table
+    from edgeseg.host.export.calibration_ranges import read_cache, read_table
 
     arguments = ["export", str(small_checkpoint), "--calibrate", data, "--images", "2"]
     table, cache = tmp_path / "ranges.txt", tmp_path / "trt.cache"
@@ -174,7 +174,7 @@ def test_the_comparison_table_goes_on_where_it_stopped(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from edgeseg.cli import qat_compare
+    from edgeseg.cli.qat import compare as qat_compare
 
     arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
     arguments += ["--compare-ptq", "--adaround", "--adaround-steps", "3", "--json"]
@@ -206,7 +206,7 @@ def test_the_comparison_table_goes_on_where_it_stopped(
 @pytest.fixture
 def quick_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison trains as it does, and makes up all else."""
-    from edgeseg.cli import qat_compare
+    from edgeseg.cli.qat import compare as qat_compare
 
     network = qat_compare._network
 
@@ -248,7 +248,7 @@ def test_a_killed_comparison_keeps_the_trainings_it_has(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from edgeseg.cli import qat_compare
+    from edgeseg.cli.qat import compare as qat_compare
 
     arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
     arguments += ["--epochs", "1", "--compare-ptq", "--json"]
@@ -294,7 +294,7 @@ def test_a_comparison_does_not_show_the_figures_of_other_data_of_the_same_name(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from edgeseg.cli import qat_compare
+    from edgeseg.cli.qat import compare as qat_compare
 
     scored: list[str] = []
     figures = {"miou": 0.5, "class_accuracy": 0.5, "global_accuracy": 0.5}

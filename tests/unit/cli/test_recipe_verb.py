@@ -12,7 +12,7 @@ import pytest
 
 from edgeseg.cli import run
 from edgeseg.cli.export import command as export
-from edgeseg.cli.recipe_steps import stages
+from edgeseg.cli.recipe.steps import stages
 from edgeseg.core.recipe import QUANTIZING, Recipe
 from edgeseg.errors import RecipeError
 

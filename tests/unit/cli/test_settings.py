@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.cli.quantization import calibration_frames
-from edgeseg.cli.run_folder import run_folder
-from edgeseg.cli.runtimes import chosen_backends, first_backend, installed_backends
-from edgeseg.cli.training import parse_settings
-from edgeseg.core.dataset import open_dataset
+from edgeseg.cli.common.quantize_options import calibration_frames
+from edgeseg.cli.common.run_folder import run_folder
+from edgeseg.cli.common.runtimes import chosen_backends, first_backend, installed_backends
+from edgeseg.cli.common.train_options import parse_settings
+from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 

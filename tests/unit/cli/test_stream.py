@@ -18,13 +18,13 @@ from tinybundle import expected_labels, random_frame, spec, tiny_bundle
 
 import edgeseg.core.report
 from edgeseg.cli import run
-from edgeseg.cli.cameras import sharing_energy
-from edgeseg.core.image import write_png
+from edgeseg.cli.stream.announce import sharing_energy
+from edgeseg.core.images.io import write_png
 from edgeseg.core.report import read_report
-from edgeseg.target.loop import LoopResult
-from edgeseg.target.shared import SharedBackend
-from edgeseg.target.sink import Prediction, open_sink
-from edgeseg.target.source import Frame
+from edgeseg.runtime.streaming.loop import LoopResult
+from edgeseg.runtime.backends.shared import SharedBackend
+from edgeseg.runtime.sinks.base import Prediction, open_sink
+from edgeseg.runtime.sources.base import Frame
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +321,7 @@ def test_a_signal_while_a_batch_is_loaded_leaves_no_folder(bundle, images, tmp_p
     script = (
         "import os, signal, sys, time\n"
         "from edgeseg import cli\n"
-        "from edgeseg.target import backends\n"
+        "from edgeseg.runtime import backends\n"
         "def load(*given, **options):\n"
         "    print(os.listdir(os.environ['TMPDIR']), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"

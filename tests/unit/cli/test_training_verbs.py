@@ -86,7 +86,7 @@ def test_a_held_out_drive_is_validated_on_and_not_trained_on(drives, tmp_path, c
 
 def test_a_held_out_drive_is_not_pruned_by_either(drives, trained, tmp_path, capsys, monkeypatch):
     """Repair and training see drive B alone; A, as far as --val-limit goes, is scored."""
-    from edgeseg.core import dataset
+    from edgeseg.core.data import dataset
     from edgeseg.host.checkpoint import load_checkpoint
 
     read, plain = [], dataset.PairFolder.__getitem__

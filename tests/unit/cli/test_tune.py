@@ -13,12 +13,12 @@ import torch
 from small_models import small
 
 from edgeseg.cli import run
-from edgeseg.cli.tune_job import TuneJob
+from edgeseg.cli.tune.job import TuneJob
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.cost import checkpoint_cost
 from edgeseg.host.models import build_model
-from edgeseg.host.trainoptions import TrainOptions
+from edgeseg.host.training.options import TrainOptions
 
 DATA = ["--data", "synthetic:4", "--val-limit", "1", "--crop", "32x48", "--batch", "2"]
 SMALL = [*DATA, "--trial-epochs", "1", "--round-to", "2", "--max-drop", "1"]

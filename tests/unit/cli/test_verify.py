@@ -6,7 +6,7 @@ import pytest
 
 from edgeseg.cli import run
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
-from edgeseg.core.fitprobe import digest, fit_probe, largest_difference
+from edgeseg.core.images.resize_probe import digest, fit_probe, largest_difference
 from edgeseg.core.zoo import find_bundle, zoo_names
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from edgeseg.errors import UsageError
-from edgeseg.target.dashboard.address import parse_address
+from edgeseg.runtime.http.address import parse_address
 
 TOKEN = "long-enough-to-keep"
 

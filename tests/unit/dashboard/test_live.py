@@ -10,8 +10,8 @@ from page_run import HandSource, as_array, ask, open_page, playing, prediction, 
 from tinybundle import expected_labels, random_frame
 
 from edgeseg.errors import SinkError
-from edgeseg.target.source import SourceEvent, State
-from edgeseg.target.telemetry import Telemetry
+from edgeseg.runtime.sources.base import SourceEvent, State
+from edgeseg.runtime.telemetry import Telemetry
 
 
 def wait_for(condition, seconds: float = 5.0):

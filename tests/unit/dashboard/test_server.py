@@ -4,8 +4,8 @@ import time
 import pytest
 from page_run import HandSource, ask, open_page, playing, prediction
 
-import edgeseg.target.dashboard.server as server_module
-from edgeseg.target.dashboard.server import MAX_CONNECTIONS
+import edgeseg.runtime.http.server as server_module
+from edgeseg.runtime.http.server import MAX_CONNECTIONS
 
 TOKEN = "a-token-of-some-length"
 

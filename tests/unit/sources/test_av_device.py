@@ -7,7 +7,7 @@ import pytest
 
 av = pytest.importorskip("av", reason="PyAV is not installed; pip install 'edgeseg[rtsp]'")
 
-from edgeseg.target.sources.av_device import KeyFrameJoin, SoundPictures  # noqa: E402
+from edgeseg.runtime.sources.av_device import KeyFrameJoin, SoundPictures  # noqa: E402
 
 
 def packet(data: bytes, pts: int | None, key: bool = False):

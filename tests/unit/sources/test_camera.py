@@ -4,9 +4,9 @@ import pytest
 from tinybundle import spec
 
 from edgeseg.errors import BackendUnavailable, UsageError
-from edgeseg.target.source import SourceRequest
-from edgeseg.target.sources import camera, gst_device
-from edgeseg.target.sources.camera import CameraSource, csi_pipeline
+from edgeseg.runtime.sources.base import SourceRequest
+from edgeseg.runtime.sources import camera, gst_device
+from edgeseg.runtime.sources.camera import CameraSource, csi_pipeline
 
 
 def request(uri: str, query=None, **changes) -> SourceRequest:
@@ -58,7 +58,7 @@ def test_a_csi_uri_that_cannot_work_is_answered(uri, query, message):
 def test_rtsp_goes_through_pyav_where_it_is_installed(monkeypatch):
     if importlib.util.find_spec("av") is None:
         pytest.skip("PyAV is not installed; pip install 'edgeseg[rtsp]'")
-    from edgeseg.target.sources import av_device, opencv_device
+    from edgeseg.runtime.sources import av_device, opencv_device
 
     asked = []
     monkeypatch.setattr(av_device, "AvDevice", lambda uri, **limits: asked.append("av"))

@@ -1,4 +1,4 @@
-from edgeseg.target.sources.freshness import Freshness
+from edgeseg.runtime.sources.freshness import Freshness
 
 MS = 1_000_000
 PERIOD = 33 * MS

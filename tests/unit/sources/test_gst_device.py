@@ -11,7 +11,7 @@ from gstreamer import SYSTEM_PACKAGES, use_bindings
 from tinybundle import spec
 
 from edgeseg.errors import BackendUnavailable, SourceError, UsageError
-from edgeseg.target.source import Frame, State, open_source
+from edgeseg.runtime.sources.base import Frame, State, open_source
 
 # 33 pixels make rows that are padded.
 SOLID = "videotestsrc is-live=true pattern=solid-color foreground-color=0xff2080f0 ! "
@@ -90,7 +90,7 @@ def test_a_pipeline_that_ends_is_begun_again():
 THROWS = f"""
 import sys
 sys.path.append({SYSTEM_PACKAGES!r})
-from edgeseg.target.sources.gst_device import load_gstreamer
+from edgeseg.runtime.sources.gst_device import load_gstreamer
 load_gstreamer()
 from matplotlib import ft2font
 assert not hasattr(ft2font, "absent")

@@ -9,10 +9,10 @@ import pytest
 
 from edgeseg.cli import LEFT_BEHIND
 from edgeseg.errors import SourceError
-from edgeseg.target.source import Frame, Outcome, State
-from edgeseg.target.sources import live
-from edgeseg.target.sources.device import Device, LiveLimits, Picture
-from edgeseg.target.sources.reconnect import ReconnectingSource
+from edgeseg.runtime.sources.base import Frame, Outcome, State
+from edgeseg.runtime.sources import live
+from edgeseg.runtime.sources.device import Device, LiveLimits, Picture
+from edgeseg.runtime.sources.reconnect import ReconnectingSource
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 

@@ -1,7 +1,7 @@
 import pytest
 from board_trees import BOARDS, write_tree
 
-from edgeseg.target.telemetry.board import fingerprint, is_jetson
+from edgeseg.runtime.telemetry.board import fingerprint, is_jetson
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 from board_trees import BOARDS, ORIN_NANO, write_tree
 
-from edgeseg.target.telemetry.clocks import ClockSensors
+from edgeseg.runtime.telemetry.clocks import ClockSensors
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from edgeseg.target.telemetry.energy import POINTS, EnergyCurve
+from edgeseg.runtime.telemetry.energy import POINTS, EnergyCurve
 
 SECOND = 1_000_000_000
 

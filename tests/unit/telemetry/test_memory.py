@@ -1,6 +1,6 @@
 from board_trees import ORIN_NANO, PC, THOR, write_tree
 
-from edgeseg.target.telemetry.memory import nvmap_client_bytes, pss_bytes, read_memory
+from edgeseg.runtime.telemetry.memory import nvmap_client_bytes, pss_bytes, read_memory
 
 
 def test_the_drivers_memory_is_there_on_orin_and_absent_on_thor(tmp_path):

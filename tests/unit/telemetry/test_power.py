@@ -1,7 +1,7 @@
 import pytest
 from board_trees import AGX_ORIN, BOARDS, ORIN_NANO, PC, THOR, write_tree
 
-from edgeseg.target.telemetry.power import PowerSensors, power_w
+from edgeseg.runtime.telemetry.power import PowerSensors, power_w
 
 SECOND = 1_000_000_000
 

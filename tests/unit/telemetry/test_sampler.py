@@ -3,7 +3,7 @@ import threading
 import pytest
 from board_trees import AGX_ORIN, BOARDS, ORIN_NANO, PC, PROCESS, THOR, write_tree
 
-from edgeseg.target.telemetry import Telemetry
+from edgeseg.runtime.telemetry import Telemetry
 
 SECOND = 1_000_000_000
 SENSOR = "sys/bus/i2c/devices/1-0040"

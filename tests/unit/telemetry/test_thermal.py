@@ -1,7 +1,7 @@
 import pytest
 from board_trees import AGX_ORIN, BOARDS, ORIN_NANO, PC, write_tree
 
-from edgeseg.target.telemetry.thermal import ThrottleWatch, temperature_c
+from edgeseg.runtime.telemetry.thermal import ThrottleWatch, temperature_c
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from trt_lines import CACHE, TESTS
 
 import edgeseg
 from edgeseg.errors import BackendUnavailable
-from edgeseg.target.cuda import find_gpu
+from edgeseg.runtime.cuda.gpu import find_gpu
 
 ADAPTER = Path(edgeseg.__file__).parent / "target" / "cuda_python.py"
 # Every call as the adapter makes it; without a driver each must answer 35 and raise nothing.

@@ -1,6 +1,6 @@
 import json
 
-from edgeseg.target.layers import LayerReport, layers_from_inspector
+from edgeseg.runtime.engine.layer_report import LayerReport, layers_from_inspector
 
 
 def tensor(text: str, *shape: int) -> dict:
