@@ -22,8 +22,8 @@ import pytest
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
     from edgeseg.core.report import Report
-    from edgeseg.runtime.bench.run import BenchOptions
     from edgeseg.runtime.bench.result import BenchResult
+    from edgeseg.runtime.bench.run import BenchOptions
     from edgeseg.runtime.gate.judge import Tolerance
     from edgeseg.runtime.gate.verdict import Verdict
 
@@ -181,8 +181,8 @@ def _measure(
 ) -> BenchResult:
     from edgeseg.core.data.dataset import open_dataset
     from edgeseg.runtime.backends import BACKENDS, why_unavailable
-    from edgeseg.runtime.bench.run import bench
     from edgeseg.runtime.bench.row import Entry
+    from edgeseg.runtime.bench.run import bench
 
     backend = settings.get("backend")
     if backend is None:

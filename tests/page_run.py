@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tinybundle import expected_labels, random_frame, tiny_bundle
 
-from edgeseg.runtime.http.address import parse_address
 from edgeseg.runtime.dashboard.live import Dashboard
+from edgeseg.runtime.http.address import parse_address
 from edgeseg.runtime.single_slot import Ending
 from edgeseg.runtime.sinks.base import Prediction, Sink
 from edgeseg.runtime.sources.base import Frame, Source, State

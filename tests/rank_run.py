@@ -10,11 +10,11 @@ import torch.distributed as dist
 
 from edgeseg.core.data.dataset import Sample
 from edgeseg.core.spec import ModelSpec
-from edgeseg.host.training.augment import Augment
 from edgeseg.host.models import build_model
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.training.distributed import Ranks
-from edgeseg.host.training.train import train
 from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.train import train
 
 SPEC = ModelSpec(
     "segnet-basic",

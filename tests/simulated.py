@@ -10,8 +10,8 @@ from tinybundle import NAMES, PALETTE, expected_labels, random_frame
 from edgeseg.core.data.dataset import Sample
 from edgeseg.core.report import Accuracy, BundleId, Memory, Report
 from edgeseg.core.stage_times import Percentiles
-from edgeseg.runtime.bench.run import BenchOptions, bench
 from edgeseg.runtime.bench.row import Entry
+from edgeseg.runtime.bench.run import BenchOptions, bench
 
 # A report of round figures, to change one figure of at a time.
 MACHINE = {"system": "Linux", "cpu": "A", "cores": 2}

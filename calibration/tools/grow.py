@@ -1,6 +1,6 @@
 """Carry the encoder of a folded, quantised checkpoint into a fresh float network of another width.
 
-    python calibration/grow.py OLD.safetensors NEW.safetensors --camvid DIR \
+    python calibration/tools/grow.py OLD.safetensors NEW.safetensors --camvid DIR \
         --set aspp_channels=256 --set decoder_channels=256
 
 A folded checkpoint has no batch norms left. They are put back from data: each gets the mean and
@@ -20,12 +20,12 @@ from torch import nn
 
 from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.spec import Preprocess
-from edgeseg.host.training.augment import Augment
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import ConvBNReLU
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.training.crops import TrainSet, collate
-from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Score networks that each left out one drive, and all drives counted into one matrix.
 
-    python calibration/held_out.py --camvid FOLDER 0001TP=a/last.safetensors 0006R0=b/…
+    python calibration/tools/held_out.py --camvid FOLDER 0001TP=a/last.safetensors 0006R0=b/…
 
 Each checkpoint is scored on the drive that `edgeseg train --hold-out DRIVE` kept from it. The mean
 of the drives hides how large they are and lets a class that one hardly has weigh a third; one
@@ -15,8 +15,8 @@ from pathlib import Path
 from edgeseg.core.data.camvid import hold_out
 from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
-from edgeseg.host.training.balance import balanced
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+from edgeseg.host.training.balance import balanced
 from edgeseg.host.training.losses import median_frequency_weights
 from edgeseg.host.training.objective import WEIGHT_SAMPLES
 from edgeseg.host.training.validate import count_module

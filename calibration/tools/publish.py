@@ -1,6 +1,6 @@
 """Make a zoo entry of a quantized checkpoint: INT8 bundle, checkpoint in half storage, scores.
 
-    python calibration/publish.py runs/qat/…/last.safetensors NAME --camvid FOLDER
+    python calibration/tools/publish.py runs/qat/…/last.safetensors NAME --camvid FOLDER
 
 The checkpoint is rounded to float16 first, and all that follows is made and measured from the
 rounded one: the INT8 bundle, and its FP32 twin (the same weights, quantisers off), each on every

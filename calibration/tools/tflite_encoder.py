@@ -2,7 +2,7 @@
 
     npm pack @mediapipe/objectron@0.4.1675468480 && tar xzf mediapipe-objectron-*.tgz
     pip install tflite
-    python calibration/tflite_encoder.py package/objectron_solution_packed_assets.data \
+    python calibration/tools/tflite_encoder.py package/objectron_solution_packed_assets.data \
         mobilenetv2-openimages.safetensors --camvid DIR
 
 The package (Google, Apache-2.0) carries a detector trained on Open Images V4, whose feature
@@ -28,11 +28,11 @@ from torch import nn
 
 from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.spec import ModelSpec, Preprocess
-from edgeseg.host.training.augment import Augment
+from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 from edgeseg.host.models import build_model
 from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, encoder_names
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.training.crops import TrainSet, collate
-from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 
 MAGIC, MAGIC_AT = b"TFL3", 4
 # The normalised input is pixel / 127.5 - 1, for pixels of 0 to 1 that is 2 x - 1.

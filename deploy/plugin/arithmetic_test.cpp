@@ -1,4 +1,4 @@
-// The plugin's arithmetic on a CPU, as a shared library for tests/unit/test_plugin.py.
+// The plugin's arithmetic on a CPU, as a shared library for tests/unit/deploy/test_plugin.py.
 #include "arithmetic.h"
 
 namespace {

@@ -1,5 +1,5 @@
 // The kernels' own source on a CPU, thread after thread: what they index, how they end rows, which
-// loads they widen. For tests/unit/test_plugin.py; what a GPU does beside that is not tested here.
+// loads they widen. For tests/unit/deploy/test_plugin.py; what a GPU does beside that is not tested here.
 #include <cmath>
 #include <cstdint>
 #include <cstring>

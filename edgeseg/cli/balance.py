@@ -68,13 +68,13 @@ def command(
     data that you do not report, such as --hold-out.
     """
     from edgeseg.core.zoo import find_checkpoint
-    from edgeseg.host.training.balance import balanced, check_balanced, sweep
     from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
+    from edgeseg.host.pruning.rounds import PRUNED
+    from edgeseg.host.training.balance import balanced, check_balanced, sweep
     from edgeseg.host.training.losses import median_frequency_weights
     from edgeseg.host.training.objective import WEIGHT_SAMPLES
-    from edgeseg.host.pruning.rounds import PRUNED
-    from edgeseg.host.training.validate import check_labelled
     from edgeseg.host.training.train import LAST
+    from edgeseg.host.training.validate import check_labelled
 
     if take_back is not None and not math.isfinite(take_back):
         raise UsageError(f"--take-back is {take_back}, expected such as 0.25")

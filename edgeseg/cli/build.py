@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeseg.cli.common.options import PATH, json_option, precision_options
-from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, progress_bar, say
+from edgeseg.cli.common.output import (
+    bundle_json,
+    megabytes,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+)
 from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.errors import BackendError, UsageError
 

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.common.options import PATH, backend_option, data_option, json_option, needs, refuse_given
+from edgeseg.cli.common.options import (
+    PATH,
+    backend_option,
+    data_option,
+    json_option,
+    needs,
+    refuse_given,
+)
 from edgeseg.cli.common.output import bundle_json, print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.common.output_checks import check_file, check_folder
 from edgeseg.cli.common.runtimes import backend_options, first_backend
@@ -66,11 +73,11 @@ def command(
     G, C and mIoU come from one confusion matrix over all images, void pixels left out, at each
     image's own size. BF is the boundary F1, mean over the classes of an image, then over images.
     """
+    from edgeseg.cli.pages.error_pictures import check_panels, confusion_chart, write_panels
     from edgeseg.core.data.dataset import open_dataset
     from edgeseg.core.images.io import write_png
     from edgeseg.core.zoo import find_bundle
     from edgeseg.runtime.backends import open_backend
-    from edgeseg.cli.pages.error_pictures import check_panels, confusion_chart, write_panels
     from edgeseg.runtime.evaluation.evaluate import evaluate
 
     loaded = find_bundle(bundle)

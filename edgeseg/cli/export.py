@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeseg.cli.export_ranges import write_calibration
-from edgeseg.cli.common.options import DATA_HELP, PATH, json_option, needs, precision_options, refuse_given
+from edgeseg.cli.common.options import (
+    DATA_HELP,
+    PATH,
+    json_option,
+    needs,
+    precision_options,
+    refuse_given,
+)
 from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, say
 from edgeseg.cli.common.output_checks import check_bundle, check_file
 from edgeseg.cli.common.quantize_options import calibrated_checkpoint, quantize_options
+from edgeseg.cli.export_ranges import write_calibration
 from edgeseg.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:

@@ -28,7 +28,12 @@ def write_calibration(
         UsageError: the version has no calibration cache.
         CheckpointError: what was written is not what the checkpoint holds.
     """
-    from edgeseg.host.export.calibration_ranges import calibration_of, cross_check, read_cache, read_table
+    from edgeseg.host.export.calibration_ranges import (
+        calibration_of,
+        cross_check,
+        read_cache,
+        read_table,
+    )
 
     calibration = calibration_of(checkpoint, name)
     read = {}

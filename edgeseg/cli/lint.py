@@ -15,8 +15,8 @@ from edgeseg.errors import ExportError
 if TYPE_CHECKING:
     import onnx
 
-    from edgeseg.lint.engine_prediction import Layer
     from edgeseg.lint.check import LintResult
+    from edgeseg.lint.engine_prediction import Layer
     from edgeseg.lint.roofline import Roofline
 
 COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}

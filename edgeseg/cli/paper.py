@@ -106,8 +106,8 @@ def command(
     flipped and recoloured crops, and the last epoch's averaged weights instead of the best epoch.
     """
     from edgeseg.core.data.dataset import open_dataset
-    from edgeseg.host.training.augment import Augment
     from edgeseg.host.paper.footprint import time_passes
+    from edgeseg.host.paper.published import REFERENCE, TABLES
     from edgeseg.host.paper.tables import (
         TableData,
         cost_columns,
@@ -117,7 +117,7 @@ def command(
         run_job,
         spec_for,
     )
-    from edgeseg.host.paper.published import REFERENCE, TABLES
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.training.options import TrainOptions
 
     rows = _chosen(TABLES[table], archs)

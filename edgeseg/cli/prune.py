@@ -156,13 +156,13 @@ def command(
     --rounds in a folder of its own. Go on with `edgeseg train --init` or `edgeseg qat`.
     """
     from edgeseg.cli.common.run_page import write_run_page
-    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
     from edgeseg.host.pruning.prune import PruneOptions
     from edgeseg.host.pruning.rounds import PRUNED, TABLE, PrunePlan, prune_in_rounds
-    from edgeseg.host.training.validate import score_module
-    from edgeseg.host.training.train import LAST, STATE
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.training.options import TrainOptions
+    from edgeseg.host.training.train import LAST, STATE
+    from edgeseg.host.training.validate import score_module
 
     options = PruneOptions(
         ratio=share or 0.0,

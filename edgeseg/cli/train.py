@@ -10,9 +10,9 @@ import click
 
 from edgeseg.cli.common.options import PATH, SIZE, data_option, json_option, needs, refuse_given
 from edgeseg.cli.common.output import progress_bar, say
-from edgeseg.cli.common.torchrun import first_of_ranks, joined_ranks
 from edgeseg.cli.common.run_folder import run_folder
 from edgeseg.cli.common.start import fit_start, fitting, load_start
+from edgeseg.cli.common.torchrun import first_of_ranks, joined_ranks
 from edgeseg.cli.common.train_options import (
     BarListener,
     finish,
@@ -146,18 +146,18 @@ def command(
     import torch
 
     from edgeseg.core.files import sha256_file
-    from edgeseg.core.suggest import unknown
     from edgeseg.core.spec import ModelSpec, Preprocess
+    from edgeseg.core.suggest import unknown
     from edgeseg.core.zoo import find_checkpoint
     from edgeseg.errors import UsageError
-    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.models import MODELS, build_model
     from edgeseg.host.models.pretrained import expected_statistics, load_encoder_weights
     from edgeseg.host.pruning.rounds import PRUNED
+    from edgeseg.host.training.augment import Augment
+    from edgeseg.host.training.options import TrainOptions
     from edgeseg.host.training.teachers import load_teachers
     from edgeseg.host.training.train import LAST, train
-    from edgeseg.host.training.options import TrainOptions
 
     if arch not in MODELS:
         raise UsageError(unknown("model", arch, MODELS))

@@ -14,8 +14,8 @@ from typing import Any
 
 import onnx
 
-from edgeseg.lint.boards import Board
 from edgeseg.core.graph.view import GraphView
+from edgeseg.lint.boards import Board
 from edgeseg.lint.engine_prediction import Layer, plan_engine
 
 NOTE = "computed from the board's peak figures; a floor, never a measurement"

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgeseg.lint.boards import Board
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.graph.view import load_model
 from edgeseg.core.zoo import find_bundle, zoo_names
+from edgeseg.lint.boards import Board
 from edgeseg.lint.roofline import model_roofline
 
 # One core with VNNI: peaks of the right order, of which only the ratio to the bandwidth matters.

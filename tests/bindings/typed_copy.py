@@ -11,7 +11,7 @@ from pathlib import Path
 
 import edgeseg
 
-MODULES = ("target/trtbuild.py", "target/trtruntime.py", "target/backends/tensorrt.py")
+MODULES = ("runtime/engine/build.py", "runtime/engine/tensorrt_api.py", "runtime/backends/tensorrt.py")
 # Our names for objects of TensorRT, wherever they are annotated as Any.
 CLASSES = {
     "builder": "Builder",
@@ -80,7 +80,7 @@ def _is_any(annotation: ast.expr | None) -> bool:
 def typed_copy(into: Path) -> list[Path]:
     """Write the target's side below `into`, with the typed modules; return those modules."""
     source = Path(edgeseg.__file__).parent
-    for name in ("core", "target"):
+    for name in ("core", "lint", "runtime"):
         shutil.copytree(
             source / name,
             into / "edgeseg" / name,

@@ -10,10 +10,10 @@ from edgeseg.core.graph.fp16_islands import with_fp16_islands
 from edgeseg.core.graph.view import load_model
 from edgeseg.core.zoo import find_bundle, zoo_names
 from edgeseg.host.export.export import export_onnx
-from edgeseg.lint.check import LintResult, lint
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.label_net import Normalize
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
+from edgeseg.lint.check import LintResult, lint
 from edgeseg.lint.tensorrt_versions import LINES
 
 # An export takes seconds; these three hold every placement rule, the others run with the slow ones.

@@ -10,10 +10,10 @@ from trained_nets import frames, settle
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.export.export import deployed, export_onnx
+from edgeseg.host.export.onnxsim import run_unoptimized
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.label_net import Normalize
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
-from edgeseg.host.export.onnxsim import run_unoptimized
 
 # Odd, so that every pooling in ceil mode, crop and resize has something to cut.
 SIZE = (45, 61)

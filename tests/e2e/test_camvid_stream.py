@@ -10,8 +10,8 @@ from stand_ins import ArgmaxBackend
 from edgeseg.core.data.dataset import open_dataset
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.evaluation.evaluate import evaluate
-from edgeseg.runtime.streaming.loop import Loop
 from edgeseg.runtime.sources.base import open_source
+from edgeseg.runtime.streaming.loop import Loop
 
 pytestmark = pytest.mark.camvid
 

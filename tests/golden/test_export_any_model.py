@@ -11,9 +11,9 @@ from trained_nets import frames
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.export.export import deployed, export_onnx
+from edgeseg.host.export.onnxsim import run_unoptimized
 from edgeseg.host.models.label_net import Normalize
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
-from edgeseg.host.export.onnxsim import run_unoptimized
 
 SIZE = (48, 64)
 

@@ -17,10 +17,10 @@ from trained_nets import calibrated, dyadic, frames, spec_of, trained
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.export.export import deployed, export_onnx
-from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
-from edgeseg.host.models.label_net import LabelNet
 from edgeseg.host.export.onnxsim import run_unoptimized
+from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
 from edgeseg.host.fx.tracing import trace
+from edgeseg.host.models.label_net import LabelNet
 from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
 
 pytestmark = pytest.mark.timeout(120)

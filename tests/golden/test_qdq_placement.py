@@ -7,9 +7,9 @@ import torch
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
+from edgeseg.host.fx.tracing import trace
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.quantization.qdq_placement import plan
-from edgeseg.host.fx.tracing import trace
 
 FOLDER = Path(__file__).parent
 # What these are places Q/DQ as one of those: the same blocks, more of them, or other strides.

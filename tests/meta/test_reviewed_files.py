@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import edgeseg
+from edgeseg.core.recipe import Recipe
 from edgeseg.lint.boards import BOARDS
 from edgeseg.runtime.gate.budget import Budget
-from edgeseg.core.recipe import Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib

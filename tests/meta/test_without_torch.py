@@ -46,8 +46,8 @@ def python(script: str, *arguments: str, block: tuple[str, ...]) -> subprocess.C
     )
 
 
-# Adapters of packages that only a machine with a GPU has; tests/unit/tensorrt imports them.
-ON_GPU = ("cuda_python.py", "cuda_pycuda.py", "torch_tensorrt.py")
+# Adapters of packages that only a machine with a GPU has; tests/unit/runtime imports them.
+ON_GPU = ("cuda_python.py", "pycuda.py", "torch_tensorrt.py")
 
 
 def modules(*rooms: str) -> list[str]:
@@ -57,9 +57,9 @@ def modules(*rooms: str) -> list[str]:
     return [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
 
 
-def test_core_target_and_cli_import_without_torch():
+def test_core_lint_runtime_and_cli_import_without_torch():
     script = "import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"
-    done = python(script, *modules("core", "target", "cli"), block=HOST_PACKAGES)
+    done = python(script, *modules("core", "lint", "runtime", "cli"), block=HOST_PACKAGES)
     assert done.returncode == 0, done.stderr
 
 
@@ -137,7 +137,7 @@ def test_a_fresh_environment_without_torch(tmp_path: Path, colour_bundle):
         "assert importlib.util.find_spec('torch') is None\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\n"
     )
-    wanted = [name for name in modules("core", "target", "cli") if "openvino" not in name]
+    wanted = [name for name in modules("core", "lint", "runtime", "cli") if "openvino" not in name]
     done = call(str(binary / "python"), "-W", "error", "-c", script, *wanted)
     assert done.returncode == 0, done.stderr
     edgeseg_script = str(binary / "edgeseg")

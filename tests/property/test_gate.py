@@ -3,9 +3,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseg.runtime.gate.budget import Budget
 from edgeseg.core.report import Accuracy, BundleId, Memory, Report
 from edgeseg.core.stage_times import Percentiles, percentiles_ms
+from edgeseg.runtime.gate.budget import Budget
 from edgeseg.runtime.gate.judge import judge
 
 share = st.floats(0, 1)

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeseg.host.export.unpool import LoweredPool, LoweredUnpool
 from edgeseg.host.quantization.fake_quant import (
     ActivationQuantizer,
     QuantConv2d,
@@ -13,7 +14,6 @@ from edgeseg.host.quantization.fake_quant import (
     weight_scale,
 )
 from edgeseg.host.quantization.observers import OBSERVERS
-from edgeseg.host.export.unpool import LoweredPool, LoweredUnpool
 
 EPSILON = 1e-5
 amaxes = st.floats(1e-4, 1e4)

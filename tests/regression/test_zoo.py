@@ -12,15 +12,15 @@ import pytest
 
 from edgeseg.core.bundle import Bundle, write_bundle
 from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.graph.strip_quantization import without_quantization
 from edgeseg.core.zoo import find_bundle, zoo_names
 from edgeseg.runtime.backends import open_backend
-from edgeseg.runtime.gate.baselines import machine_key
-from edgeseg.runtime.bench.run import BenchOptions, bench
-from edgeseg.runtime.bench.row import Entry
-from edgeseg.runtime.evaluation.evaluate import evaluate
 from edgeseg.runtime.bench.graph_cost import graph_cost
+from edgeseg.runtime.bench.row import Entry
+from edgeseg.runtime.bench.run import BenchOptions, bench
+from edgeseg.runtime.evaluation.evaluate import evaluate
+from edgeseg.runtime.gate.baselines import machine_key
 from edgeseg.runtime.telemetry import fingerprint
-from edgeseg.core.graph.strip_quantization import without_quantization
 
 pytest.importorskip("onnxruntime")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.cli.common.options import (
     PATH,
     backends_option,
@@ -20,6 +19,7 @@ from edgeseg.cli.common.options import (
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
 from edgeseg.cli.common.output_checks import check_files
 from edgeseg.cli.common.runtimes import chosen_backends
+from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.files import atomic_write_text
 
 REFERENCES = click.Choice(["fp32", "bare", "torch", "all"])

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.cli.pages.bench_charts import stacked_bars
 from edgeseg.cli.common.options import importable
+from edgeseg.cli.pages.bench_charts import stacked_bars
 from edgeseg.errors import BackendUnavailable
 
 if TYPE_CHECKING:

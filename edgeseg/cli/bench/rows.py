@@ -59,8 +59,8 @@ def reference_rows(
     Raises:
         UsageError: a row needs a checkpoint and there is none, or it is of another network.
     """
-    from edgeseg.runtime.bench.row import Entry
     from edgeseg.runtime.bench.references import bare_onnxruntime
+    from edgeseg.runtime.bench.row import Entry
 
     if not kinds:
         return []

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import edgeseg
+from edgeseg.cli.common.output import ratio
 from edgeseg.cli.pages.bench_charts import grouped_bars
 from edgeseg.cli.pages.charts import line_chart
-from edgeseg.cli.common.output import ratio
 from edgeseg.cli.pages.html import markup, write_page
 from edgeseg.cli.pages.picture_strip import strip
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import edgeseg
-from edgeseg.cli.pages.charts import bar_chart, line_chart
 from edgeseg.cli.demo.run import COLUMNS, STREAM_SEED, DemoPlan, DemoRun
+from edgeseg.cli.pages.charts import bar_chart, line_chart
 from edgeseg.cli.pages.html import markup, picture, write_page
 from edgeseg.core.bundle import Bundle
 

@@ -101,10 +101,10 @@ def train_float(plan: DemoPlan, out: Path) -> TrainResult:
     """Train the small network on painted frames."""
     import torch
 
-    from edgeseg.host.training.augment import Augment
     from edgeseg.host.models import build_model
-    from edgeseg.host.training.train import train
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.training.options import TrainOptions
+    from edgeseg.host.training.train import train
 
     options = TrainOptions(
         epochs=plan.epochs,
@@ -131,11 +131,11 @@ def train_float(plan: DemoPlan, out: Path) -> TrainResult:
 
 def train_int8(plan: DemoPlan, trained: TrainResult, out: Path) -> TrainResult:
     """Calibrate the best float weights and train them on with INT8 rounding."""
-    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.quantization.quantize import QuantizeOptions
-    from edgeseg.host.training.train import train
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.training.options import TrainOptions
+    from edgeseg.host.training.train import train
 
     spec = plan.spec
     data = open_dataset(f"synthetic:{plan.images}", "train", size_hw=plan.size_hw, seed=plan.seed)

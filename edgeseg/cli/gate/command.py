@@ -16,8 +16,8 @@ from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, EdgesegError, LatencyMissed, UsageError
 
 if TYPE_CHECKING:
-    from edgeseg.runtime.gate.budget import Budget
     from edgeseg.core.report import Report
+    from edgeseg.runtime.gate.budget import Budget
     from edgeseg.runtime.gate.verdict import Verdict
 
 
@@ -87,8 +87,8 @@ def command(
     accuracy failed, 4 only latency, memory or size failed, 1 not comparable: times and bytes of two
     reports compare only on equal machines.
     """
-    from edgeseg.runtime.gate import baselines
     from edgeseg.cli.gate import ci_pages as gatepages
+    from edgeseg.runtime.gate import baselines
     from edgeseg.runtime.gate.judge import Tolerance, judge_rows
 
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

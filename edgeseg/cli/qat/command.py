@@ -152,13 +152,13 @@ def command(
     from edgeseg.core.data.dataset import open_dataset
     from edgeseg.core.files import sha256_file
     from edgeseg.errors import UsageError
-    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.pruning.rounds import PRUNED
     from edgeseg.host.quantization.quantize import QuantizeOptions
-    from edgeseg.host.training.validate import check_labelled
-    from edgeseg.host.training.train import LAST
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.training.options import TrainOptions
+    from edgeseg.host.training.train import LAST
+    from edgeseg.host.training.validate import check_labelled
 
     automatic = "auto" in keep_float
     if automatic and len(keep_float) > 1:

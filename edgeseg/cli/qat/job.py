@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from edgeseg.core.recipe import StepDone
     from edgeseg.host.checkpoint import Checkpoint
     from edgeseg.host.quantization.quantize import QuantizeOptions
-    from edgeseg.host.training.train import TrainResult
     from edgeseg.host.training.options import TrainOptions
+    from edgeseg.host.training.train import TrainResult
 
 IMAGE_LIST = "calibration-images.txt"
 

@@ -54,8 +54,8 @@ def ranked(job: QatJob, checkpoint: Path, folder: Path) -> Sensitivity:
 
 def picked(job: QatJob, found: Sensitivity, max_drop: float) -> tuple[str, ...]:
     """Return the layers to leave in float so that calibration alone loses at most `max_drop`."""
-    from edgeseg.host.training.validate import score_module
     from edgeseg.host.quantization.sensitivity import pick_float_layers
+    from edgeseg.host.training.validate import score_module
 
     tried: dict[tuple[str, ...], float] = {}
 

@@ -12,8 +12,8 @@ from edgeseg.cli.common.output import progress_bar, say
 
 if TYPE_CHECKING:
     from edgeseg.runtime.backends.base import Backend
-    from edgeseg.runtime.streaming.loop import Loop, LoopResult
     from edgeseg.runtime.sources.base import Source
+    from edgeseg.runtime.streaming.loop import Loop, LoopResult
     from edgeseg.runtime.telemetry import Measurement, Telemetry
 
 WATCH_S = 0.25

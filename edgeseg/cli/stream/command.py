@@ -7,10 +7,17 @@ from typing import Any
 
 import click
 
-from edgeseg.cli.stream.dashboard_options import dashboard_options
-from edgeseg.cli.common.options import DURATION, PATH, backend_option, json_option, needs, refuse_given
+from edgeseg.cli.common.options import (
+    DURATION,
+    PATH,
+    backend_option,
+    json_option,
+    needs,
+    refuse_given,
+)
 from edgeseg.cli.common.output import print_json, say
 from edgeseg.cli.common.output_checks import check_file
+from edgeseg.cli.stream.dashboard_options import dashboard_options
 from edgeseg.cli.stream.session import Wishes, run
 
 

@@ -68,8 +68,8 @@ def open_dashboard(
     if text is None:
         return []
     from edgeseg import __version__
-    from edgeseg.runtime.http.address import parse_address
     from edgeseg.runtime.dashboard.live import Dashboard, no_shadow
+    from edgeseg.runtime.http.address import parse_address
 
     address = parse_address(text, token)
     io = backend.io.to_json()

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from edgeseg.cli.stream.stream_facts import stream_facts
 from edgeseg.core.report import STAGES, Report
 from edgeseg.core.stage_times import Percentiles
-from edgeseg.cli.stream.stream_facts import stream_facts
 
 PIPE_WIDTH = 120
 MIB = 1 << 20

@@ -14,21 +14,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.stream.announce import announced, run_all, say_cut
-from edgeseg.cli.stream.dashboard_options import open_dashboard
-from edgeseg.cli.common.signals import exit_on_signal, stop_on_signal
 from edgeseg.cli.common.output import say
 from edgeseg.cli.common.runtimes import backend_options, first_backend
+from edgeseg.cli.common.signals import exit_on_signal, stop_on_signal
+from edgeseg.cli.stream.announce import announced, run_all, say_cut
+from edgeseg.cli.stream.dashboard_options import open_dashboard
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
     from edgeseg.core.spec import ModelSpec
     from edgeseg.runtime.backends.base import Backend
-    from edgeseg.runtime.streaming.loop import Loop, LoopResult
-    from edgeseg.runtime.streaming.shadow import Shadow
     from edgeseg.runtime.sinks.base import Sink
     from edgeseg.runtime.sources.base import Source
+    from edgeseg.runtime.streaming.loop import Loop, LoopResult
+    from edgeseg.runtime.streaming.shadow import Shadow
 
 # Read by OpenCV when it opens a camera. Its own limits are 10 s for V4L2 and none for latency.
 OPENCV_V4L2 = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeseg.cli.common.amounts import AmountType
-from edgeseg.cli.common.options import PATH, SEED, SIZE, data_option, json_option, needs, refuse_given
+from edgeseg.cli.common.options import (
+    PATH,
+    SEED,
+    SIZE,
+    data_option,
+    json_option,
+    needs,
+    refuse_given,
+)
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.common.run_folder import run_folder, write_record
 from edgeseg.cli.common.start import fitting, refuse_quantized
@@ -135,14 +143,14 @@ def command(
     """
     from edgeseg.cli.tune.job import TuneJob
     from edgeseg.core.data.dataset import open_dataset
-    from edgeseg.host.training.augment import Augment
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.pruning.prune import PruneOptions, absolute
     from edgeseg.host.pruning.rounds import PrunePlan, check_prunable
-    from edgeseg.host.training.validate import check_labelled
-    from edgeseg.host.tuning.study import STUDY, digest_of, open_study
+    from edgeseg.host.training.augment import Augment
     from edgeseg.host.training.options import TrainOptions
+    from edgeseg.host.training.validate import check_labelled
     from edgeseg.host.tuning.search import Space, run_trials
+    from edgeseg.host.tuning.study import STUDY, digest_of, open_study
     from edgeseg.runtime.backends import BACKENDS, why_unavailable
 
     if sum(value is not None for value in (target_ms, target_fps, target_macs)) != 1:
@@ -261,8 +269,8 @@ def _finish(
     from edgeseg.cli.tune.job import CHECKPOINT, RECIPE
     from edgeseg.cli.tune.recipe import recipe_text
     from edgeseg.host.checkpoint import save_checkpoint
-    from edgeseg.host.tuning.study import best_trial
     from edgeseg.host.tuning.search import candidate_of
+    from edgeseg.host.tuning.study import best_trial
 
     dense, reference, target, max_drop = figures
     best = best_trial(study)

@@ -194,8 +194,8 @@ def open_dataset(
     """
     # here and not above: these build on this module
     from edgeseg.core.data.camvid import is_camvid, open_camvid
-    from edgeseg.core.data.views import limited
     from edgeseg.core.data.mask_folder import is_mask_folder, open_mask_folder
+    from edgeseg.core.data.views import limited
 
     if split not in SPLITS:
         raise UsageError(f"split {split!r} is unknown; use one of {', '.join(SPLITS)}")

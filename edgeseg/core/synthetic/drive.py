@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
 from edgeseg.core.synthetic.backdrop import Backdrop
 from edgeseg.core.synthetic.ground import Ground
 from edgeseg.core.synthetic.light import Light
 from edgeseg.core.synthetic.painter import Painter
 from edgeseg.core.synthetic.street import Street
 from edgeseg.core.synthetic.view import NEAR_M, Camera
-from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
 from edgeseg.errors import UsageError
 
 # The longest thing, a plot of 13 m, may begin this far behind the camera and still be in sight.

@@ -19,20 +19,25 @@ from torch import nn
 
 from edgeseg.core.bundle import PRECISIONS, Bundle, write_bundle
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
+from edgeseg.core.graph.unpool_plugin import plugin_form
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import ExportError, UsageError
-from edgeseg.host.export import graph_passes as onnxgraph
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.quantization.fake_quant import ResidualObserver, freeze_scales
-from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
+from edgeseg.host.export import graph_passes as onnxgraph
 from edgeseg.host.export.golden import HALF_ROUNDING, check_graph, golden_frame, golden_pair
-from edgeseg.host.models.label_net import LabelNet, Normalize
-from edgeseg.host.quantization.quantize import QuantizeOptions, is_quantized, quantize, set_quantizing
 from edgeseg.host.export.onnxsim import simplify
-from edgeseg.host.fx.tracing import trace
 from edgeseg.host.export.unpool import lower_unpooling
-from edgeseg.core.graph.unpool_plugin import plugin_form
+from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
+from edgeseg.host.fx.tracing import trace
+from edgeseg.host.models.label_net import LabelNet, Normalize
+from edgeseg.host.quantization.fake_quant import ResidualObserver, freeze_scales
+from edgeseg.host.quantization.quantize import (
+    QuantizeOptions,
+    is_quantized,
+    quantize,
+    set_quantizing,
+)
 
 # TensorRT 8.6 reads opsets to 17 in full and most of 18; 18 is also the exporter's native one.
 OPSET = 18

@@ -10,8 +10,8 @@ from edgeseg.core.bundle import Golden
 from edgeseg.core.spec import ModelSpec
 from edgeseg.core.synthetic.drive import SyntheticDrive
 from edgeseg.errors import ExportError, UsageError
-from edgeseg.host.models.label_net import LabelNet, resize_logits
 from edgeseg.host.export.onnxsim import run_unoptimized
+from edgeseg.host.models.label_net import LabelNet, resize_logits
 
 SEED = 20
 # Share of the golden frame's labels that the exported graph must give as torch does. FP32 differs

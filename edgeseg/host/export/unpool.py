@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeseg.host.quantization.fake_quant import ActivationQuantizer
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
+from edgeseg.host.quantization.fake_quant import ActivationQuantizer
 
 
 class LoweredPool(nn.Module):

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from edgeseg.core.suggest import unknown
 from edgeseg.core.spec import ModelSpec
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import SpecError
-from edgeseg.host.models.segnet_basic import (
-    BilinearInterpolation,
-    FCNBasic,
-    FCNBasicNoAddition,
-    FCNBasicNoAdditionNoDimReduction,
-    FCNBasicNoDimReduction,
-    SegNetBasic,
-    SegNetBasicEncoderAddition,
-    SegNetBasicSingleChannelDecoder,
-)
 from edgeseg.host.models.blocks import Segmenter
 from edgeseg.host.models.deconvnet import DeconvNet
 from edgeseg.host.models.deeplab import DeepLabLargeFOV, DeepLabV2
@@ -34,6 +24,16 @@ from edgeseg.host.models.deeplabv3plus import (
 )
 from edgeseg.host.models.fcn import FCN8s, FCN16s, FCN32s
 from edgeseg.host.models.segnet import SegNet
+from edgeseg.host.models.segnet_basic import (
+    BilinearInterpolation,
+    FCNBasic,
+    FCNBasicNoAddition,
+    FCNBasicNoAdditionNoDimReduction,
+    FCNBasicNoDimReduction,
+    SegNetBasic,
+    SegNetBasicEncoderAddition,
+    SegNetBasicSingleChannelDecoder,
+)
 from edgeseg.host.models.settings import check_settings
 from edgeseg.host.models.unet import UNet
 

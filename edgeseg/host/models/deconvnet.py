@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from edgeseg.host.models.backbones.vgg import conv_stack, vgg_decoder, vgg_encoder, vgg_groups
 from edgeseg.host.models.blocks import ConvBNReLU, initialize
 from edgeseg.host.models.segnet import IndexUnpooling
-from edgeseg.host.models.backbones.vgg import conv_stack, vgg_decoder, vgg_encoder, vgg_groups
 
 
 class DeconvNet(IndexUnpooling):

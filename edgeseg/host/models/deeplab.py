@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, initialize
 from edgeseg.host.models.backbones.resnet import ResNet101
 from edgeseg.host.models.backbones.vgg import conv_stack, vgg_encoder, vgg_groups
+from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, initialize
 
 LARGE_FOV_RATE = 12
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
-from edgeseg.host.models.blocks import Segmenter, initialize
 from edgeseg.host.models.backbones.inverted_residual import InvertedResidualNet, MobileNetV2
 from edgeseg.host.models.backbones.resnet import ResNet50, ResNet101
 from edgeseg.host.models.backbones.xception import AlignedXception
+from edgeseg.host.models.blocks import Segmenter, initialize
 
 Backbone = InvertedResidualNet | ResNet50 | ResNet101 | AlignedXception
 

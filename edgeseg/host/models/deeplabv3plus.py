@@ -10,8 +10,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
-from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, SeparableConv, initialize
-from edgeseg.host.models.deeplabv3 import Backbone
 from edgeseg.host.models.backbones.inverted_residual import (
     EfficientNetLite0,
     EfficientNetLite2,
@@ -19,6 +17,8 @@ from edgeseg.host.models.backbones.inverted_residual import (
 )
 from edgeseg.host.models.backbones.resnet import ResNet50, ResNet101
 from edgeseg.host.models.backbones.xception import AlignedXception
+from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, SeparableConv, initialize
+from edgeseg.host.models.deeplabv3 import Backbone
 
 
 class DeepLabV3Plus(Segmenter):

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from edgeseg.host.models.backbones.vgg import vgg_encoder, vgg_groups
 from edgeseg.host.models.blocks import (
     ConvBNReLU,
     Segmenter,
@@ -15,7 +16,6 @@ from edgeseg.host.models.blocks import (
     learnt_upsampling,
     start_bilinear,
 )
-from edgeseg.host.models.backbones.vgg import vgg_encoder, vgg_groups
 
 
 class FCN(Segmenter):

@@ -15,10 +15,6 @@ import torch
 from torch import nn
 
 from edgeseg.errors import CheckpointError, UsageError
-from edgeseg.host.models.blocks import Segmenter
-from edgeseg.host.models.deconvnet import DeconvNet
-from edgeseg.host.models.deeplab import DeepLabLargeFOV
-from edgeseg.host.models.fcn import FCN
 from edgeseg.host.models.backbones.inverted_residual import (
     LOW_LEVEL_STAGE,
     EfficientNetLite0,
@@ -26,8 +22,12 @@ from edgeseg.host.models.backbones.inverted_residual import (
     MobileNetV2,
 )
 from edgeseg.host.models.backbones.resnet import ResNet
-from edgeseg.host.models.segnet import SegNet
 from edgeseg.host.models.backbones.vgg import VGG16
+from edgeseg.host.models.blocks import Segmenter
+from edgeseg.host.models.deconvnet import DeconvNet
+from edgeseg.host.models.deeplab import DeepLabLargeFOV
+from edgeseg.host.models.fcn import FCN
+from edgeseg.host.models.segnet import SegNet
 
 # What ImageNet classifiers were trained with; a pre-trained encoder expects it.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d, Segmenter, initialize
 from edgeseg.host.models.backbones.vgg import vgg_decoder, vgg_encoder, vgg_groups
+from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d, Segmenter, initialize
 
 
 class IndexUnpooling(Segmenter):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgeseg.host.models.blocks import Segmenter, check_width, crop_like, initialize
 from edgeseg.host.models.backbones.vgg import conv_stack
+from edgeseg.host.models.blocks import Segmenter, check_width, crop_like, initialize
 
 CHANNELS = (64, 128, 256, 512, 1024)
 

@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_map_only
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.models import build_model
-from edgeseg.host.models.segnet_basic import IndexBasic, UpsamplingBasic
 from edgeseg.host.models.blocks import IndexedMaxPool2d
 from edgeseg.host.models.fcn import FCN
+from edgeseg.host.models.segnet_basic import IndexBasic, UpsamplingBasic
 
 BITS_OF_INDEX = 2
 CELLS_OF_WINDOW = 4

@@ -11,21 +11,21 @@ from typing import Any
 
 import torch
 
-from edgeseg.core.metrics.boundary_f1 import BoundaryF1
-from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.data.views import with_ignored
 from edgeseg.core.files import atomic_write_text, sha256_file
+from edgeseg.core.metrics.boundary_f1 import BoundaryF1
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, module_from_checkpoint
 from edgeseg.host.cost import spec_cost
-from edgeseg.host.paper.footprint import count_memory, decoder_storage
 from edgeseg.host.models import MODELS, build_model
+from edgeseg.host.paper.footprint import count_memory, decoder_storage
 from edgeseg.host.paper.published import REFERENCE, SCORES, PublishedRow
-from edgeseg.host.training.validate import score_module
-from edgeseg.host.training.train import LAST, STATE, TrainListener, train
 from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.train import LAST, STATE, TrainListener, train
+from edgeseg.host.training.validate import score_module
 
 RESULT, PLAN = "scores.json", "plan.json"
 # Exponent of the median frequency balancing: the paper's, and none.

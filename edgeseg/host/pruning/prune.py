@@ -15,11 +15,11 @@ from torch import nn
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
 from edgeseg.host.cost import Cost, count_cost
-from edgeseg.host.pruning.width_cost import WidthCost
 from edgeseg.host.pruning.cut import Removed, cut, widths_of, widths_table
 from edgeseg.host.pruning.graph import Unit, find_units
-from edgeseg.host.pruning.repair import refit_weights, write_refit
 from edgeseg.host.pruning.importance import IMPORTANCES, score_units
+from edgeseg.host.pruning.repair import refit_weights, write_refit
+from edgeseg.host.pruning.width_cost import WidthCost
 from edgeseg.host.quantization.quantize import is_quantized
 from edgeseg.host.training.crops import Batch
 

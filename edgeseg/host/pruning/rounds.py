@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.data.views import Fitted
 from edgeseg.core.data.image_list import spread_indices
+from edgeseg.core.data.views import Fitted
 from edgeseg.core.recipe import StepDone, order_problems
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, RecipeError, UsageError
@@ -25,13 +25,13 @@ from edgeseg.host.checkpoint import (
 )
 from edgeseg.host.cost import Cost, count_cost
 from edgeseg.host.models.label_net import Normalize
-from edgeseg.host.pruning.prune import PruneOptions, absolute, prune, unit_widths
 from edgeseg.host.pruning.cut import widths_of, widths_table
 from edgeseg.host.pruning.importance import NEED_DATA
+from edgeseg.host.pruning.prune import PruneOptions, absolute, prune, unit_widths
 from edgeseg.host.pruning.sparsity import PATTERN, is_sparse, sparsify
-from edgeseg.host.training.train import BEST, LAST, TrainListener, TrainResult, train
-from edgeseg.host.training.options import TrainOptions
 from edgeseg.host.training.crops import Batch
+from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.train import BEST, LAST, TrainListener, TrainResult, train
 
 PRUNED, TABLE = "pruned.safetensors", "widths.txt"
 

@@ -23,8 +23,12 @@ from collections.abc import Iterable, Sequence
 from torch import fx, nn
 
 from edgeseg.errors import UsageError
-from edgeseg.host.quantization.fake_quant import ActivationQuantizer, ResidualObserver, quantized_layer
 from edgeseg.host.fx.tracing import concat_inputs, kind_of, node_inputs
+from edgeseg.host.quantization.fake_quant import (
+    ActivationQuantizer,
+    ResidualObserver,
+    quantized_layer,
+)
 
 # Child module that holds the activation quantisers, and so the prefix of their saved scales.
 QUANTIZERS = "activation"

@@ -12,6 +12,8 @@ from torch import fx, nn
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
+from edgeseg.host.fx.tracing import trace
 from edgeseg.host.quantization.equalize import equalize
 from edgeseg.host.quantization.fake_quant import (
     ActivationQuantizer,
@@ -20,11 +22,9 @@ from edgeseg.host.quantization.fake_quant import (
     ResidualObserver,
     learn_scales,
 )
-from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
 from edgeseg.host.quantization.observers import OBSERVERS, EmaObserver
 from edgeseg.host.quantization.qdq_placement import QUANTIZERS, Plan, apply_plan, plan
 from edgeseg.host.quantization.refine import refine
-from edgeseg.host.fx.tracing import trace
 
 # Batches that AdaRound and bias correction hold in memory, spread over all that are given.
 REFINE_BATCHES = 16

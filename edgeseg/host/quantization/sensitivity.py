@@ -27,9 +27,13 @@ from edgeseg.core.data.views import Fitted
 from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
-from edgeseg.host.quantization.fake_quant import ActivationQuantizer, QuantConv2d, QuantConvTranspose2d
-from edgeseg.host.quantization.paired_run import execute, last_readers, switch
 from edgeseg.host.models.label_net import Normalize, resize_logits
+from edgeseg.host.quantization.fake_quant import (
+    ActivationQuantizer,
+    QuantConv2d,
+    QuantConvTranspose2d,
+)
+from edgeseg.host.quantization.paired_run import execute, last_readers, switch
 from edgeseg.host.quantization.quantize import set_quantizing
 
 # Standard deviation of a normal distribution over its median absolute deviation.

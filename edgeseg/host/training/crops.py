@@ -9,8 +9,8 @@ import torch
 
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.errors import DataError
-from edgeseg.host.training.augment import Augment, Crop, paste_classes, training_crop
 from edgeseg.host.models.label_net import MIN_STD
+from edgeseg.host.training.augment import Augment, Crop, paste_classes, training_crop
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgeseg.core.data.dataset import Dataset
+from edgeseg.host.models.label_net import resize_logits
+from edgeseg.host.training.distributed import Ranks
 from edgeseg.host.training.feature_distillation import FeatureTaps
 from edgeseg.host.training.losses import (
     distillation_loss,
     median_frequency_weights,
     segmentation_loss,
 )
-from edgeseg.host.models.label_net import resize_logits
-from edgeseg.host.training.distributed import Ranks
 from edgeseg.host.training.options import TrainOptions
 
 # Class frequencies of a larger set are estimated from so many samples.

@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_bytes
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec

@@ -18,21 +18,26 @@ from edgeseg.core.data.views import Fitted
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError
-from edgeseg.host.training.augment import Crop
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgeseg.host.training.curves import EpochRow, write_curves
-from edgeseg.host.training.fast_depthwise import fast_depthwise_backward
 from edgeseg.host.models.pretrained import encoder_names
-from edgeseg.host.training.objective import Objective
-from edgeseg.host.training.optim import WeightAverage, build_optimizer, learning_rate, swapped_weights
-from edgeseg.host.quantization.quantize import is_quantized
-from edgeseg.host.training.distributed import ALONE, Ranks, synchronised_norms
-from edgeseg.host.quantization.qat_schedule import begin_epoch, end_epoch
-from edgeseg.host.training.validate import count_module
 from edgeseg.host.pruning.sparsity import apply_masks, masks_of
-from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.quantization.qat_schedule import begin_epoch, end_epoch
+from edgeseg.host.quantization.quantize import is_quantized
+from edgeseg.host.training.augment import Crop
 from edgeseg.host.training.crops import TrainSet, collate
+from edgeseg.host.training.curves import EpochRow, write_curves
+from edgeseg.host.training.distributed import ALONE, Ranks, synchronised_norms
+from edgeseg.host.training.fast_depthwise import fast_depthwise_backward
+from edgeseg.host.training.objective import Objective
+from edgeseg.host.training.optim import (
+    WeightAverage,
+    build_optimizer,
+    learning_rate,
+    swapped_weights,
+)
+from edgeseg.host.training.options import TrainOptions
 from edgeseg.host.training.resume_state import load_state, made_with, save_state
+from edgeseg.host.training.validate import count_module
 
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.safetensors"
 

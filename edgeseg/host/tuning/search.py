@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.pruning.prune import fixed_ratios
 from edgeseg.host.pruning.graph import find_units
+from edgeseg.host.pruning.prune import fixed_ratios
 from edgeseg.host.tuning.study import WORKER, asked_before, finished, revive, worker
 
 TOLERANCE = 0.1

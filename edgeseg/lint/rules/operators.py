@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import onnx
 
+from edgeseg.core.graph.unpool_plugin import DOMAIN as PLUGIN_DOMAIN
 from edgeseg.core.graph.view import FLOATS, GraphView, attributes
 from edgeseg.lint.finding import Finding, Rule, found
 from edgeseg.lint.tensorrt_versions import (
@@ -18,7 +19,6 @@ from edgeseg.lint.tensorrt_versions import (
     Line,
     allowed_types,
 )
-from edgeseg.core.graph.unpool_plugin import DOMAIN as PLUGIN_DOMAIN
 
 # Inputs after these are shapes, scales and the like, with types of their own.
 DATA_INPUTS = {

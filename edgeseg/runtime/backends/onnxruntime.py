@@ -20,7 +20,11 @@ from edgeseg.runtime.backends.base import (
     graph_shape,
     load_advice,
 )
-from edgeseg.runtime.backends.cpu_rewrites.four_channels import WIDTH, normalize_in_rows, widen_frame
+from edgeseg.runtime.backends.cpu_rewrites.four_channels import (
+    WIDTH,
+    normalize_in_rows,
+    widen_frame,
+)
 from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes, end_at_logits
 from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
 

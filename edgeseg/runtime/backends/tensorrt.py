@@ -29,7 +29,6 @@ from edgeseg.runtime.engine.cache import (
     EngineOptions,
     engine_from_bundle,
 )
-from edgeseg.runtime.telemetry import ROOT
 from edgeseg.runtime.engine.tensorrt_api import (
     NoRoomForEngine,
     is_strongly_typed,
@@ -39,6 +38,7 @@ from edgeseg.runtime.engine.tensorrt_api import (
     open_engine,
     open_runtime,
 )
+from edgeseg.runtime.telemetry import ROOT
 
 LOG = logging.getLogger("edgeseg.engine")
 # Two deep: while the GPU computes one frame, the next is copied in and the last copied out.

@@ -13,7 +13,6 @@ from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.report import BundleId, Memory, Reference, Report
 from edgeseg.core.stage_times import NS_PER_MS, StageTimes
 from edgeseg.runtime.backends.base import Backend
-from edgeseg.runtime.bench.result import Ratio
 from edgeseg.runtime.bench.bootstrap import (
     TimeRatio,
     percentile_intervals,
@@ -22,6 +21,7 @@ from edgeseg.runtime.bench.bootstrap import (
     time_ratio,
 )
 from edgeseg.runtime.bench.graph_cost import bundle_cost
+from edgeseg.runtime.bench.result import Ratio
 from edgeseg.runtime.evaluation.scoring import Scorer
 from edgeseg.runtime.telemetry.power import Power
 

@@ -18,10 +18,10 @@ from edgeseg.core.images.io import fit_rgb
 from edgeseg.core.report import Memory
 from edgeseg.errors import DataError, UsageError
 from edgeseg.runtime.backends import open_backend
-from edgeseg.runtime.bench.result import BenchResult, Shown, pareto
-from edgeseg.runtime.bench.row import Entry, Row, row_ratio, row_report
 from edgeseg.runtime.bench.bootstrap import spread
 from edgeseg.runtime.bench.conditions import Conditions, conditions, conditions_json, pinned
+from edgeseg.runtime.bench.result import BenchResult, Shown, pareto
+from edgeseg.runtime.bench.row import Entry, Row, row_ratio, row_report
 from edgeseg.runtime.evaluation.scoring import Scorer
 from edgeseg.runtime.telemetry import ROOT, fingerprint, pss_bytes
 from edgeseg.runtime.telemetry.power import PowerSensors

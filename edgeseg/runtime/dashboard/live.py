@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.runtime.http.address import Address
+from edgeseg.runtime.closeable import Resource
 from edgeseg.runtime.dashboard.camera import CameraSink, Shadow
 from edgeseg.runtime.dashboard.events import EventLog
 from edgeseg.runtime.dashboard.metrics import KIND, metrics_text
 from edgeseg.runtime.dashboard.page import page
 from edgeseg.runtime.dashboard.series import Series
+from edgeseg.runtime.http.address import Address
 from edgeseg.runtime.http.server import Answer, Server
-from edgeseg.runtime.closeable import Resource
 from edgeseg.runtime.sinks.base import Sink
 from edgeseg.runtime.sources.base import Source
 from edgeseg.runtime.telemetry import Sample, Telemetry, board, fingerprint, is_jetson

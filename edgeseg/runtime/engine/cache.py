@@ -22,11 +22,11 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.cuda.gpu import Gpu
-from edgeseg.runtime.engine.graph_choice import Graph, graph_of, note_of
-from edgeseg.runtime.engine.subprocess_call import run_isolated
-from edgeseg.runtime.engine.layer_report import LayerReport
-from edgeseg.runtime.telemetry import ROOT, fingerprint
 from edgeseg.runtime.engine.build import BuildRequest, Built, build_plan
+from edgeseg.runtime.engine.graph_choice import Graph, graph_of, note_of
+from edgeseg.runtime.engine.layer_report import LayerReport
+from edgeseg.runtime.engine.subprocess_call import run_isolated
+from edgeseg.runtime.telemetry import ROOT, fingerprint
 
 FORMAT = 1
 # Below a user's home, as other tools' caches; the command line reads EDGESEG_CACHE.

@@ -10,8 +10,8 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
-from edgeseg.runtime.gate.budget import Budget
 from edgeseg.core.report import Report
+from edgeseg.runtime.gate.budget import Budget
 from edgeseg.runtime.gate.comparable import (
     machine_difference,
     method_difference,

@@ -22,8 +22,8 @@ import urllib.parse
 from collections.abc import Callable, Generator, Mapping
 
 from edgeseg.errors import SinkError
-from edgeseg.runtime.http.address import Address
 from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.http.address import Address
 
 MAX_CONNECTIONS = 16
 REQUEST_S = 10.0  # to send a whole request, and to stay silent between two

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.suggest import unknown
 from edgeseg.core.spec import ModelSpec
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
 from edgeseg.runtime.closeable import Resource
 from edgeseg.runtime.sources.base import Frame

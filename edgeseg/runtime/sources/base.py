@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.suggest import unknown
 from edgeseg.core.spec import ModelSpec
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
-from edgeseg.runtime.single_slot import Ending, Outcome
 from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.single_slot import Ending, Outcome
 from edgeseg.runtime.sources.uri import parse, public_uri
 
 __all__ = [

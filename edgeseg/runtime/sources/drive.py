@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeseg.core.synthetic.weather import Weather
 from edgeseg.core.synthetic.drive import SyntheticDrive
+from edgeseg.core.synthetic.weather import Weather
 from edgeseg.errors import UsageError
 from edgeseg.runtime.single_slot import Ending, Outcome
 from edgeseg.runtime.sources.base import Frame, Source, SourceRequest

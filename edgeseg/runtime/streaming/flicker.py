@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeseg.runtime.streaming.observer import Observer
 from edgeseg.runtime.sinks.base import Prediction
+from edgeseg.runtime.streaming.observer import Observer
 
 WIDTH = 160
 STILL = 6  # grey levels; averaged over a cell, sensor noise stays below

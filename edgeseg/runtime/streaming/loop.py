@@ -16,14 +16,14 @@ from edgeseg.core.report import Accuracy, BundleId, Memory, Report
 from edgeseg.core.stage_times import frames_per_second
 from edgeseg.errors import BackendError, EdgesegError, SourceError
 from edgeseg.runtime.backends.base import Backend
-from edgeseg.runtime.streaming.output_stage import Finish
-from edgeseg.runtime.single_slot import Handoff, Outcome
-from edgeseg.runtime.streaming.input_stage import POLL_S, Intake, Supply
-from edgeseg.runtime.streaming.observer import Observer
-from edgeseg.runtime.evaluation.scoring import Scorer, StreamingScorer
 from edgeseg.runtime.backends.shared import Lane
+from edgeseg.runtime.evaluation.scoring import Scorer, StreamingScorer
+from edgeseg.runtime.single_slot import Handoff, Outcome
 from edgeseg.runtime.sinks.base import Prediction, Sink
 from edgeseg.runtime.sources.base import Source
+from edgeseg.runtime.streaming.input_stage import POLL_S, Intake, Supply
+from edgeseg.runtime.streaming.observer import Observer
+from edgeseg.runtime.streaming.output_stage import Finish
 from edgeseg.runtime.telemetry import Measurement
 
 JOIN_S = 5.0

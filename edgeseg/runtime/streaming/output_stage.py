@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from edgeseg.core.report import STAGES
 from edgeseg.core.stage_times import StageTimes
 from edgeseg.errors import EdgesegError
+from edgeseg.runtime.evaluation.scoring import Scorer
 from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.sinks.base import Prediction, Sink
 from edgeseg.runtime.streaming.observer import Observer
 from edgeseg.runtime.streaming.rate import Rate
-from edgeseg.runtime.evaluation.scoring import Scorer
-from edgeseg.runtime.sinks.base import Prediction, Sink
 
 
 class Finish:

@@ -20,9 +20,9 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError
 from edgeseg.runtime.backends.base import Backend
 from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.sinks.base import Prediction
 from edgeseg.runtime.streaming.hard_frames import Harvest
 from edgeseg.runtime.streaming.observer import Observer
-from edgeseg.runtime.sinks.base import Prediction
 
 LOWEST_PRIORITY = 19
 RECENT = 10  # compared frames whose mean raises the alarm: one odd frame must not

@@ -1,4 +1,4 @@
-"""calibration/held_out.py: every drive by its own network, and all of them in one matrix."""
+"""calibration/tools/held_out.py: every drive by its own network, and all of them in one matrix."""
 
 import importlib.util
 from pathlib import Path
@@ -15,7 +15,7 @@ from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
 from edgeseg.host.models.label_net import LabelNet
 
-SCRIPT = Path(__file__).parents[2] / "calibration" / "held_out.py"
+SCRIPT = Path(__file__).parents[3] / "calibration" / "tools" / "held_out.py"
 if not SCRIPT.is_file():
     pytest.skip("calibration is not installed", allow_module_level=True)
 

@@ -1,4 +1,4 @@
-"""calibration/tflite_encoder.py, fed a network of ours as such a file holds it: folded."""
+"""calibration/tools/tflite_encoder.py, fed a network of ours as such a file holds it: folded."""
 
 import importlib.util
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 from edgeseg.host.models import build_model
 from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, encoder_names
-from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 from tests.small_models import small
 
-SCRIPT = Path(__file__).parents[2] / "calibration" / "tflite_encoder.py"
+SCRIPT = Path(__file__).parents[3] / "calibration" / "tools" / "tflite_encoder.py"
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from edgeseg.core.images.io import write_png
 from edgeseg.core.zoo import default_bundle
 from edgeseg.runtime.backends import open_backend
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "aarch64"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "aarch64"))
 from compare import SAME_FRAMES, main
 from summed_bundle import summed_bundle
 
-FOLDER = Path(__file__).parents[1] / "aarch64"
+FOLDER = Path(__file__).parents[2] / "aarch64"
 SHAPE = (5, 20, 30)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 if not DEPLOY.is_dir():
     pytest.skip("deploy/ is not installed", allow_module_level=True)
 PYTHON = """#!/bin/sh

@@ -1,7 +1,7 @@
 import pytest
 
-from edgeseg.lint.boards import BOARDS, find_board
 from edgeseg.errors import UsageError
+from edgeseg.lint.boards import BOARDS, find_board
 
 
 @pytest.mark.parametrize("name", BOARDS)

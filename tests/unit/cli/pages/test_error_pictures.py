@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 
-from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_PALETTE
-from edgeseg.errors import UsageError
 from edgeseg.cli.pages.error_pictures import (
     CELL,
     GAP,
@@ -15,6 +13,8 @@ from edgeseg.cli.pages.error_pictures import (
     error_panel,
     write_panels,
 )
+from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_PALETTE
+from edgeseg.errors import UsageError
 from edgeseg.runtime.evaluation.evaluate import WorstFrame
 
 

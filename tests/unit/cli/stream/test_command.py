@@ -21,10 +21,10 @@ from edgeseg.cli import run
 from edgeseg.cli.stream.announce import sharing_energy
 from edgeseg.core.images.io import write_png
 from edgeseg.core.report import read_report
-from edgeseg.runtime.streaming.loop import LoopResult
 from edgeseg.runtime.backends.shared import SharedBackend
 from edgeseg.runtime.sinks.base import Prediction, open_sink
 from edgeseg.runtime.sources.base import Frame
+from edgeseg.runtime.streaming.loop import LoopResult
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
+from edgeseg.cli.stream.report_table import print_report
 from edgeseg.core.report import Accuracy, BundleId, Memory, Report
 from edgeseg.core.stage_times import Percentiles
-from edgeseg.cli.stream.report_table import print_report
 
 FULL = Report(
     BundleId("road", "abcdef0123456789", "int8"), {}, "val", 101, 3, 0, 29.973,

@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 
-from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.data.views import filter_names, limited, with_ignored
 
 

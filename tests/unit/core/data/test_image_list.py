@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgeseg.core.data.dataset import PairFolder, open_dataset
-from edgeseg.core.data.views import Subset
 from edgeseg.core.data.image_list import check_image_list, image_file, image_list, spread_indices
+from edgeseg.core.data.views import Subset
 from edgeseg.errors import DataError
 
 

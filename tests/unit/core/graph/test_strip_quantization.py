@@ -6,10 +6,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tinybundle import expected_labels, graph, random_frame
 
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
+from edgeseg.core.graph.strip_quantization import without_quantization
 from edgeseg.core.graph.view import GraphView
 from edgeseg.core.zoo import default_bundle
 from edgeseg.errors import BackendError
-from edgeseg.core.graph.strip_quantization import without_quantization
 
 
 def labels(data: bytes, frame: np.ndarray) -> np.ndarray:

@@ -9,11 +9,11 @@ from tinybundle import graph
 from trained_nets import spec_of, trained
 
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
+from edgeseg.core.graph.unpool_plugin import DOMAIN, plugin_form
 from edgeseg.errors import ExportError
 from edgeseg.host.export.export import export_onnx
 from edgeseg.host.export.golden import golden_frame
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
-from edgeseg.core.graph.unpool_plugin import DOMAIN, plugin_form
 
 SIZE_HW = (64, 96)
 

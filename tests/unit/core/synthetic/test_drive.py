@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from edgeseg.core.synthetic.street import CHUNK_M, Street
 from edgeseg.core.synthetic.drive import SyntheticDrive
+from edgeseg.core.synthetic.street import CHUNK_M, Street
 from edgeseg.errors import UsageError
 
 SIZE = (72, 96)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from edgeseg.core.synthetic.weather import WEATHERS, Weather
 from edgeseg.core.synthetic.drive import SyntheticDrive
+from edgeseg.core.synthetic.weather import WEATHERS, Weather
 from edgeseg.errors import UsageError
 
 SIZE_HW = (90, 120)

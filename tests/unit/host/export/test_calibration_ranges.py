@@ -9,6 +9,7 @@ from trained_nets import spec_of
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.export.calibration_ranges import (
     Calibration,
     calibration_of,
@@ -17,7 +18,6 @@ from edgeseg.host.export.calibration_ranges import (
     read_table,
     version_number,
 )
-from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.models import build_model
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, quantizers_of
 

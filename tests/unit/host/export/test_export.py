@@ -10,11 +10,11 @@ from trained_nets import frames, spec_of, trained
 from edgeseg.core.bundle import read_bundle
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import ExportError, UsageError
-from edgeseg.host.export import export
 from edgeseg.host.checkpoint import Checkpoint
+from edgeseg.host.export import export
 from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint, deployed, export_onnx
-from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
 from edgeseg.host.export.onnxsim import run_unoptimized
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
 
 SIZE = (48, 64)
 

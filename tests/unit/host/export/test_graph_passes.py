@@ -3,7 +3,6 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from edgeseg.host.quantization.fake_quant import quantize_weight, weight_scale
 from edgeseg.host.export.graph_passes import (
     lift_residuals,
     name_nodes,
@@ -17,6 +16,7 @@ from edgeseg.host.export.graph_passes import (
     strip,
 )
 from edgeseg.host.export.onnxsim import run_unoptimized
+from edgeseg.host.quantization.fake_quant import quantize_weight, weight_scale
 
 FLOAT = onnx.TensorProto.FLOAT
 

@@ -4,9 +4,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgeseg.core.spec import ModelSpec
-from edgeseg.host.models import build_model
-from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
-from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
 from edgeseg.host.export.unpool import (
     LoweredPool,
     LoweredUnpool,
@@ -14,6 +11,9 @@ from edgeseg.host.export.unpool import (
     _double,
     lower_unpooling,
 )
+from edgeseg.host.models import build_model
+from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
 
 SIZES = [(8, 12), (7, 5), (45, 60), (23, 31), (1, 2), (6, 9), (9, 6), (90, 120), (12, 15)]
 

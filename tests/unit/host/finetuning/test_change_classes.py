@@ -6,9 +6,9 @@ import torch
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
+from edgeseg.host.finetuning.change_classes import retargeted
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.pruning.prune import PruneOptions, prune
-from edgeseg.host.finetuning.change_classes import retargeted
 from edgeseg.host.pruning.sparsity import has_pattern, masks_of, sparsify
 from tests.small_models import small
 

@@ -6,10 +6,10 @@ import torch
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
+from edgeseg.host.finetuning.restore_batch_norms import unfolded
 from edgeseg.host.models import build_model
 from edgeseg.host.pruning.prune import PruneOptions, prune
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, set_quantizing
-from edgeseg.host.finetuning.restore_batch_norms import unfolded
 from tests.small_models import small
 
 FRAMES = [torch.randn(2, 3, 48, 64, generator=torch.Generator().manual_seed(n)) for n in range(3)]

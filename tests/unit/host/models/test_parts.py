@@ -9,8 +9,8 @@ from torch import nn
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError
 from edgeseg.host.models import build_model
-from edgeseg.host.models.blocks import learnt_upsampling, start_bilinear
 from edgeseg.host.models.backbones.inverted_residual import _rounded
+from edgeseg.host.models.blocks import learnt_upsampling, start_bilinear
 
 
 @pytest.mark.parametrize(("factor", "kernel"), [(2, 4), (2, 8), (8, 16), (32, 64)])

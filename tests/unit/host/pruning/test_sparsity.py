@@ -8,15 +8,15 @@ from small_models import small
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
-from edgeseg.host.training.augment import Augment
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint, save_checkpoint
 from edgeseg.host.export.export import export_onnx
-from edgeseg.lint.check import lint
 from edgeseg.host.models import build_model
-from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
 from edgeseg.host.pruning.sparsity import SPARSE, has_pattern, masks_of, sparsify, two_of_four
-from edgeseg.host.training.train import train
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.train import train
+from edgeseg.lint.check import lint
 
 OPTIONS = TrainOptions(
     epochs=1, batch=2, lr=0.05, warmup_epochs=0, augment=Augment(crop_hw=(32, 48)), bf16=False

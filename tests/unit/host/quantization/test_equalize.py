@@ -7,13 +7,13 @@ from trained_nets import spec_of
 from edgeseg.cli.qat.job import QatJob
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint
-from edgeseg.host.training.feature_distillation import FeatureTaps
-from edgeseg.host.quantization.equalize import equalizable, equalize
 from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
+from edgeseg.host.fx.tracing import trace
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import ConvBNReLU
+from edgeseg.host.quantization.equalize import equalizable, equalize
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, set_quantizing
-from edgeseg.host.fx.tracing import trace
+from edgeseg.host.training.feature_distillation import FeatureTaps
 from edgeseg.host.training.options import TrainOptions
 
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from edgeseg.host.quantization.fake_quant import QuantConv2d
 from edgeseg.host.models.blocks import ConvBNReLU
-from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, quantizers_of
+from edgeseg.host.quantization.fake_quant import QuantConv2d
 from edgeseg.host.quantization.qat_schedule import begin_epoch, end_epoch
+from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, quantizers_of
 
 
 @pytest.fixture

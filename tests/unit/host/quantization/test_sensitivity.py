@@ -9,11 +9,21 @@ from edgeseg.core.data.dataset import PairFolder, Sample
 from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
-from edgeseg.host.quantization.fake_quant import QuantConv2d, weight_scale
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.models.label_net import LabelNet, Normalize
-from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, quantizers_of, set_quantizing
-from edgeseg.host.quantization.sensitivity import LayerTrial, Sensitivity, measure, pick_float_layers
+from edgeseg.host.quantization.fake_quant import QuantConv2d, weight_scale
+from edgeseg.host.quantization.quantize import (
+    QuantizeOptions,
+    quantize,
+    quantizers_of,
+    set_quantizing,
+)
+from edgeseg.host.quantization.sensitivity import (
+    LayerTrial,
+    Sensitivity,
+    measure,
+    pick_float_layers,
+)
 
 SPEC = ModelSpec("segnet-basic", size_hw=(32, 48))
 

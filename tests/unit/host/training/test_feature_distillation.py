@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from edgeseg.errors import UsageError
-from edgeseg.host.training.feature_distillation import FeatureTaps
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
+from edgeseg.host.training.feature_distillation import FeatureTaps
 
 
 def nets() -> tuple[nn.Module, nn.Module]:

@@ -9,15 +9,15 @@ import torch
 from edgeseg.core.data.dataset import Sample
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, DataError, EdgesegError, UsageError
-from edgeseg.host.training.augment import Augment
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
 from edgeseg.host.models import build_model
-from edgeseg.host.training.optim import WeightAverage, build_optimizer
-from edgeseg.host.training.validate import score_module
-from edgeseg.host.training.train import LAST, STATE, train
-from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.augment import Augment
 from edgeseg.host.training.crops import TrainSet, collate
+from edgeseg.host.training.optim import WeightAverage, build_optimizer
+from edgeseg.host.training.options import TrainOptions
 from edgeseg.host.training.resume_state import load_state, save_state
+from edgeseg.host.training.train import LAST, STATE, train
+from edgeseg.host.training.validate import score_module
 
 SPEC = ModelSpec(
     "segnet-basic",

@@ -8,8 +8,16 @@ from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.models import build_model
+from edgeseg.host.tuning.search import (
+    ASKED,
+    Space,
+    candidate_of,
+    pareto,
+    region_of,
+    run_trials,
+    solve,
+)
 from edgeseg.host.tuning.study import best_trial, digest_of, finished, open_study
-from edgeseg.host.tuning.search import ASKED, Space, candidate_of, pareto, region_of, run_trials, solve
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends.base import Backend, BackendIo
-from edgeseg.runtime.streaming.loop import Loop, LoopOptions
 from edgeseg.runtime.backends.shared import SharedBackend
+from edgeseg.runtime.streaming.loop import Loop, LoopOptions
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 

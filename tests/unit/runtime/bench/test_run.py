@@ -9,12 +9,12 @@ from tinybundle import SIZE_HW, expected_labels, tiny_bundle
 
 from edgeseg.core.report import Report
 from edgeseg.errors import DataError, UsageError
-from edgeseg.runtime.bench import run as bench_module
 from edgeseg.runtime.backends.base import BackendIo
-from edgeseg.runtime.bench.run import BenchOptions, bench
+from edgeseg.runtime.bench import run as bench_module
+from edgeseg.runtime.bench.references import CallableBackend, bare_onnxruntime
 from edgeseg.runtime.bench.result import times_csv
 from edgeseg.runtime.bench.row import Entry
-from edgeseg.runtime.bench.references import CallableBackend, bare_onnxruntime
+from edgeseg.runtime.bench.run import BenchOptions, bench
 
 
 class Wrong(ArgmaxBackend):

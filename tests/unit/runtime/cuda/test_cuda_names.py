@@ -13,7 +13,7 @@ import edgeseg
 from edgeseg.errors import BackendUnavailable
 from edgeseg.runtime.cuda.gpu import find_gpu
 
-ADAPTER = Path(edgeseg.__file__).parent / "target" / "cuda_python.py"
+ADAPTER = Path(edgeseg.__file__).parent / "runtime" / "cuda" / "cuda_python.py"
 # Every call as the adapter makes it; without a driver each must answer 35 and raise nothing.
 CALLS = """
 from cuda.bindings import runtime as r

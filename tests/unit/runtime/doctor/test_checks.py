@@ -8,8 +8,8 @@ import pytest
 from board_trees import BOARDS, write_tree
 from tinybundle import tiny_bundle
 
-from edgeseg.runtime.doctor import jetson as boardcheck
 from edgeseg.runtime.doctor import checks as doctor
+from edgeseg.runtime.doctor import jetson as boardcheck
 from edgeseg.runtime.doctor.checks import examine, to_json
 
 

@@ -9,7 +9,7 @@ from trt_lines import LINES, run
 
 import edgeseg
 
-TARGET = Path(edgeseg.__file__).parent / "target"
+TARGET = Path(edgeseg.__file__).parent / "runtime"
 # Names behind a probe: the lines that lack them, and the probe that our code makes.
 PROBED = {"IProgressMonitor": {"8.6.1"}}
 FLAGS = {"BuilderFlag.INT8": {"11.4.0"}, "BuilderFlag.FP16": {"11.4.0"},

@@ -7,6 +7,7 @@ from simulated import MACHINE
 from simulated import PLAIN as BASE
 
 from edgeseg.cli import run
+from edgeseg.cli.gate.ci_pages import junit_xml, markdown
 from edgeseg.core.report import Reference, write_report
 from edgeseg.core.stage_times import Percentiles
 from edgeseg.errors import UsageError
@@ -21,7 +22,6 @@ from edgeseg.runtime.gate.baselines import (
     read_rows,
 )
 from edgeseg.runtime.gate.judge import judge, judge_rows
-from edgeseg.cli.gate.ci_pages import junit_xml, markdown
 
 SLOW = dataclasses.replace(
     BASE, latency_ms={"infer": Percentiles(13.0, 14.0, 15.0)}, cost={"onnx_bytes": 5}

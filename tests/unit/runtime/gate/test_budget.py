@@ -1,7 +1,7 @@
 import pytest
 
-from edgeseg.runtime.gate.budget import Budget
 from edgeseg.errors import UsageError
+from edgeseg.runtime.gate.budget import Budget
 
 
 def test_budget_names_every_wrong_key_at_once():

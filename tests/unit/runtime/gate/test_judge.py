@@ -5,9 +5,9 @@ import pytest
 from simulated import BACKEND, MACHINE
 from simulated import PLAIN as BASE
 
-from edgeseg.runtime.gate.budget import Budget
 from edgeseg.core.report import Accuracy, Memory, Reference, Report
 from edgeseg.core.stage_times import Percentiles
+from edgeseg.runtime.gate.budget import Budget
 from edgeseg.runtime.gate.judge import Tolerance, judge, judge_rows
 
 

@@ -57,8 +57,8 @@ def test_absolute_times_alone_would_raise_false_alarms(bundle):
 def test_a_simulated_run_says_no_difference_between_equal_rows(bundle):
     from simulated import Frames, Machine, SimulatedBackend
 
-    from edgeseg.runtime.bench.run import BenchOptions, bench
     from edgeseg.runtime.bench.row import Entry
+    from edgeseg.runtime.bench.run import BenchOptions, bench
 
     machine = Machine(3)
     entries = [

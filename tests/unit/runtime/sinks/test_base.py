@@ -17,8 +17,8 @@ from tinybundle import PALETTE, expected_labels, random_frame, spec
 
 from edgeseg.core.images.io import overlay, read_labels, write_png
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
-from edgeseg.runtime.sinks.base import SINKS, Prediction, check_sinks, open_sink
 from edgeseg.runtime.sinks import files
+from edgeseg.runtime.sinks.base import SINKS, Prediction, check_sinks, open_sink
 from edgeseg.runtime.sources.base import Frame, open_source
 
 

@@ -15,13 +15,13 @@ from trt_lines import LINES, TESTS, run
 
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
+from edgeseg.core.graph.strip_quantization import without_quantization
 from edgeseg.errors import BackendError
 from edgeseg.runtime.cuda.gpu import Gpu
+from edgeseg.runtime.engine.build import Built
 from edgeseg.runtime.engine.cache import EngineOptions, engine_from_bundle, engine_key
 from edgeseg.runtime.engine.graph_choice import graph_of
 from edgeseg.runtime.engine.layer_report import LayerReport
-from edgeseg.runtime.engine.build import Built
-from edgeseg.core.graph.strip_quantization import without_quantization
 
 FLOW = TESTS / "bindings" / "flow.py"
 

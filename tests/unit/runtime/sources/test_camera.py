@@ -4,8 +4,8 @@ import pytest
 from tinybundle import spec
 
 from edgeseg.errors import BackendUnavailable, UsageError
-from edgeseg.runtime.sources.base import SourceRequest
 from edgeseg.runtime.sources import camera, gst_device
+from edgeseg.runtime.sources.base import SourceRequest
 from edgeseg.runtime.sources.camera import CameraSource, csi_pipeline
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from edgeseg.runtime.streaming.flicker import Flicker
 from edgeseg.runtime.sinks.base import Prediction
 from edgeseg.runtime.sources.base import Frame
+from edgeseg.runtime.streaming.flicker import Flicker
 
 SIZE_HW = (120, 200)
 

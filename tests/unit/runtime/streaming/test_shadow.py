@@ -12,11 +12,11 @@ from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.images.io import read_labels, read_rgb
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
+from edgeseg.runtime.sinks.base import Prediction
+from edgeseg.runtime.sources.base import Frame
 from edgeseg.runtime.streaming.hard_frames import Harvest
 from edgeseg.runtime.streaming.loop import Loop
 from edgeseg.runtime.streaming.shadow import Shadow, ShadowOptions
-from edgeseg.runtime.sinks.base import Prediction
-from edgeseg.runtime.sources.base import Frame
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
