@@ -11,7 +11,11 @@ from pathlib import Path
 
 import edgeseg
 
-MODULES = ("runtime/engine/build.py", "runtime/engine/tensorrt_api.py", "runtime/backends/tensorrt.py")
+MODULES = (
+    "runtime/engine/build.py",
+    "runtime/engine/tensorrt_api.py",
+    "runtime/backends/tensorrt.py",
+)
 # Our names for objects of TensorRT, wherever they are annotated as Any.
 CLASSES = {
     "builder": "Builder",
