@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeseg.cli.common.options import (
-    DATA_HELP,
     PATH,
     json_option,
     needs,
@@ -20,6 +19,7 @@ from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_
 from edgeseg.cli.common.output_checks import check_bundle, check_file
 from edgeseg.cli.common.quantize_options import calibrated_checkpoint, quantize_options
 from edgeseg.cli.export_ranges import write_calibration
+from edgeseg.core.options import DATA_HELP
 from edgeseg.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import click
 
 from edgeseg.cli.common.options import PATH, SEED, SIZE, data_option, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.common.train_options import BarListener, parse_settings
+from edgeseg.cli.common.train_options import BarListener
+from edgeseg.core.options import parse_settings
 from edgeseg.errors import UsageError
 
 Row = dict[str, Any]

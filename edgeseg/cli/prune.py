@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.common.amounts import AmountType, layer_ratios
-from edgeseg.cli.common.options import PATH, SIZE, data_option, json_option, needs, refuse_given
+from edgeseg.cli.common.options import (
+    PATH,
+    SIZE,
+    AmountType,
+    data_option,
+    json_option,
+    needs,
+    refuse_given,
+)
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.common.run_folder import run_folder, write_record
 from edgeseg.cli.common.start import fitting, refuse_quantized
@@ -25,6 +32,7 @@ from edgeseg.cli.common.train_options import (
     training_options,
 )
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.options import parse_ratios as layer_ratios
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:

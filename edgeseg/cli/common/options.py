@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import re
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,14 +14,24 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from edgeseg.core.options import (
+    AMOUNT,
+    DATA_HELP,
+    LARGEST_SEED,
+    RATIOS,
+    SETTINGS,
+    JobOptions,
+    Option,
+    default_of,
+    inner_type,
+    is_required,
+    options_of,
+    parse_amount,
+    parse_size,
+)
 from edgeseg.errors import BackendUnavailable, UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-DATA_HELP = (
-    "'synthetic' or 'synthetic:N' (N frames), a folder in CamVid's layout, "
-    "or a folder with images/, masks/ and classes.txt"
-)
 
 
 # The pip extra that brings a module.
@@ -34,8 +46,7 @@ EXTRAS = {
 }
 
 
-# As many as torch and numpy take, after a training has multiplied it.
-SEED = click.IntRange(0, 2**32 - 1)
+SEED = click.IntRange(0, LARGEST_SEED)
 
 
 def precision_options(**helps: str) -> Callable[[Function], Function]:
@@ -90,12 +101,25 @@ class SizeType(click.ParamType):  # type: ignore[type-arg] # generic only in new
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
         """Parse the text into (height, width)."""
-        if isinstance(value, tuple):
-            return value[0], value[1]
-        match = re.fullmatch(r"(\d+)x(\d+)", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a size; give HEIGHTxWIDTH, such as 360x480", param, ctx)
-        return int(match[1]), int(match[2])
+        try:
+            return parse_size(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class AmountType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
+    """A share up to 1, or a count such as 2.1G or 900M."""
+
+    name = "amount"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse the text into a share or a count."""
+        try:
+            return parse_amount(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class DurationType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
@@ -120,6 +144,78 @@ DURATION = DurationType()
 PATH = click.Path(path_type=Path)
 
 
+def job_options(
+    cls: type[JobOptions], *, out: str = "", leave_out: Sequence[str] = ()
+) -> Callable[[Function], Function]:
+    """Add the options of a job; the verb gets them as `options`, an object of `cls`.
+
+    Args:
+        cls: the job's options.
+        out: the default of --out, for its help.
+        leave_out: fields that the verb sets itself.
+    """
+    declared = {name: one for name, one in options_of(cls).items() if name not in leave_out}
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def gathered(*args: Any, **given: Any) -> Any:
+            source = click.get_current_context().get_parameter_source
+            values = {name: given.pop(name) for name in declared}
+            chosen = frozenset(n for n in values if source(n) is not ParameterSource.DEFAULT)
+            return function(*args, options=cls.parsed(values, chosen), **given)
+
+        result: Any = gathered
+        for name, (option, hint) in reversed(declared.items()):
+            more = f"  [default: {out}]" if name == "out" and out else ""
+            result = _click_option(cls, name, option, hint, more)(result)
+        return result
+
+    return decorate
+
+
+def _click_option(
+    cls: type[JobOptions], name: str, option: Option, hint: Any, more: str
+) -> Callable[[Any], Any]:
+    """Return the decorator that adds one field; `more` ends its help."""
+    field = next(field for field in dataclasses.fields(cls) if field.name == name)
+    kind, several = inner_type(hint)
+    if option.argument:
+        return click.argument(name, type=_click_type(kind, option), metavar=option.metavar)
+    flags = [option.flag or name, *option.aliases]
+    words = [
+        *([option.short] if option.short else []),
+        *(f"--{f.replace('_', '-')}" for f in flags),
+    ]
+    about: dict[str, Any] = {"help": option.help + more, "metavar": option.metavar}
+    if kind is bool:
+        return click.option(*words, name, is_flag=True, default=default_of(cls, name), **about)
+    about["type"] = _click_type(kind, option)
+    if several or option.kind in (RATIOS, SETTINGS):
+        return click.option(*words, name, multiple=True, **about)
+    if is_required(field):
+        return click.option(*words, name, required=True, **about)
+    default = default_of(cls, name)
+    shown = default not in (None, "")
+    return click.option(
+        *words, name, default=default, show_default=option.default_text or shown, **about
+    )
+
+
+def _click_type(kind: Any, option: Option) -> Any:
+    if option.kind:
+        return AmountType() if option.kind == AMOUNT else click.STRING
+    if option.choices:
+        return click.Choice(list(option.names()))
+    if kind is int and (option.least is not None or option.most is not None):
+        least, most = (None if n is None else int(n) for n in (option.least, option.most))
+        return click.IntRange(least, most, option.least_open, option.most_open)
+    if kind is float and (option.least is not None or option.most is not None):
+        return click.FloatRange(option.least, option.most, option.least_open, option.most_open)
+    if typing.get_origin(kind) is tuple:
+        return SIZE
+    return {Path: PATH, int: click.INT, float: click.FLOAT}.get(kind, click.STRING)
+
+
 def json_option(function: Function) -> Function:
     """Add --json."""
     return click.option(
@@ -132,7 +228,7 @@ def data_option(
 ) -> Callable[[Function], Function]:
     """Add --data."""
     return click.option(
-        "--data", required=required, default=default, show_default=True, help=DATA_HELP + "."
+        "--data", required=required, default=default, show_default=True, help=f"{DATA_HELP}."
     )
 
 

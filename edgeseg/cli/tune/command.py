@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.common.amounts import AmountType
 from edgeseg.cli.common.options import (
     PATH,
     SEED,
     SIZE,
+    AmountType,
     data_option,
     json_option,
     needs,

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from edgeseg.errors import UsageError
+from edgeseg.host.training.job_options import PHOTOMETRY
 
-STRENGTHS = ("none", "mild", "mixed", "strong")
 # The side of the thumbnail from which per-image statistics are taken: the mean and spread of a
 # street scene are the same to a per cent, at a fiftieth of the cost.
 THUMBNAIL_HW = (90, 120)
@@ -51,8 +51,8 @@ class Augment:
             problems.append(f"crop_hw {self.crop_hw} needs at least 32 pixels a side")
         if not 0.1 <= self.scale[0] <= self.scale[1] <= 8:
             problems.append(f"scale {self.scale} must be smallest, largest within 0.1..8")
-        if self.photometry not in STRENGTHS:
-            problems.append(f"photometry {self.photometry!r} is not one of {STRENGTHS}")
+        if self.photometry not in PHOTOMETRY:
+            problems.append(f"photometry {self.photometry!r} is not one of {PHOTOMETRY}")
         shares = {"rare_crops": self.rare_crops, "blackout": self.blackout}
         for name, share in (shares | {"classmix": self.classmix}).items():
             if not 0 <= share <= 1:

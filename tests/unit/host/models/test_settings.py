@@ -6,8 +6,8 @@ import pytest
 from edgeseg.cli.common.quantize_options import calibration_frames
 from edgeseg.cli.common.run_folder import run_folder
 from edgeseg.cli.common.runtimes import chosen_backends, first_backend, installed_backends
-from edgeseg.cli.common.train_options import parse_settings
 from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.options import parse_settings
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 
