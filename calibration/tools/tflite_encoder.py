@@ -30,7 +30,8 @@ from edgeseg.core.data.dataset import open_dataset
 from edgeseg.core.spec import ModelSpec, Preprocess
 from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 from edgeseg.host.models import build_model
-from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, encoder_names
+from edgeseg.host.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+from edgeseg.host.models.pretrained import encoder_names
 from edgeseg.host.training.augment import Augment
 from edgeseg.host.training.crops import TrainSet, collate
 

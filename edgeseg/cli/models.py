@@ -75,8 +75,8 @@ def _architectures(size: tuple[int, int]) -> list[dict[str, Any]]:
     from edgeseg.host.models import MODELS
 
     rows = []
-    for name, model in MODELS.items():
-        spec = ModelSpec(name, size_hw=size, output_stride=MODELS[name].stride)
+    for name, model in MODELS.classes():
+        spec = ModelSpec(name, size_hw=size, output_stride=model.stride)
         cost = spec_cost(spec)
         rows.append(
             {

@@ -169,7 +169,7 @@ def command(
         refuse_given(("distill",), "there is no --teacher")
     normalize = normalize or "fixed"
     given = parse_settings(settings)
-    stride = given.pop("output_stride", MODELS[arch].stride)
+    stride = given.pop("output_stride", MODELS.load(arch).stride)
     init = init and find_checkpoint(init)
     start = load_start(init, arch, size) if init else None
     size = size or (start.spec.size_hw if start else DEFAULT_SIZE)
@@ -186,7 +186,7 @@ def command(
             palette=training.palette,
             ignore_index=training.ignore_index,
             size_hw=size,
-            preprocess=Preprocess(*expected_statistics(MODELS[arch]), normalize)
+            preprocess=Preprocess(*expected_statistics(MODELS.load(arch)), normalize)
             if encoder_weights
             else Preprocess(normalize=normalize),
             output_stride=stride,

@@ -117,8 +117,8 @@ def test_the_state_dict_round_trips(arch):
 @pytest.mark.parametrize("arch", MODELS)
 def test_it_cites_its_paper_and_ends_in_its_classifier(arch):
     model = build_model(small(arch))
-    assert "arXiv" in MODELS[arch].source
-    lineage = [cls for cls in MODELS[arch].__mro__ if cls.__module__.startswith("edgeseg")]
+    assert "arXiv" in MODELS.load(arch).source
+    lineage = [cls for cls in MODELS.load(arch).__mro__ if cls.__module__.startswith("edgeseg")]
     text = " ".join(f"{cls.__doc__} {sys.modules[cls.__module__].__doc__}" for cls in lineage)
     assert re.search(r"section|table|figure", text)
     assert "Deviation" in text

@@ -19,6 +19,8 @@ LIKE = {
     "deeplabv3plus-efficientnetlite0": "deeplabv3plus-mobilenetv2",
     "deeplabv3plus-efficientnetlite2": "deeplabv3plus-mobilenetv2",
     "deeplabv3-mobilenetv2": "deeplabv3plus-mobilenetv2",
+    "deeplabv3-efficientnetlite0": "deeplabv3plus-mobilenetv2",
+    "deeplabv3-efficientnetlite2": "deeplabv3plus-mobilenetv2",
     "deeplabv3-resnet101": "deeplabv3-resnet50",
     "deeplabv3-xception": "deeplabv3plus-xception",
     "deeplabv2-resnet101": "deeplabv3-resnet50",
@@ -31,7 +33,7 @@ LIKE = {
 
 @pytest.mark.parametrize("arch", sorted(set(MODELS) - set(LIKE)))
 def test_placement_is_the_reviewed_one(arch: str, regen: bool) -> None:
-    spec = ModelSpec(arch, output_stride=MODELS[arch].stride)
+    spec = ModelSpec(arch, output_stride=MODELS.load(arch).stride)
     with torch.device("meta"):
         graph = trace(build_model(spec).eval())
     fold_batch_norms(graph)

@@ -1,70 +1,104 @@
-"""The architectures: name -> class. A new one is one class here and one line in MODELS."""
+"""The architectures by name: heads on backbones, and networks of one piece."""
 
 from __future__ import annotations
 
-from edgeseg.core.spec import ModelSpec
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edgeseg.core.registry import Registry
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import SpecError
-from edgeseg.host.models.blocks import Segmenter
-from edgeseg.host.models.deconvnet import DeconvNet
-from edgeseg.host.models.deeplab import DeepLabLargeFOV, DeepLabV2
-from edgeseg.host.models.deeplabv3 import (
-    DeepLabV3MobileNetV2,
-    DeepLabV3ResNet50,
-    DeepLabV3ResNet101,
-    DeepLabV3Xception,
-)
-from edgeseg.host.models.deeplabv3plus import (
-    DeepLabV3PlusEfficientNetLite0,
-    DeepLabV3PlusEfficientNetLite2,
-    DeepLabV3PlusMobileNetV2,
-    DeepLabV3PlusResNet50,
-    DeepLabV3PlusResNet101,
-    DeepLabV3PlusXception,
-)
-from edgeseg.host.models.fcn import FCN8s, FCN16s, FCN32s
-from edgeseg.host.models.segnet import SegNet
-from edgeseg.host.models.segnet_basic import (
-    BilinearInterpolation,
-    FCNBasic,
-    FCNBasicNoAddition,
-    FCNBasicNoAdditionNoDimReduction,
-    FCNBasicNoDimReduction,
-    SegNetBasic,
-    SegNetBasicEncoderAddition,
-    SegNetBasicSingleChannelDecoder,
-)
-from edgeseg.host.models.settings import check_settings
-from edgeseg.host.models.unet import UNet
 
-MODELS: dict[str, type[Segmenter]] = {
-    "deeplabv3plus-mobilenetv2": DeepLabV3PlusMobileNetV2,
-    "deeplabv3plus-efficientnetlite0": DeepLabV3PlusEfficientNetLite0,
-    "deeplabv3plus-efficientnetlite2": DeepLabV3PlusEfficientNetLite2,
-    "deeplabv3plus-resnet50": DeepLabV3PlusResNet50,
-    "deeplabv3plus-resnet101": DeepLabV3PlusResNet101,
-    "deeplabv3plus-xception": DeepLabV3PlusXception,
-    "deeplabv3-mobilenetv2": DeepLabV3MobileNetV2,
-    "deeplabv3-resnet50": DeepLabV3ResNet50,
-    "deeplabv3-resnet101": DeepLabV3ResNet101,
-    "deeplabv3-xception": DeepLabV3Xception,
-    "deeplabv2-resnet101": DeepLabV2,
-    "deeplab-largefov": DeepLabLargeFOV,
-    "segnet": SegNet,
-    "deconvnet": DeconvNet,
-    "fcn-32s": FCN32s,
-    "fcn-16s": FCN16s,
-    "fcn-8s": FCN8s,
-    "unet": UNet,
-    "bilinear-interpolation": BilinearInterpolation,
-    "segnet-basic": SegNetBasic,
-    "segnet-basic-encoderaddition": SegNetBasicEncoderAddition,
-    "segnet-basic-singlechanneldecoder": SegNetBasicSingleChannelDecoder,
-    "fcn-basic": FCNBasic,
-    "fcn-basic-noaddition": FCNBasicNoAddition,
-    "fcn-basic-nodimreduction": FCNBasicNoDimReduction,
-    "fcn-basic-noaddition-nodimreduction": FCNBasicNoAdditionNoDimReduction,
-}
+if TYPE_CHECKING:
+    from edgeseg.core.spec import ModelSpec
+    from edgeseg.host.models.blocks import Segmenter
+
+_HERE = "edgeseg.host.models"
+
+BACKBONES = Registry(
+    "backbone",
+    "backbones",
+    {
+        "mobilenetv2": f"{_HERE}.backbones.inverted_residual:MobileNetV2",
+        "efficientnetlite0": f"{_HERE}.backbones.inverted_residual:EfficientNetLite0",
+        "efficientnetlite2": f"{_HERE}.backbones.inverted_residual:EfficientNetLite2",
+        "resnet50": f"{_HERE}.backbones.resnet:ResNet50",
+        "resnet101": f"{_HERE}.backbones.resnet:ResNet101",
+        "xception": f"{_HERE}.backbones.xception:AlignedXception",
+    },
+)
+
+# Each is a network on every backbone.
+HEADS = Registry(
+    "head",
+    "heads",
+    {
+        "deeplabv3plus": f"{_HERE}.deeplabv3plus:DeepLabV3Plus",
+        "deeplabv3": f"{_HERE}.deeplabv3:DeepLabV3",
+    },
+)
+
+
+class Models(Registry):
+    """The registry of networks: HEAD-BACKBONE for every pair, then those of one piece."""
+
+    def _pairs(self) -> dict[str, tuple[str, str]]:
+        return {f"{head}-{backbone}": (head, backbone) for head in HEADS for backbone in BACKBONES}
+
+    def _entries(self) -> dict[str, str]:
+        pairs = {
+            name: f"{HEADS[head]} on {BACKBONES[backbone]}"
+            for name, (head, backbone) in self._pairs().items()
+        }
+        return {**pairs, **{k: v for k, v in super()._entries().items() if k not in pairs}}
+
+    def load(self, name: str) -> type[Segmenter]:
+        """Import and return the network class of a name.
+
+        Raises:
+            UsageError: the name is unknown, or an installed package's entry cannot be imported.
+            ImportError: torch is not installed.
+        """
+        pair = self._pairs().get(name)
+        if pair is None:
+            network: type[Segmenter] = super().load(name)
+            return network
+        from edgeseg.host.models.backbones.base import on_backbone
+
+        return on_backbone(HEADS.load(pair[0]), BACKBONES.load(pair[1]))
+
+    def classes(self) -> Iterator[tuple[str, type[Segmenter]]]:
+        """Yield every name with its network class."""
+        for name in self:
+            yield name, self.load(name)
+
+
+MODELS = Models(
+    "model",
+    "models",
+    {
+        "deeplabv2-resnet101": f"{_HERE}.deeplab:DeepLabV2",
+        "deeplab-largefov": f"{_HERE}.deeplab:DeepLabLargeFOV",
+        "segnet": f"{_HERE}.segnet:SegNet",
+        "deconvnet": f"{_HERE}.deconvnet:DeconvNet",
+        "fcn-32s": f"{_HERE}.fcn:FCN32s",
+        "fcn-16s": f"{_HERE}.fcn:FCN16s",
+        "fcn-8s": f"{_HERE}.fcn:FCN8s",
+        "unet": f"{_HERE}.unet:UNet",
+        "bilinear-interpolation": f"{_HERE}.segnet_basic:BilinearInterpolation",
+        "segnet-basic": f"{_HERE}.segnet_basic:SegNetBasic",
+        "segnet-basic-encoderaddition": f"{_HERE}.segnet_basic:SegNetBasicEncoderAddition",
+        "segnet-basic-singlechanneldecoder": (
+            f"{_HERE}.segnet_basic:SegNetBasicSingleChannelDecoder"
+        ),
+        "fcn-basic": f"{_HERE}.segnet_basic:FCNBasic",
+        "fcn-basic-noaddition": f"{_HERE}.segnet_basic:FCNBasicNoAddition",
+        "fcn-basic-nodimreduction": f"{_HERE}.segnet_basic:FCNBasicNoDimReduction",
+        "fcn-basic-noaddition-nodimreduction": (
+            f"{_HERE}.segnet_basic:FCNBasicNoAdditionNoDimReduction"
+        ),
+    },
+)
 
 
 def build_model(spec: ModelSpec) -> Segmenter:
@@ -77,12 +111,13 @@ def build_model(spec: ModelSpec) -> Segmenter:
         SpecError: the architecture is unknown (the nearest is offered) or refuses an option or its
             value.
     """
+    from edgeseg.host.models.settings import check_settings
+
     if spec.arch not in MODELS:
         raise SpecError(unknown("model", spec.arch, MODELS))
     check_settings(spec.arch, spec.options)
+    network = MODELS.load(spec.arch)
     try:
-        return MODELS[spec.arch](
-            spec.n_classes, output_stride=spec.output_stride, **dict(spec.options)
-        )
+        return network(spec.n_classes, output_stride=spec.output_stride, **dict(spec.options))
     except (TypeError, ValueError, RuntimeError) as error:
         raise SpecError(f"{spec.arch} refuses options {dict(spec.options)}: {error}") from error

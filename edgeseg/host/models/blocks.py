@@ -19,10 +19,13 @@ class Segmenter(nn.Module):
         source: the paper, for `edgeseg models`.
         stride: its output stride where none is asked for.
         classifier: the last layer, which gives one map per class and stays in float.
+        vgg_dense: None without a VGG16 encoder `encoder`; else the layers that take the weights of
+            VGG16's fc6 and fc7, as far as the network has them.
     """
 
     source: ClassVar[str]
     stride: ClassVar[int]
+    vgg_dense: ClassVar[tuple[str, ...] | None] = None
     classifier: nn.Conv2d | nn.ConvTranspose2d
 
     def check_stride(self, given: int, allowed: tuple[int, ...]) -> None:

@@ -27,6 +27,7 @@ class DeconvNet(IndexUnpooling):
 
     source = "DeconvNet (arXiv 1505.04366), VGG16 encoder"
     stride = 32
+    vgg_dense = ("middle.0", "middle.1")
 
     def __init__(
         self,

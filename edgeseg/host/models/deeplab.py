@@ -25,6 +25,7 @@ class DeepLabLargeFOV(Segmenter):
 
     source = "DeepLab-LargeFOV (arXiv 1412.7062), VGG16"
     stride = 8
+    vgg_dense = ()
 
     def __init__(
         self,

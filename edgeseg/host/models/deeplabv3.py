@@ -1,36 +1,28 @@
-"""DeepLabv3 (arXiv 1706.05587) on four backbones."""
+"""DeepLabv3 (arXiv 1706.05587) on any backbone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import nn
 
 from edgeseg.host.models.aspp import ASPP, RATES, stride_rates
-from edgeseg.host.models.backbones.inverted_residual import InvertedResidualNet, MobileNetV2
-from edgeseg.host.models.backbones.resnet import ResNet50, ResNet101
-from edgeseg.host.models.backbones.xception import AlignedXception
-from edgeseg.host.models.blocks import Segmenter, initialize
-
-Backbone = InvertedResidualNet | ResNet50 | ResNet101 | AlignedXception
+from edgeseg.host.models.backbones.base import OnBackbone
+from edgeseg.host.models.blocks import initialize
 
 
-class DeepLabV3(Segmenter):
+class DeepLabV3(OnBackbone):
     """A dilated backbone, ASPP and a 1x1 classifier at the output stride (section 3).
 
     `atrous_rates` are those at output stride 16; at 8 they double.
 
-    Deviations: no multi-grid (the last stage's blocks share one rate); MobileNetV2 and Xception
-    are the backbones of later papers.
-
-    Attributes:
-        backbone_type: gives a stride-4 and a deepest map.
+    Deviations: no multi-grid (the last stage's blocks share one rate); all backbones but the
+    ResNets are of later papers.
     """
 
+    source = "DeepLabv3 (arXiv 1706.05587)"
     stride = 16
-    backbone_type: ClassVar[type[Backbone]]
 
     def __init__(
         self,
@@ -59,31 +51,3 @@ class DeepLabV3(Segmenter):
         """Map a normalised N,3,H,W image to logits N,K,ceil(H/s),ceil(W/s)."""
         _, high = self.backbone(x)
         return self.classifier(self.aspp(high))
-
-
-class DeepLabV3MobileNetV2(DeepLabV3):
-    """On MobileNetV2."""
-
-    source = "DeepLabv3 (arXiv 1706.05587) on MobileNetV2 (arXiv 1801.04381)"
-    backbone_type = MobileNetV2
-
-
-class DeepLabV3ResNet50(DeepLabV3):
-    """On ResNet-50."""
-
-    source = "DeepLabv3 (arXiv 1706.05587) on ResNet-50 (arXiv 1512.03385)"
-    backbone_type = ResNet50
-
-
-class DeepLabV3ResNet101(DeepLabV3):
-    """On ResNet-101."""
-
-    source = "DeepLabv3 (arXiv 1706.05587) on ResNet-101 (arXiv 1512.03385)"
-    backbone_type = ResNet101
-
-
-class DeepLabV3Xception(DeepLabV3):
-    """On aligned Xception."""
-
-    source = "DeepLabv3 (arXiv 1706.05587) on aligned Xception (arXiv 1802.02611)"
-    backbone_type = AlignedXception

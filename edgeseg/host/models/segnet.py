@@ -58,6 +58,7 @@ class SegNet(IndexUnpooling):
 
     source = "SegNet (arXiv 1511.00561), VGG16 encoder"
     stride = 32
+    vgg_dense = ()
 
     def __init__(self, n_classes: int, *, output_stride: int = stride, width: float = 1.0) -> None:
         """Build the network; `width` scales every hidden channel count.

@@ -91,7 +91,7 @@ def spec_for(
         SpecError: the architecture refuses an option.
     """
     given = dict(options)
-    stride = given.pop("output_stride", MODELS[arch].stride)
+    stride = given.pop("output_stride", MODELS.load(arch).stride)
     spec = ModelSpec(
         arch,
         class_names=data.class_names,

@@ -8,7 +8,8 @@ import torch
 
 from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 from edgeseg.host.models import build_model
-from edgeseg.host.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, encoder_names
+from edgeseg.host.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+from edgeseg.host.models.pretrained import encoder_names
 from tests.small_models import small
 
 SCRIPT = Path(__file__).parents[3] / "calibration" / "tools" / "tflite_encoder.py"

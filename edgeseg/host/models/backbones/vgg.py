@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from edgeseg.host.models.backbones.base import renamed_norm
 from edgeseg.host.models.blocks import ConvBNReLU, check_width
 
 # Channels of the 13 convolutions by pooling group.
@@ -48,3 +49,22 @@ def vgg_decoder(groups: Sequence[Sequence[int]]) -> nn.ModuleList:
         stacks.append(conv_stack(groups[level][-1], [*groups[level][:-1], groups[level - 1][-1]]))
     stacks.append(conv_stack(groups[0][-1], groups[0][:-1]))
     return nn.ModuleList(stacks)
+
+
+def vgg_names(*, batch_norm: bool) -> dict[str, str]:
+    """Return our name -> torchvision's for every tensor of the encoder but the norms' counters.
+
+    Args:
+        batch_norm: whether the file is of vgg16_bn rather than vgg16.
+    """
+    names = {}
+    index = 0
+    for number, group in enumerate(VGG16):
+        for layer in range(len(group)):
+            ours = f"encoder.{number}.{layer}"
+            names[f"{ours}.0.weight"] = f"features.{index}.weight"
+            if batch_norm:
+                names |= renamed_norm(f"{ours}.1", f"features.{index + 1}")
+            index += 3 if batch_norm else 2
+        index += 1
+    return names

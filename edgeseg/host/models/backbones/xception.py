@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgeseg.errors import SpecError
+from edgeseg.host.models.backbones.base import Backbone
 from edgeseg.host.models.blocks import ConvBNReLU, SeparableConv, check_width
 
 MIDDLE_BLOCKS = 16
@@ -40,12 +40,14 @@ class SeparableResidual(nn.Module):
         return self.relu(self.body(x) + self.skip(x))
 
 
-class AlignedXception(nn.Module):
+class AlignedXception(Backbone):
     """Entry flow of two convolutions and three blocks, 16 middle blocks, exit flow.
 
     Deviation: the low-level map is the first entry block's (128 channels), a block earlier than
     the original's.
     """
+
+    source = "aligned Xception (arXiv 1802.02611)"
 
     def __init__(self, output_stride: int = 16, *, width: float = 1.0) -> None:
         """Build the network; strides beyond `output_stride` become dilations (atrous).
@@ -54,8 +56,7 @@ class AlignedXception(nn.Module):
             SpecError: `output_stride` is not 8 or 16, or `width` leaves fewer than 8 channels.
         """
         super().__init__()
-        if output_stride not in (8, 16):
-            raise SpecError(f"output_stride {output_stride} is not 8 or 16")
+        self.check_stride(output_stride, (8, 16))
         check_width(width, 64)
 
         def of(*channels: int) -> tuple[int, ...]:

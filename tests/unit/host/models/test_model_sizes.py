@@ -9,7 +9,7 @@ from edgeseg.host.paper.published import TABLES
 
 
 def params(arch: str, **options: object) -> int:
-    stride = MODELS[arch].stride
+    stride = MODELS.load(arch).stride
     return spec_cost(
         ModelSpec(arch, size_hw=(64, 96), output_stride=stride, options=options)
     ).params
@@ -51,13 +51,13 @@ def test_parameters_agree_with_the_papers(arch: str) -> None:
 def test_parameters_differ_as_the_docstring_derives(arch: str) -> None:
     published, off = DERIVED[arch]
     assert params(arch) / 1e6 / published - 1 == pytest.approx(off, abs=0.0005)
-    text = " ".join(str(cls.__doc__) for cls in MODELS[arch].__mro__)
+    text = " ".join(str(cls.__doc__) for cls in MODELS.load(arch).__mro__)
     assert f"{params(arch) / 1e6:.3f} M" in text or f"{params(arch) / 1e6:.1f} M" in text
 
 
 def test_deconvnet_with_the_segnet_papers_1024_channels_has_the_size_its_docstring_says() -> None:
     assert f"{params('deconvnet', fc_channels=1024) / 1e6:.1f} M" == "81.9 M"
-    assert "81.9 M, 328 MB" in str(MODELS["deconvnet"].__doc__)
+    assert "81.9 M, 328 MB" in str(MODELS.load("deconvnet").__doc__)
 
 
 @pytest.mark.parametrize("arch", [*TABLE_1, "bilinear-interpolation"])

@@ -107,7 +107,7 @@ def efficientnet_lite(table: list[tuple[int, int, int, int]]) -> dict[str, torch
 
 
 def fresh(arch: str, **options: object) -> nn.Module:
-    return build_model(ModelSpec(arch, output_stride=MODELS[arch].stride, options=options))
+    return build_model(ModelSpec(arch, output_stride=MODELS.load(arch).stride, options=options))
 
 
 # SHA-256 of lines "name shape": torchvision 0.29.2's state dicts without fully connected layers,
@@ -264,7 +264,7 @@ def test_an_efficientnet_computes_with_tensorflows_constant_in_the_root(tmp_path
     ],
 )
 def test_frames_are_normalised_as_the_encoder_was_trained(arch, mean):
-    assert expected_statistics(MODELS[arch])[0][0] == mean
+    assert expected_statistics(MODELS.load(arch))[0][0] == mean
 
 
 def test_files_that_do_not_fit_say_why(tmp_path):
@@ -273,7 +273,7 @@ def test_files_that_do_not_fit_say_why(tmp_path):
         load_encoder_weights(build_model(small("deeplabv3-resnet50")), tmp_path / "vgg.pth")
     with pytest.raises(CheckpointError, match="width 1"):
         load_encoder_weights(build_model(small("segnet")), tmp_path / "vgg.pth")
-    with pytest.raises(UsageError, match="UNet has no encoder that torchvision names"):
+    with pytest.raises(UsageError, match="UNet has no encoder whose weights are published"):
         load_encoder_weights(build_model(small("unet")), tmp_path / "vgg.pth")
     torch.save({"model": vgg16(batch_norm=False), "epoch": 3}, tmp_path / "nested.pth")
     with pytest.raises(CheckpointError, match="holds model, epoch; save the mapping"):
