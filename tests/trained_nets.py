@@ -9,7 +9,7 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.core.synthetic.drive import SyntheticDrive
 from edgeseg.host.models import build_model
 from edgeseg.host.models.label_net import Normalize, resize_logits
-from edgeseg.host.quantization.fake_quant import QuantConv2d
+from edgeseg.host.quantization.fake_quant.layers import QuantConv2d
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, quantizers_of
 
 OPTIONS = {

@@ -21,7 +21,7 @@ from edgeseg.host.checkpoint import (
 from edgeseg.host.export.export import deployed, export_onnx
 from edgeseg.host.export.onnxsim import run_unoptimized
 from edgeseg.host.models.label_net import Normalize, resize_logits
-from edgeseg.host.quantization.fake_quant import QuantConv2d, weight_step
+from edgeseg.host.quantization.fake_quant.layers import QuantConv2d, weight_step
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, quantizers_of
 from edgeseg.host.training.optim import build_optimizer
 

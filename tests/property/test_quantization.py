@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeseg.host.export.unpool import LoweredPool, LoweredUnpool
-from edgeseg.host.quantization.fake_quant import (
+from edgeseg.host.quantization.fake_quant.layers import (
     ActivationQuantizer,
     QuantConv2d,
     quantize_weight,
@@ -56,7 +56,7 @@ def test_weights_never_saturate_and_scale_with_the_weight(
 @given(seed=seeds, name=st.sampled_from(sorted(OBSERVERS)))
 def test_a_range_is_positive_and_at_most_the_maximum(seed: int, name: str) -> None:
     x = values(seed, (2, 3, 8, 9))
-    observer = OBSERVERS[name](99.9)
+    observer = OBSERVERS.load(name)(99.9)
     for part in x.split(1):
         observer.update(part)
     assert 0 < observer.amax() <= float(x.abs().max())

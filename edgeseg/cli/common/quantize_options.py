@@ -11,6 +11,7 @@ import click
 from edgeseg.cli.common.output import progress_bar
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
+from edgeseg.host.quantization.observers import OBSERVERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +31,10 @@ def quantize_options(function: Function) -> Function:
     options = [
         click.option(
             "--observer",
+            type=click.Choice(list(OBSERVERS)),
             default="entropy",
             show_default=True,
-            help="How ranges are chosen: max, percentile, entropy or mse.",
+            help="How ranges are chosen.",
         ),
         click.option(
             "--percentile",

@@ -13,6 +13,7 @@ from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
 from edgeseg.cli.common.quantize_options import ADAROUND_STEPS, calibrated
 from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_text, sha256_file
+from edgeseg.host.quantization.observers import OBSERVERS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 TABLE = "compare.json"
 FLOAT = "float"
-OBSERVERS = ("max", "percentile", "entropy", "mse")
 # Folders of the two trainings.
 QAT, TAUGHT = "qat", "qat-distill"
 

@@ -31,7 +31,7 @@ from edgeseg.host.export.unpool import lower_unpooling
 from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
 from edgeseg.host.fx.tracing import trace
 from edgeseg.host.models.label_net import LabelNet, Normalize
-from edgeseg.host.quantization.fake_quant import ResidualObserver, freeze_scales
+from edgeseg.host.quantization.fake_quant.layers import ResidualObserver, freeze_scales
 from edgeseg.host.quantization.quantize import (
     QuantizeOptions,
     is_quantized,

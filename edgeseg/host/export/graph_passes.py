@@ -12,8 +12,8 @@ import onnx
 import torch
 from onnx import numpy_helper
 
+from edgeseg.host.quantization.fake_quant.rounding import INT8_MAX, INT8_MIN
 from edgeseg.host.quantization.qdq_placement import RESIDUALS
-from edgeseg.host.quantization.rounding import INT8_MAX, INT8_MIN
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 # Children of the deployed wrapper that hold the network; readers know layers without them.

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
-from edgeseg.host.quantization.fake_quant import ActivationQuantizer
+from edgeseg.host.quantization.fake_quant.layers import ActivationQuantizer
 
 
 class LoweredPool(nn.Module):

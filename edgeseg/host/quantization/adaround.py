@@ -19,7 +19,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from edgeseg.host.quantization.fake_quant import QuantConv2d, weight_step
+from edgeseg.host.quantization.fake_quant.layers import QuantConv2d, weight_step
 
 # Stretch of the rectified sigmoid, eq. 23.
 ZETA, GAMMA = 1.1, -0.1

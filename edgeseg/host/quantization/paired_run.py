@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from edgeseg.host.quantization.fake_quant import (
+from edgeseg.host.quantization.fake_quant.layers import (
     ActivationQuantizer,
     QuantConv2d,
     QuantConvTranspose2d,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from edgeseg.host.quantization.fake_quant import ActivationQuantizer
+from edgeseg.host.quantization.fake_quant.layers import ActivationQuantizer
 from edgeseg.host.quantization.quantize import quantizers_of, set_observing, set_quantizing
 
 

@@ -24,7 +24,7 @@ from torch import fx, nn
 
 from edgeseg.errors import UsageError
 from edgeseg.host.fx.tracing import concat_inputs, kind_of, node_inputs
-from edgeseg.host.quantization.fake_quant import (
+from edgeseg.host.quantization.fake_quant.layers import (
     ActivationQuantizer,
     ResidualObserver,
     quantized_layer,

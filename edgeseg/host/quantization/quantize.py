@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,67 +14,23 @@ from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
 from edgeseg.host.fx.tracing import trace
 from edgeseg.host.quantization.equalize import equalize
-from edgeseg.host.quantization.fake_quant import (
+from edgeseg.host.quantization.fake_quant.layers import (
     ActivationQuantizer,
     QuantConv2d,
     QuantConvTranspose2d,
     ResidualObserver,
     learn_scales,
 )
-from edgeseg.host.quantization.observers import OBSERVERS, EmaObserver
+from edgeseg.host.quantization.observers import OBSERVERS
+from edgeseg.host.quantization.observers.moving_average import EmaObserver
+
+# Named here too, for those who quantize.
+from edgeseg.host.quantization.options import QuantizeOptions as QuantizeOptions
 from edgeseg.host.quantization.qdq_placement import QUANTIZERS, Plan, apply_plan, plan
 from edgeseg.host.quantization.refine import refine
 
 # Batches that AdaRound and bias correction hold in memory, spread over all that are given.
 REFINE_BATCHES = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class QuantizeOptions:
-    """How a network is quantised.
-
-    Attributes:
-        observer: how a range is chosen: "max", "percentile", "entropy" or "mse".
-        percentile: for "percentile", the share of non-zero magnitudes kept, in per cent.
-        keep_float: convolutions that stay in float.
-        equalize: even out the weights' ranges across layers first (arXiv 1906.04721).
-        bias_correct: put the mean rounding error of each layer into its bias (likewise).
-        adaround: steps by which each layer's rounding is chosen (arXiv 2004.10568); 0 is nearest.
-        learned_scales: make the calibrated scales parameters, for QAT to learn (LSQ).
-    """
-
-    observer: str = "entropy"
-    percentile: float = 99.99
-    keep_float: tuple[str, ...] = ()
-    equalize: bool = False
-    bias_correct: bool = False
-    adaround: int = 0
-    learned_scales: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse values no observer could use, all at once."""
-        problems = []
-        if self.observer not in OBSERVERS:
-            problems.append(f"observer {self.observer!r} is not one of {', '.join(OBSERVERS)}")
-        if not 50.0 < self.percentile <= 100.0:
-            problems.append(f"percentile {self.percentile} lies outside (50, 100]")
-        if self.adaround < 0:
-            problems.append(f"adaround is {self.adaround}, expected a number of steps or 0")
-        if problems:
-            raise UsageError("quantize: " + "; ".join(problems))
-
-    @classmethod
-    def from_step(cls, options: Any) -> QuantizeOptions:
-        """Read the options a checkpoint's quantize step recorded."""
-        known = [field.name for field in dataclasses.fields(cls)]
-        given = {key: options[key] for key in known if key in options}
-        if "keep_float" in given:
-            given["keep_float"] = tuple(given["keep_float"])
-        return cls(**given)
-
-    def to_step(self) -> dict[str, Any]:
-        """Return the JSON values that from_step reads."""
-        return {**dataclasses.asdict(self), "keep_float": list(self.keep_float)}
 
 
 def quantize(
@@ -103,8 +58,9 @@ def quantize(
     """
     quantized, decided = _build(module, options, even_out=options.equalize)
     quantized.eval()
+    new_observer = OBSERVERS.load(options.observer)
     for layer in _quantizers(quantized):
-        layer.observer = OBSERVERS[options.observer](options.percentile)
+        layer.observer = new_observer(options.percentile)
     set_observing(quantized, True)
     set_quantizing(quantized, False)
     count = 0

@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from edgeseg.host.quantization.adaround import adaround
 from edgeseg.host.quantization.bias_correction import correct_bias
-from edgeseg.host.quantization.fake_quant import QuantConv2d
+from edgeseg.host.quantization.fake_quant.layers import QuantConv2d
 from edgeseg.host.quantization.paired_run import walk
 
 RELU_FUNCTIONS = (nn.functional.relu, torch.relu)

@@ -28,7 +28,7 @@ from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
 from edgeseg.host.models.label_net import Normalize, resize_logits
-from edgeseg.host.quantization.fake_quant import (
+from edgeseg.host.quantization.fake_quant.layers import (
     ActivationQuantizer,
     QuantConv2d,
     QuantConvTranspose2d,

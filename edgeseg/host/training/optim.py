@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import UsageError
-from edgeseg.host.quantization.fake_quant import LEARNED_SCALES
+from edgeseg.host.quantization.fake_quant.layers import LEARNED_SCALES
 
 # A rate of 5e-5 for weights moves a step size by at most 0.05 % a step.
 SCALE_LR = 10.0

@@ -16,7 +16,7 @@ from edgeseg.host.export.graph_passes import (
     strip,
 )
 from edgeseg.host.export.onnxsim import run_unoptimized
-from edgeseg.host.quantization.fake_quant import quantize_weight, weight_scale
+from edgeseg.host.quantization.fake_quant.layers import quantize_weight, weight_scale
 
 FLOAT = onnx.TensorProto.FLOAT
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from edgeseg.host.models.blocks import ConvBNReLU
-from edgeseg.host.quantization.fake_quant import QuantConv2d
+from edgeseg.host.quantization.fake_quant.layers import QuantConv2d
 from edgeseg.host.quantization.qat_schedule import begin_epoch, end_epoch
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, quantizers_of
 

@@ -8,7 +8,7 @@ from torch import nn
 from edgeseg.errors import UsageError
 from edgeseg.host.fx.tracing import trace
 from edgeseg.host.models.blocks import ConvBNReLU, IndexedMaxPool2d, MaxUnpool2d
-from edgeseg.host.quantization.fake_quant import ActivationQuantizer, QuantConv2d
+from edgeseg.host.quantization.fake_quant.layers import ActivationQuantizer, QuantConv2d
 from edgeseg.host.quantization.qdq_placement import Plan, apply_plan, plan
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.models.blocks import ConvBNReLU
+from edgeseg.host.quantization.observers import OBSERVERS
 from edgeseg.host.quantization.quantize import (
     QuantizeOptions,
     is_quantized,
@@ -41,7 +42,7 @@ def batches(count: int = 3) -> list[torch.Tensor]:
     return [torch.randn(2, 3, 32, 48, generator=generator) for _ in range(count)]
 
 
-@pytest.mark.parametrize("observer", ["max", "percentile", "entropy", "mse"])
+@pytest.mark.parametrize("observer", OBSERVERS)
 def test_the_quantised_network_is_close_and_deterministic(net: nn.Module, observer: str) -> None:
     options = QuantizeOptions(observer=observer)
     first, metadata = quantize(net, options, batches())
@@ -96,7 +97,7 @@ def test_a_quantised_network_is_not_quantised_again(net: nn.Module) -> None:
 
 
 def test_all_wrong_options_are_reported_together() -> None:
-    with pytest.raises(UsageError, match=r"observer 'kl' .*; percentile 12"):
+    with pytest.raises(UsageError, match=r"unknown observer 'kl'.*; percentile 12"):
         QuantizeOptions(observer="kl", percentile=12.0)
 
 

@@ -10,7 +10,7 @@ from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.pruning.sparsity import has_pattern, two_of_four
 from edgeseg.host.quantization.adaround import adaround, output_error
 from edgeseg.host.quantization.bias_correction import correct_bias
-from edgeseg.host.quantization.fake_quant import QuantConv2d, quantized_layer, weight_scale
+from edgeseg.host.quantization.fake_quant.layers import QuantConv2d, quantized_layer, weight_scale
 from edgeseg.host.quantization.paired_run import walk
 from edgeseg.host.quantization.quantize import REFINE_BATCHES, QuantizeOptions, _Spread, quantize
 

@@ -11,7 +11,7 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.models.label_net import LabelNet, Normalize
-from edgeseg.host.quantization.fake_quant import QuantConv2d, weight_scale
+from edgeseg.host.quantization.fake_quant.layers import QuantConv2d, weight_scale
 from edgeseg.host.quantization.quantize import (
     QuantizeOptions,
     quantize,

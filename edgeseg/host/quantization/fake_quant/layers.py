@@ -13,9 +13,9 @@ import math
 import torch
 from torch import nn
 
-from edgeseg.host.quantization.learned_scales import learned_quantize
-from edgeseg.host.quantization.observers import Observer
-from edgeseg.host.quantization.rounding import INT8_MAX, fake_quantize
+from edgeseg.host.quantization.fake_quant.learned_scales import learned_quantize
+from edgeseg.host.quantization.fake_quant.rounding import INT8_MAX, fake_quantize
+from edgeseg.host.quantization.observers.base import Observer
 
 # Below this a channel is all zeros for any purpose; a scale must stay strictly positive.
 MIN_AMAX = 1e-8

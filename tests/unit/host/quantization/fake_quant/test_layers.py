@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from edgeseg.host.quantization.fake_quant import (
+from edgeseg.host.quantization.fake_quant.layers import (
     ActivationQuantizer,
     QuantConv2d,
     quantize_weight,
     quantized_layer,
     weight_scale,
 )
-from edgeseg.host.quantization.observers import MaxObserver
+from edgeseg.host.quantization.observers.max import MaxObserver
 
 
 def test_values_land_on_the_grid_and_saturate_outside() -> None:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeseg.host.quantization.rounding import INT8_MAX, INT8_MIN, fake_quantize
+from edgeseg.host.quantization.fake_quant.rounding import INT8_MAX, INT8_MIN, fake_quantize
 
 
 def both(x: torch.Tensor, scale: torch.Tensor, axis: int | None = None):

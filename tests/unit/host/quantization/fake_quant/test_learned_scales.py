@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeseg.host.quantization.fake_quant import (
+from edgeseg.host.quantization.fake_quant.layers import (
     ActivationQuantizer,
     QuantConv2d,
     ResidualObserver,
@@ -15,7 +15,7 @@ from edgeseg.host.quantization.fake_quant import (
     weight_scale,
     weight_step,
 )
-from edgeseg.host.quantization.learned_scales import learned_quantize
+from edgeseg.host.quantization.fake_quant.learned_scales import learned_quantize
 from edgeseg.host.training.optim import SCALE_LR, build_optimizer
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from edgeseg.host.quantization.rounding import INT8_MAX, INT8_MIN, fake_quantize
+from edgeseg.host.quantization.fake_quant.rounding import INT8_MAX, INT8_MIN, fake_quantize
 
 
 class _LearnedStep(torch.autograd.Function):

@@ -1,0 +1,1 @@
+"""Fake quantization: layers that compute in float and land on the INT8 grid."""
