@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from edgeseg.core.spec import ModelSpec
-from edgeseg.host.checkpoint import Checkpoint
+from edgeseg.host.checkpoint import Checkpoint, structure
 from edgeseg.host.models import build_model
-from edgeseg.host.pruning.cut import replay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +57,5 @@ def spec_cost(spec: ModelSpec) -> Cost:
 def checkpoint_cost(checkpoint: Checkpoint) -> Cost:
     """Count the cost of a checkpoint's float network, pruned as it is, without its weights."""
     with torch.device("meta"):
-        module = build_model(checkpoint.spec)
-        for step in checkpoint.steps:
-            if step.kind == "prune":
-                replay(module, step)
+        module = structure(checkpoint.spec, (s for s in checkpoint.steps if s.kind == "prune"))
         return count_cost(module, checkpoint.spec.size_hw)

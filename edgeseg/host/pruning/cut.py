@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from edgeseg.host.pruning.graph import Unit
+from edgeseg.host.pruning.units import Unit
 
 # The layers that can be narrowed. A unit that reaches any other layer with parameters is left.
 NARROWABLE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, nn.PReLU)

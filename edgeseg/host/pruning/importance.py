@@ -25,7 +25,7 @@ from torch import nn
 
 from edgeseg.errors import UsageError
 from edgeseg.host.models.label_net import resize_logits
-from edgeseg.host.pruning.graph import Unit
+from edgeseg.host.pruning.units import Unit
 from edgeseg.host.training.crops import Batch
 from edgeseg.host.training.losses import segmentation_loss
 

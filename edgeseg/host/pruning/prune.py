@@ -16,9 +16,10 @@ from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
 from edgeseg.host.cost import Cost, count_cost
 from edgeseg.host.pruning.cut import Removed, cut, widths_of, widths_table
-from edgeseg.host.pruning.graph import Unit, find_units
+from edgeseg.host.pruning.graph import find_units
 from edgeseg.host.pruning.importance import IMPORTANCES, score_units
 from edgeseg.host.pruning.repair import refit_weights, write_refit
+from edgeseg.host.pruning.units import Unit
 from edgeseg.host.pruning.width_cost import WidthCost
 from edgeseg.host.quantization.quantize import is_quantized
 from edgeseg.host.training.crops import Batch
@@ -244,7 +245,7 @@ class _Search:
         for unit in self.units:
             share = self.fixed.get(unit.name, ratio)
             if unit.name in self.fixed and share == 0:
-                # Asked to stay as it is, round or not.
+                # The user fixed this unit at ratio 0: do not round its width.
                 removed[unit.name] = frozenset()
                 continue
             if self.options.scope == "global" and unit.name not in self.fixed:

@@ -21,7 +21,7 @@ from torch import nn
 
 from edgeseg.errors import UsageError
 from edgeseg.host.pruning.cut import Removed, channels_left, is_depthwise, widths_of
-from edgeseg.host.pruning.graph import Unit
+from edgeseg.host.pruning.units import Unit
 from edgeseg.host.training.crops import Batch
 
 # Positions of one frame at which a layer is sampled.

@@ -10,24 +10,22 @@ every grid), and training keeps it by writing the zeros again after every step.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.quantization.quantize import is_quantized
+from edgeseg.host.training.hooks import Hook
+from edgeseg.host.training.options import TrainOptions
 
 PATTERN = "2:4"
 # Key of a prune step's metadata: the layers that have the pattern.
 SPARSE = "sparse"
 Masks = dict[str, torch.Tensor]
-
-
-class _Step(Protocol):
-    @property
-    def metadata(self) -> Mapping[str, Any]: ...
 
 
 def sparsify(module: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
@@ -77,7 +75,7 @@ def has_pattern(weight: torch.Tensor) -> bool:
     return bool((zeros >= 2).all())
 
 
-def masks_of(module: nn.Module, steps: Sequence[_Step]) -> Masks:
+def masks_of(module: nn.Module, steps: Sequence[StepDone]) -> Masks:
     """Return the masks that training must keep: the non-zeros of the layers made sparse.
 
     Args:
@@ -100,14 +98,31 @@ def masks_of(module: nn.Module, steps: Sequence[_Step]) -> Masks:
     return masks
 
 
-@torch.no_grad()
-def apply_masks(module: nn.Module, masks: Masks) -> None:
-    """Write the zeros again, in place; after every optimiser step."""
-    for name, mask in masks.items():
-        _weight(module, name).mul_(mask)
+class KeepZeros(Hook):
+    """Writes the zeros of a step's sparse layers again after every optimiser step."""
+
+    def __init__(self, step: StepDone) -> None:
+        """Take the step; one without sparse layers asks for nothing."""
+        self._step = step
+        self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def start(self, module: nn.Module, options: TrainOptions) -> None:
+        """Read the zeros.
+
+        Raises:
+            CheckpointError: a layer has lost the pattern.
+        """
+        masks = masks_of(module, (self._step,))
+        self._kept = [(_weight(module, name), mask) for name, mask in masks.items()]
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Write them."""
+        for weight, mask in self._kept:
+            weight.mul_(mask)
 
 
-def is_sparse(steps: Iterable[_Step]) -> bool:
+def is_sparse(steps: Iterable[StepDone]) -> bool:
     """Tell whether a step made the network 2:4 sparse."""
     return any(step.metadata.get(SPARSE) for step in steps)
 

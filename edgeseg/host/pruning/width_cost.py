@@ -11,7 +11,7 @@ from torch import nn
 
 from edgeseg.host.cost import Cost
 from edgeseg.host.pruning.cut import Removed, Widths, channels_left, is_depthwise, widths_of
-from edgeseg.host.pruning.graph import Unit
+from edgeseg.host.pruning.units import Unit
 
 
 class WidthCost:

@@ -1,11 +1,42 @@
-"""What is quantised and what may move, epoch by epoch of a quantization-aware training."""
+"""The schedule of a quantization-aware training: what rounds and which ranges move, by epoch."""
 
 from __future__ import annotations
 
 from torch import nn
 
+from edgeseg.core.recipe import StepDone
 from edgeseg.host.quantization.fake_quant.layers import ActivationQuantizer
 from edgeseg.host.quantization.quantize import quantizers_of, set_observing, set_quantizing
+from edgeseg.host.training.hooks import Hook
+from edgeseg.host.training.options import TrainOptions
+
+
+class QatSchedule(Hook):
+    """Begins and ends the epochs of a fake-quantised network."""
+
+    # A quantized network is judged by the arithmetic it is exported with.
+    float32_validation = True
+
+    def __init__(self, step: StepDone) -> None:
+        """Take the quantize step, whose network alone says all that is needed."""
+
+    def start(self, module: nn.Module, options: TrainOptions) -> None:
+        """Keep the network and the two shares of the options."""
+        self._module, self._options = module, options
+
+    def before_epoch(self, epoch: int) -> None:
+        """Set the network up for its steps."""
+        begin_epoch(
+            self._module,
+            epoch,
+            self._options.epochs,
+            weights_first=self._options.weights_first,
+            follow_ranges=self._options.follow_ranges,
+        )
+
+    def after_epoch(self) -> None:
+        """Set the network up as it will be deployed."""
+        end_epoch(self._module)
 
 
 def begin_epoch(

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from edgeseg.errors import UsageError
-from edgeseg.host.quantization.fake_quant.layers import LEARNED_SCALES
 
+# Names of the parameters that hold logarithms of learned step sizes.
+LEARNED_SCALES = ("log_scale", "log_weight_scale")
 # A rate of 5e-5 for weights moves a step size by at most 0.05 % a step.
 SCALE_LR = 10.0
 

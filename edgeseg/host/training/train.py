@@ -20,14 +20,12 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.models.pretrained import encoder_names
-from edgeseg.host.pruning.sparsity import apply_masks, masks_of
-from edgeseg.host.quantization.qat_schedule import begin_epoch, end_epoch
-from edgeseg.host.quantization.quantize import is_quantized
 from edgeseg.host.training.augment import Crop
 from edgeseg.host.training.crops import TrainSet, collate
 from edgeseg.host.training.curves import EpochRow, write_curves
 from edgeseg.host.training.distributed import ALONE, Ranks, synchronised_norms
 from edgeseg.host.training.fast_depthwise import fast_depthwise_backward
+from edgeseg.host.training.hooks import Hook, hooks_of
 from edgeseg.host.training.objective import Objective
 from edgeseg.host.training.optim import (
     WeightAverage,
@@ -85,6 +83,7 @@ def train(
     resume: bool = False,
     stop_after: int | None = None,
     ranks: Ranks = ALONE,
+    hooks: Sequence[Hook] | None = None,
     listener: TrainListener | None = None,
 ) -> TrainResult:
     """Train `module` and leave checkpoints, curves and the resumable state in `run_dir`.
@@ -109,6 +108,8 @@ def train(
         stop_after: end after this epoch as if killed there (for tests and time limits).
         ranks: this process among those that train together: each takes its share of every batch
             and of the validation, and the result is that of one process up to rounding.
+        hooks: called at the points that Hook names; by default those that `steps_before` ask for,
+            such as the zeros of 2:4 sparsity, which a list given here replaces.
         listener: told of every step and epoch.
 
     Raises:
@@ -119,6 +120,7 @@ def train(
     run = _Run(spec, module, data, options, run_dir, step)
     run.steps_before, run.extra, run.teacher = tuple(steps_before), list(extra), teacher
     run.ranks = ranks
+    run.hooks = hooks_of(steps_before) if hooks is None else list(hooks)
     run.prepare()
     if resume:
         run.resume()
@@ -153,6 +155,7 @@ class _Run:
         self.steps_before: tuple[StepDone, ...] = ()
         self.extra: list[tuple[Dataset, float]] = []
         self.teacher: nn.Module | None = None
+        self.hooks: list[Hook] = []
         self.rows: list[EpochRow] = []
         self.ranks = ALONE
         self.device = torch.device(options.device)
@@ -196,8 +199,8 @@ class _Run:
             encoder_lr=options.encoder_lr,
         )
         self.average = WeightAverage(self.module, options.ema) if options.ema else None
-        self.quantized = is_quantized(self.module)
-        self.masks = masks_of(self.module, self.steps_before)
+        for hook in self.hooks:
+            hook.start(self.module, options)
         self.objective = Objective(options, seen, self.module, self.teacher, self.ranks)
 
     def resume(self) -> None:
@@ -210,14 +213,8 @@ class _Run:
         # Rank 0 draws what a single process would; dropout differs between ranks.
         torch.manual_seed(self.options.seed * 100_003 + epoch + 7_919 * self.ranks.rank)
         self.module.train()
-        if self.quantized:
-            begin_epoch(
-                self.module,
-                epoch,
-                self.options.epochs,
-                weights_first=self.options.weights_first,
-                follow_ranges=self.options.follow_ranges,
-            )
+        for hook in self.hooks:
+            hook.before_epoch(epoch)
         steps = self.trainset.steps_per_epoch()
         losses = []
         for index, crops in enumerate(
@@ -232,8 +229,8 @@ class _Run:
                 )
             if listener:
                 listener.on_step(epoch, index, steps, losses[-1])
-        if self.quantized:
-            end_epoch(self.module)
+        for hook in self.hooks:
+            hook.after_epoch()
         state = self.average.state if self.average else self.module.state_dict()
         scores = None
         due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
@@ -244,8 +241,8 @@ class _Run:
                     self.module,
                     validation,
                     range(self.ranks.rank, len(validation), self.ranks.count),
-                    # A quantised network is judged by the arithmetic it is exported with.
-                    bf16=self.options.bf16 and not self.quantized,
+                    bf16=self.options.bf16
+                    and not any(hook.float32_validation for hook in self.hooks),
                 )
             scores = self.ranks.add_counts(counts, self.device).scores().to_json()
         seconds = time.perf_counter() - started
@@ -276,9 +273,12 @@ class _Run:
         loss = self.objective.loss(self.callable, images, labels.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        for hook in self.hooks:
+            hook.after_backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_grad)
         self.optimizer.step()
-        apply_masks(self.module, self.masks)
+        for hook in self.hooks:
+            hook.after_step()
         if self.average:
             self.average.update(self.module)
         # Every rank's loss is its part of the batch's, times the number of ranks.

@@ -19,8 +19,6 @@ from edgeseg.host.quantization.observers.base import Observer
 
 # Below this a channel is all zeros for any purpose; a scale must stay strictly positive.
 MIN_AMAX = 1e-8
-# Names of the parameters that hold logarithms of learned step sizes.
-LEARNED_SCALES = ("log_scale", "log_weight_scale")
 
 
 class ActivationQuantizer(nn.Module):
