@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeseg.cli.common.options import json_option, needs
+from edgeseg.cli.common.options import Named, json_option, needs
 from edgeseg.cli.common.output import megabytes, print_json, print_table
 from edgeseg.errors import ExportError
+from edgeseg.lint.boards import BOARDS
+from edgeseg.lint.tensorrt_versions import LINES
 
 if TYPE_CHECKING:
     import onnx
@@ -28,14 +30,14 @@ COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
     "--target",
     "targets",
     multiple=True,
-    metavar="LINE",
-    help="TensorRT line: trt8.6, trt10.3, trt10.16 or trt11.4; may be repeated.  [default: all]",
+    type=Named("TensorRT line", LINES),
+    help="TensorRT line; may be repeated.  [default: all]",
 )
 @click.option("--layers", is_flag=True, help="List the layers that the engine will probably have.")
 @click.option(
     "--board",
-    metavar="NAME",
-    help="Add the least time each layer can take on a board, such as orin-nano: computed.",
+    type=Named("board", BOARDS),
+    help="Add the least time each layer can take on a board: computed.",
 )
 @click.option("--quiet", is_flag=True, help="Leave out findings of severity info.")
 @json_option

@@ -13,14 +13,19 @@ from edgeseg.core.graph.view import GraphView, attributes, node_name
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.lint.engine_prediction import Layer, plan_engine
-from edgeseg.lint.finding import SEVERITIES, Finding
-from edgeseg.lint.rules.fusion import FUSION_RULES, is_head
-from edgeseg.lint.rules.limits import LIMIT_RULES
-from edgeseg.lint.rules.operators import OPERATOR_RULES
-from edgeseg.lint.rules.quantizers import QUANTIZER_RULES
+from edgeseg.lint.finding import SEVERITIES, Finding, Remark, remarks_of
+from edgeseg.lint.rules import LINT_RULES
+from edgeseg.lint.rules.fusion import is_head
 from edgeseg.lint.tensorrt_versions import LINES, Line
 
-RULES = (*OPERATOR_RULES, *LIMIT_RULES, *QUANTIZER_RULES, *FUSION_RULES)
+# What is found without a rule: by the reader of the graph, and in the predicted layers.
+VALID = Remark("valid-onnx", "error", "shapes or types do not fit each other")
+CHANNELS = Remark(
+    "channels",
+    "info",
+    "INT8 tensor cores take channels in blocks of 32 (#1310); less than three quarters of them do "
+    "useful work",
+)
 # INT8 tensor cores work on channels in groups of 32 (NVIDIA/TensorRT #1310); what is missing to the
 # next multiple is computed all the same.
 INT8_CHANNELS = 32
@@ -102,6 +107,7 @@ def lint(
         lines: what to check against.
         fp16: whether a builder may choose FP16 for float layers; not for an FP32 bundle's engine.
     """
+    rules = [LINT_RULES.load(name) for name in LINT_RULES]
     merged: dict[Finding, list[str]] = {}
     plans: dict[str, list[Layer]] = {}
     view = None
@@ -116,7 +122,7 @@ def lint(
             merged.setdefault(made, []).append(line.name)
             continue
         view = view or made
-        for rule in RULES:
+        for rule in rules:
             for finding in rule(made, line):
                 merged.setdefault(finding, []).append(line.name)
         plans[line.name] = plan_engine(made, strongly_typed=line.strongly_typed, fp16=fp16)
@@ -136,6 +142,12 @@ def lint(
     )
 
 
+def all_remarks() -> list[Remark]:
+    """Return everything that lint can find, in the order in which it looks."""
+    rules = [LINT_RULES.load(name) for name in LINT_RULES]
+    return [VALID, *(remark for rule in rules for remark in remarks_of(rule)), CHANNELS]
+
+
 def channels(view: GraphView, plan: Sequence[Layer]) -> list[Finding]:
     """INT8 convolutions whose channels fill the tensor cores badly."""
     remarks = []
@@ -153,8 +165,8 @@ def channels(view: GraphView, plan: Sequence[Layer]) -> list[Finding]:
         if useful < USEFUL:
             remarks.append(
                 Finding(
-                    "channels",
-                    "info",
+                    CHANNELS.rule,
+                    CHANNELS.severity,
                     layer.name,
                     f"{read} to {made} channels fill {useful:.0%} of INT8 tensor-core blocks of "
                     f"{INT8_CHANNELS}",
@@ -205,5 +217,9 @@ def _view(model: onnx.ModelProto) -> GraphView | Finding:
         return GraphView(model)
     except ExportError as error:
         return Finding(
-            "valid-onnx", "error", "", str(error), "export the network again; this file is damaged"
+            VALID.rule,
+            VALID.severity,
+            "",
+            str(error),
+            "export the network again; this file is damaged",
         )

@@ -3,9 +3,9 @@
 A model of the builder's documented fusions, not of its choices: which kernel runs, and in which
 tensor layout, only the engine on the board tells (`edgeseg build --explain`).
 
-    convolution   + residual add + activation + quantiser, one layer; INT8 if its data and its
-                  weight are both dequantised
-    pointwise     neighbouring arithmetic, comparison, selection, casts and quantisers of one shape
+    convolution   + residual add + activation + quantizer, one layer; INT8 if its data and its
+                  weight are both dequantized
+    pointwise     neighbouring arithmetic, comparison, selection, casts and quantizers of one shape
     max pooling   commutes with Q/DQ: INT8 in, INT8 out
     concatenation of one scale: its producers write in place
     constants     folded
@@ -35,7 +35,7 @@ POINTWISE = ACTIVATIONS | {
 }  # fmt: skip
 FREE = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"})
 AVERAGES = frozenset({"GlobalAveragePool", "AveragePool"})
-# Kinds of layer whose result a quantiser can join.
+# Kinds of layer whose result a quantizer can join.
 QUANTIZING = frozenset({"convolution", "pointwise", "average pool"})
 
 
@@ -244,7 +244,7 @@ class _Planner:
         return any(id(reader) not in inside for reader in self.view.readers[name])
 
     def _constant_bytes(self, name: str) -> int:
-        """Bytes of a constant as the engine holds it; a dequantised weight stays INT8."""
+        """Bytes of a constant as the engine holds it; a dequantized weight stays INT8."""
         source = self.view.producers.get(name)
         if source is not None and source.op_type == "DequantizeLinear":
             levels = source.input[0]

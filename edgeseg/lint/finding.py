@@ -1,4 +1,4 @@
-"""One remark of `edgeseg lint`, and the shape of the rules that make them."""
+"""A finding of `edgeseg lint`, and the shape of the rules that make findings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,38 @@ class Finding:
         return {**dataclasses.asdict(self), "targets": list(self.targets)}
 
 
+@dataclasses.dataclass(frozen=True)
+class Remark:
+    """What a rule may find, for documents.
+
+    Attributes:
+        rule: the name in its findings.
+        severity: of its findings; "error, warning" where a finding may be either.
+        why: why it matters, in a sentence.
+    """
+
+    rule: str
+    severity: str
+    why: str
+
+
 Rule = Callable[[GraphView, Line], Iterable[Finding]]
+
+
+def remarks(*each: Remark) -> Callable[[Rule], Rule]:
+    """Declare what a rule's findings are called, how severe they are, and why they matter."""
+
+    def declare(rule: Rule) -> Rule:
+        rule.remarks = each  # type: ignore[attr-defined] # a function has no such field by type
+        return rule
+
+    return declare
+
+
+def remarks_of(rule: Rule) -> tuple[Remark, ...]:
+    """Return what a rule declares; nothing where it declares nothing."""
+    declared: tuple[Remark, ...] = getattr(rule, "remarks", ())
+    return declared
 
 
 def found(

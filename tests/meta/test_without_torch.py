@@ -8,6 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from draft_graph import clean
 
 import edgeseg
 
@@ -61,6 +62,26 @@ def test_core_lint_runtime_and_cli_import_without_torch():
     script = "import importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"
     done = python(script, *modules("core", "lint", "runtime", "cli"), block=HOST_PACKAGES)
     assert done.returncode == 0, done.stderr
+
+
+def test_lint_needs_onnx_and_numpy_alone(tmp_path):
+    """All of lint imports, and judges a graph, with every other package absent."""
+    onnx = pytest.importorskip("onnx")
+    script = (
+        "import importlib, sys\n"
+        "for name in sys.argv[2:]: importlib.import_module(name)\n"
+        "import onnx\n"
+        "from edgeseg.lint.check import lint\n"
+        "result = lint(onnx.load(sys.argv[1]))\n"
+        "print(len(result.plans), result.ok)\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('edgeseg.')}\n"
+        "assert rooms == {'core', 'errors', 'lint'}, rooms\n"
+    )
+    others = ("cv2", "onnxruntime", "openvino", "tensorrt", "jaxtyping", "click", "rich", "jinja2")
+    block = (*HOST_PACKAGES, *others)
+    onnx.save(clean().model(), tmp_path / "clean.onnx")
+    done = python(script, str(tmp_path / "clean.onnx"), *modules("lint"), block=block)
+    assert (done.returncode, done.stdout) == (0, "4 True\n"), done.stderr
 
 
 def test_help_needs_neither_torch_nor_a_runtime_nor_opencv():

@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from edgeseg.core.options import (
     parse_amount,
     parse_size,
 )
+from edgeseg.core.suggest import unknown
 from edgeseg.errors import BackendUnavailable, UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -137,6 +138,21 @@ class DurationType(click.ParamType):  # type: ignore[type-arg] # generic only in
         if match is None:
             self.fail(f"{value!r} is not a time; give seconds, or as 90s, 5m or 2h", param, ctx)
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+class Named(click.Choice):  # type: ignore[type-arg] # generic only in newer releases
+    """One of some names; for an unknown one the nearest is offered."""
+
+    def __init__(self, kind: str, names: Iterable[str]) -> None:
+        """Keep the names, and what they are, for the message."""
+        super().__init__(list(names))
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name as it is listed."""
+        if value not in self.choices:
+            self.fail(unknown(self.kind, str(value), map(str, self.choices)), param, ctx)
+        return str(value)
 
 
 SIZE = SizeType()

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from edgeseg.core.graph.view import GraphView, attributes, node_name
-from edgeseg.lint.finding import Finding, Rule, found
+from edgeseg.lint.finding import Finding, Remark, found, remarks
 from edgeseg.lint.rules.quantizers import CONVOLUTIONS, QAT, QDQ, quantizers
 from edgeseg.lint.tensorrt_versions import Line
 
@@ -20,19 +20,38 @@ from edgeseg.lint.tensorrt_versions import Line
 MOVES = frozenset({"Resize", "Slice", "Sub", "Cast", "Identity"})
 
 
+@remarks(
+    Remark(
+        "batch-norm",
+        "warning",
+        "left between convolution and quantizer, it keeps them from fusing",
+    ),
+)
 def batch_norm(view: GraphView, line: Line) -> Iterator[Finding]:
     """Batch normalisation that was not folded into its convolution."""
     for node in view.nodes:
         if node.op_type == "BatchNormalization":
             yield found(
                 "batch-norm", "warning", node,
-                "it stands between a convolution and its quantiser, which breaks their fusion",
-                "fold it before quantisation; edgeseg export does",
+                "it stands between a convolution and its quantizer, which breaks their fusion",
+                "fold it before quantization; edgeseg export does",
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "float-head",
+        "info",
+        "the last convolution is float on purpose: INT8 would make logits equal",
+    ),
+    Remark(
+        "missing-pair",
+        "warning",
+        "a convolution with one quantized input runs in float, with a conversion on each side",
+    ),
+)
 def missing_inputs(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Convolutions of a quantised graph that read floats."""
+    """Convolutions of a quantized graph that read floats."""
     if not any(True for _ in quantizers(view)):
         return
     for node in view.nodes:
@@ -55,10 +74,23 @@ def missing_inputs(view: GraphView, line: Line) -> Iterator[Finding]:
         yield found(
             "missing-pair", "warning", node,
             f"its {lacking} has no Q/DQ pair, so it runs in float between INT8 layers",
-            f"quantise both inputs of every convolution; {QAT}",
+            f"quantize both inputs of every convolution; {QAT}",
         )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "doubled-pair",
+        "warning",
+        "quantize a residual's skip input and nothing else, or convolution and add become "
+        "two kernels",
+    ),
+    Remark(
+        "float-skip",
+        "warning",
+        "a residual's skip input without a pair makes convolution and add two kernels",
+    ),
+)
 def doubled_pairs(view: GraphView, line: Line) -> Iterator[Finding]:
     """A residual add that reads a pair behind its own convolution, or no pair at all."""
     for node in view.nodes:
@@ -71,9 +103,9 @@ def doubled_pairs(view: GraphView, line: Line) -> Iterator[Finding]:
         if len(pairs) == 2 and own:
             yield found(
                 "doubled-pair", "warning", own[0],
-                f"the convolution's result is quantised before {node_name(node)} adds it; that "
+                f"the convolution's result is quantized before {node_name(node)} adds it; that "
                 "splits convolution and add into two kernels",
-                "quantise the skip input only",
+                "quantize the skip input only",
             )  # fmt: skip
         elif bare and not pairs and _quantized_conv(view, bare[0]):
             yield found(
@@ -83,6 +115,13 @@ def doubled_pairs(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "requantized",
+        "warning",
+        "two pairs in a row with different scales round twice",
+    ),
+)
 def repeated_pairs(view: GraphView, line: Line) -> Iterator[Finding]:
     """A pair straight after another: a second rounding where the scales differ."""
     for node in view.nodes:
@@ -100,6 +139,13 @@ def repeated_pairs(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "concat-scale",
+        "warning",
+        "one scale over all inputs and the result lets them be written in place",
+    ),
+)
 def concats(view: GraphView, line: Line) -> Iterator[Finding]:
     """Concatenations whose inputs have different scales, or of which some have none."""
     for node in view.nodes:
@@ -128,6 +174,13 @@ def concats(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "resize-pair",
+        "warning",
+        "an interpolation is float anyhow; the pair belongs after it (#2976)",
+    ),
+)
 def resizes(view: GraphView, line: Line) -> Iterator[Finding]:
     """A pair straight before an interpolation (NVIDIA/TensorRT #2976)."""
     for node in view.nodes:
@@ -142,6 +195,13 @@ def resizes(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "pad-pair",
+        "warning",
+        "a pair between Pad and convolution makes the padding a layer (#2592)",
+    ),
+)
 def pads(view: GraphView, line: Line) -> Iterator[Finding]:
     """A pair between Pad and its convolution (NVIDIA/TensorRT #2592)."""
     for node in view.nodes:
@@ -156,9 +216,21 @@ def pads(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "unpool-pair",
+        "error",
+        "rounding between max pooling and the comparison loses the maxima",
+    ),
+    Remark(
+        "unpool-equal",
+        "warning",
+        "two branches compared for bit-equality may be held in different float types",
+    ),
+)
 def unpooling(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Un-pooling that needs bit-equal floats, or requantises between pool and comparison."""
-    quantised = any(True for _ in quantizers(view))
+    """Un-pooling that needs bit-equal floats, or requantizes between pool and comparison."""
+    quantized = any(True for _ in quantizers(view))
     for node in view.nodes:
         if node.op_type not in ("Equal", "Greater", "GreaterOrEqual", "Less"):
             continue
@@ -173,9 +245,9 @@ def unpooling(view: GraphView, line: Line) -> Iterator[Finding]:
                     "unpool-pair", "error", node,
                     "a Q/DQ pair stands between the max pooling and the comparison that finds its "
                     "maxima; rounded values are found no more",
-                    "quantise the encoder's result once, before the pooling",
+                    "quantize the encoder's result once, before the pooling",
                 )  # fmt: skip
-            elif quantised and node.op_type == "Equal" and through.input[0] == other:
+            elif quantized and node.op_type == "Equal" and through.input[0] == other:
                 yield found(
                     "unpool-equal", "warning", node,
                     "it looks for bit-equal floats; a runtime may hold one side in FP16 and the "
@@ -184,6 +256,13 @@ def unpooling(view: GraphView, line: Line) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "fp32-islands",
+        "warning",
+        "11.4 alone: float parts typed FP32 run in FP32, at twice the bytes",
+    ),
+)
 def fp32_islands(view: GraphView, line: Line) -> Iterator[Finding]:
     """Float parts of an INT8 graph that a strongly typed engine would run in FP32."""
     if not line.strongly_typed or not any(True for _ in quantizers(view)):
@@ -199,14 +278,14 @@ def fp32_islands(view: GraphView, line: Line) -> Iterator[Finding]:
     if islands:
         yield found(
             "fp32-islands", "warning", None,
-            f"{len(islands)} nodes behind the first quantiser are typed FP32, {islands[0]} first; "
+            f"{len(islands)} nodes behind the first quantizer are typed FP32, {islands[0]} first; "
             f"{line.name} has no FP16 flag and runs them as they are typed",
             "give the bundle: its form with FP16 islands is what `edgeseg build` builds there",
         )  # fmt: skip
 
 
 def is_head(view: GraphView, node: onnx.NodeProto) -> bool:
-    """Tell whether no other convolution or quantiser follows a convolution."""
+    """Tell whether no other convolution or quantizer follows a convolution."""
     pending = list(node.output)
     while pending:
         for reader in view.readers[pending.pop()]:
@@ -217,7 +296,7 @@ def is_head(view: GraphView, node: onnx.NodeProto) -> bool:
 
 
 def _scale(view: GraphView, node: onnx.NodeProto) -> float | str:
-    """A quantiser's scale rounded to FP16, in which both forms of a bundle agree."""
+    """A quantizer's scale rounded to FP16, in which both forms of a bundle agree."""
     value = view.constants.get(node.input[1])
     return node.input[1] if value is None else float(np.float16(value.flatten()[0]))
 
@@ -238,16 +317,3 @@ def _private_convolution(view: GraphView, dequantize: onnx.NodeProto) -> bool:
 
 def _quantized_conv(view: GraphView, conv: onnx.NodeProto) -> bool:
     return view.dequantized(conv.input[0]) is not None
-
-
-FUSION_RULES: tuple[Rule, ...] = (
-    batch_norm,
-    missing_inputs,
-    doubled_pairs,
-    repeated_pairs,
-    concats,
-    resizes,
-    pads,
-    unpooling,
-    fp32_islands,
-)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx
 
 from edgeseg.core.graph.view import GraphView, attributes
-from edgeseg.lint.finding import Finding, Rule, found
+from edgeseg.lint.finding import Finding, Remark, found, remarks
 from edgeseg.lint.tensorrt_versions import (
     CONSTANT_INPUTS,
     RESIZE_COORDINATES,
@@ -20,6 +20,13 @@ from edgeseg.lint.tensorrt_versions import (
 POOLS = ("MaxPool", "AveragePool", "LpPool")
 
 
+@remarks(
+    Remark(
+        "constant-input",
+        "error",
+        "axes of Slice, Squeeze, Reduce and Pad, CumSum's axis and OneHot's depth are constants",
+    ),
+)
 def constant_inputs(view: GraphView, line: Line) -> Iterator[Finding]:
     """Axes and the like that are computed inside the graph."""
     for node in view.nodes:
@@ -32,6 +39,15 @@ def constant_inputs(view: GraphView, line: Line) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "limit",
+        "error",
+        "pooling in two or three dimensions, GridSample on N,C,H,W, TopK sorted and below "
+        "3840, LayerNormalization's first output, no Dropout that drops, no sparse "
+        "constants",
+    ),
+)
 def limits(view: GraphView, line: Line) -> Iterator[Finding]:
     """Ranks, counts and outputs beyond an operator's row of the table."""
     for node in view.nodes:
@@ -46,6 +62,13 @@ def limits(view: GraphView, line: Line) -> Iterator[Finding]:
             )
 
 
+@remarks(
+    Remark(
+        "resize",
+        "error, warning",
+        "nearest and linear only, no antialiasing; a size computed in the graph is a warning",
+    ),
+)
 def resize(view: GraphView, line: Line) -> Iterator[Finding]:
     """Resize modes beyond nearest and linear, and sizes that are not constants."""
     for node in view.nodes:
@@ -85,6 +108,18 @@ def resize(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "pool-indices",
+        "error",
+        "max pooling has no indices output",
+    ),
+    Remark(
+        "pool-dilation",
+        "error",
+        "pooling windows have no dilation",
+    ),
+)
 def pooling(view: GraphView, line: Line) -> Iterator[Finding]:
     """Max pooling with indices, and dilated pooling."""
     for node in view.nodes:
@@ -103,6 +138,13 @@ def pooling(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "scatter",
+        "error",
+        "no reduction",
+    ),
+)
 def scatter(view: GraphView, line: Line) -> Iterator[Finding]:
     """Scatter with a reduction."""
     for node in view.nodes:
@@ -114,6 +156,13 @@ def scatter(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "dynamic-shape",
+        "error",
+        "edgeseg's engines have one size, and with it CUDA graphs",
+    ),
+)
 def shapes(view: GraphView, line: Line) -> Iterator[Finding]:
     """Inputs whose size is open: edgeseg's engines have one size."""
     for name in view.inputs:
@@ -126,6 +175,13 @@ def shapes(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "transposed-weight",
+        "error",
+        "a transposed convolution's weight must be a constant",
+    ),
+)
 def transposed_weights(view: GraphView, line: Line) -> Iterator[Finding]:
     """Transposed convolutions whose weight is computed."""
     for node in view.nodes:
@@ -136,6 +192,13 @@ def transposed_weights(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "subgraph",
+        "warning",
+        "the graphs inside If, Loop and Scan are not looked at",
+    ),
+)
 def subgraphs(view: GraphView, line: Line) -> Iterator[Finding]:
     """Branches and loops, whose inner graphs no rule looks at."""
     for node in view.nodes:
@@ -190,15 +253,3 @@ def _constant(view: GraphView, name: str) -> bool:
         name = seen.input[0]
         seen = view.producers.get(name)
     return name in view.constants
-
-
-LIMIT_RULES: tuple[Rule, ...] = (
-    constant_inputs,
-    limits,
-    resize,
-    pooling,
-    scatter,
-    shapes,
-    transposed_weights,
-    subgraphs,
-)

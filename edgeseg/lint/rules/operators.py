@@ -8,7 +8,7 @@ import onnx
 
 from edgeseg.core.graph.unpool_plugin import DOMAIN as PLUGIN_DOMAIN
 from edgeseg.core.graph.view import FLOATS, GraphView, attributes
-from edgeseg.lint.finding import Finding, Rule, found
+from edgeseg.lint.finding import Finding, Remark, found, remarks
 from edgeseg.lint.tensorrt_versions import (
     AXES_AS_INPUT_SINCE_18,
     CONSTANT_INPUTS,
@@ -40,6 +40,14 @@ ORDER = tuple(LINES)
 NO_PLUGIN = "trt8.6"
 
 
+@remarks(
+    Remark(
+        "operator",
+        "error, info",
+        "the parser has no importer for it: `MaxUnpool`, `QLinearConv`, or one that came "
+        "later than this line. An operator of edgeseg's un-pool plugin is an info",
+    ),
+)
 def operators(view: GraphView, line: Line) -> Iterator[Finding]:
     """Operators that the line does not read at all."""
     told = False
@@ -66,6 +74,13 @@ def operators(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "type",
+        "error",
+        "an operator computes in the types of its table row only; there is no double",
+    ),
+)
 def types(view: GraphView, line: Line) -> Iterator[Finding]:
     """Element types that an operator does not compute in."""
     for node in view.nodes:
@@ -85,6 +100,14 @@ def types(view: GraphView, line: Line) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "uint8-border",
+        "error",
+        "UINT8 exists at inputs and outputs only, and converts from and to FP32 and FP16 "
+        "only. Cast the frame before it is transposed; cast indices through float",
+    ),
+)
 def uint8_border(view: GraphView, line: Line) -> Iterator[Finding]:
     """UINT8 away from the network's inputs and outputs, or cast from and to integers."""
     for node in view.nodes:
@@ -93,7 +116,7 @@ def uint8_border(view: GraphView, line: Line) -> Iterator[Finding]:
         if not read and not made:
             continue
         if node.op_type != "Cast":
-            # A quantiser's uint8 is zero_point's matter.
+            # A quantizer's uint8 is zero_point's matter.
             if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
                 yield found(
                     "uint8-border", "error", node,
@@ -121,6 +144,13 @@ def uint8_border(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "cast-chain",
+        "warning",
+        "two casts between floats: one is work for nothing, or loses bits",
+    ),
+)
 def cast_chains(view: GraphView, line: Line) -> Iterator[Finding]:
     """Two casts between floats in a row: the first is work for nothing, or loses bits."""
     for node in view.nodes:
@@ -135,6 +165,14 @@ def cast_chains(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "opset",
+        "error, info",
+        "newer than the line promises. An error only where a node uses a definition that "
+        "changed: 8.6 would reduce over every axis where opset 18 gives axes as an input",
+    ),
+)
 def opset(view: GraphView, line: Line) -> Iterator[Finding]:
     """An operator set outside the line's range, where a node depends on it."""
     if view.opset < line.min_opset:
@@ -178,6 +216,14 @@ def _newer_definitions(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "mixed-types",
+        "error",
+        "11.4 alone: every type comes from the graph; FP16 and FP32 operands do not meet, "
+        "scales included",
+    ),
+)
 def mixed_types(view: GraphView, line: Line) -> Iterator[Finding]:
     """Float operands of different types, which a strongly typed network refuses."""
     if not line.strongly_typed:
@@ -205,13 +251,3 @@ def _own_plugin(node: onnx.NodeProto, line: Line) -> Finding:
         return found("operator", "error", node, message, cure)
     cure = "build with --plugin, run with EDGESEG_PLUGIN (deploy/plugin)"
     return found("operator", "info", node, message, cure)
-
-
-OPERATOR_RULES: tuple[Rule, ...] = (
-    operators,
-    types,
-    uint8_border,
-    cast_chains,
-    opset,
-    mixed_types,
-)

@@ -12,14 +12,31 @@ import numpy as np
 import onnx
 
 from edgeseg.core.graph.view import GraphView, attributes, node_name
-from edgeseg.lint.finding import Finding, Rule, found
+from edgeseg.lint.finding import Finding, Remark, found, remarks
 from edgeseg.lint.tensorrt_versions import Line
 
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 CONVOLUTIONS = ("Conv", "ConvTranspose")
-QAT = "quantise with edgeseg qat, or export --int8 --calibrate"
+QAT = "quantize with edgeseg qat, or export --int8 --calibrate"
 
 
+@remarks(
+    Remark(
+        "scale",
+        "error",
+        "scales are positive constants",
+    ),
+    Remark(
+        "activation-axis",
+        "error",
+        "an activation has one scale",
+    ),
+    Remark(
+        "half-scale",
+        "error",
+        "8.6 alone: FP16 scales need opset 19",
+    ),
+)
 def scales(view: GraphView, line: Line) -> Iterator[Finding]:
     """Scales that are not positive constants, or not one number for an activation."""
     for node in quantizers(view):
@@ -37,7 +54,7 @@ def scales(view: GraphView, line: Line) -> Iterator[Finding]:
             yield found(
                 "activation-axis", "error", node,
                 f"an activation has {scale.size} scales; TensorRT takes one",
-                "quantise activations per tensor, weights per channel",
+                "quantize activations per tensor, weights per channel",
             )  # fmt: skip
         if scale is not None and scale.dtype == np.float16 and not line.half_scales:
             yield found(
@@ -46,8 +63,15 @@ def scales(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "zero-point",
+        "error",
+        "symmetric: int8, all 0, as many as scales. Without one ONNX means uint8",
+    ),
+)
 def zero_points(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Zero-points other than int8 zero: TensorRT quantises symmetrically."""
+    """Zero-points other than int8 zero: TensorRT quantizes symmetrically."""
     for node in quantizers(view):
         zero = view.constants.get(node.input[2]) if len(node.input) > 2 else None
         if len(node.input) < 3 or not node.input[2]:
@@ -63,12 +87,12 @@ def zero_points(view: GraphView, line: Line) -> Iterator[Finding]:
             yield found(
                 "zero-point", "error", node,
                 f"its zero-point is {zero.dtype}; TensorRT reads int8",
-                "quantise to int8, and leave biases in float",
+                "quantize to int8, and leave biases in float",
             )  # fmt: skip
         elif zero.any():
             yield found(
                 "zero-point", "error", node, "its zero-point is not 0",
-                "quantise symmetrically: range -128 to 127 around 0",
+                "quantize symmetrically: range -128 to 127 around 0",
             )  # fmt: skip
         elif node.input[1] in view.constants and zero.size != view.constants[node.input[1]].size:
             yield found(
@@ -78,6 +102,13 @@ def zero_points(view: GraphView, line: Line) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "quantize-alone",
+        "error",
+        "INT8 is reached through pairs: what reads a quantizer is a dequantizer",
+    ),
+)
 def integer_readers(view: GraphView, line: Line) -> Iterator[Finding]:
     """QuantizeLinear whose result goes anywhere but to DequantizeLinear."""
     for node in view.nodes:
@@ -92,6 +123,19 @@ def integer_readers(view: GraphView, line: Line) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "transposed-axis",
+        "warning",
+        "runtimes disagree on the axis of a transposed convolution's scales, so its "
+        "weight has one scale",
+    ),
+    Remark(
+        "weight-axis",
+        "error",
+        "weight scales run over output channels, axis 0",
+    ),
+)
 def weight_axis(view: GraphView, line: Line) -> Iterator[Finding]:
     """Weights whose scales do not run over the output channels."""
     for node in view.nodes:
@@ -105,7 +149,7 @@ def weight_axis(view: GraphView, line: Line) -> Iterator[Finding]:
             continue
         axis = attributes(source).get("axis", 1)
         if node.op_type == "ConvTranspose":
-            # TensorRT #2380 asks for axis 0, ONNX Runtime's quantiser writes axis 1.
+            # TensorRT #2380 asks for axis 0, ONNX Runtime's quantizer writes axis 1.
             yield found(
                 "transposed-axis", "warning", node,
                 f"a transposed convolution has {scale.size} weight scales along axis {axis}; "
@@ -116,10 +160,17 @@ def weight_axis(view: GraphView, line: Line) -> Iterator[Finding]:
             yield found(
                 "weight-axis", "error", node,
                 f"its weight's scales run along axis {axis}; output channels are axis 0",
-                "quantise the weight per output channel",
+                "quantize the weight per output channel",
             )  # fmt: skip
 
 
+@remarks(
+    Remark(
+        "quantized-bias",
+        "error",
+        '"only activation types allowed as input to this layer" (NVIDIA/TensorRT #3360)',
+    ),
+)
 def biases(view: GraphView, line: Line) -> Iterator[Finding]:
     """Biases through DequantizeLinear (NVIDIA/TensorRT #3360, onnx-tensorrt #850)."""
     for node in view.nodes:
@@ -128,9 +179,9 @@ def biases(view: GraphView, line: Line) -> Iterator[Finding]:
             if source is not None and source.op_type == "DequantizeLinear":
                 yield found(
                     "quantized-bias", "error", node,
-                    "its bias is dequantised: 'only activation types allowed as input to this "
+                    "its bias is dequantized: 'only activation types allowed as input to this "
                     "layer'",
-                    "keep biases in float; ONNX Runtime's quantiser needs QuantizeBias=False",
+                    "keep biases in float; ONNX Runtime's quantizer needs QuantizeBias=False",
                 )  # fmt: skip
 
 
@@ -149,12 +200,3 @@ def _roots(view: GraphView, node: onnx.NodeProto) -> set[str]:
     while name in view.producers:
         name = view.producers[name].input[0]
     return {name}
-
-
-QUANTIZER_RULES: tuple[Rule, ...] = (
-    scales,
-    zero_points,
-    integer_readers,
-    weight_axis,
-    biases,
-)
