@@ -1,0 +1,1 @@
+"""Dense CRF: labels refined with the picture's own edges, on the CPU, without torch."""
