@@ -22,7 +22,7 @@ from edgeseg.cli.common.runtimes import chosen_backends
 from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.files import atomic_write_text
 
-REFERENCES = click.Choice(["fp32", "bare", "torch", "all"])
+REFERENCE = click.Choice(["fp32", "bare", "torch", "all"])
 
 
 @click.command(
@@ -41,7 +41,7 @@ REFERENCES = click.Choice(["fp32", "bare", "torch", "all"])
 @click.option(
     "--reference",
     "references",
-    type=REFERENCES,
+    type=REFERENCE,
     multiple=True,
     help="Add a plain row: the network in FP32 on onnxruntime, that in a bare loop, eager torch.",
 )
@@ -110,6 +110,7 @@ def command(
     from edgeseg.cli.bench import table as bench_table
     from edgeseg.core.data.dataset import open_dataset
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
+    from edgeseg.host.export.plain_references import REFERENCES, reference_rows
     from edgeseg.runtime.bench.run import BenchOptions, bench
 
     outputs = (
@@ -127,12 +128,14 @@ def command(
         refuse_given(("native_float",), "openvino, whose float it is, is not among the backends")
     loaded = [find_bundle(name) for name in bundles or zoo_names()] or [default_bundle()]
     dataset = open_dataset(data, "val", size_hw=loaded[0].spec.size_hw, limit=limit)
-    kinds = bench_rows.REFERENCES if "all" in references else references
+    kinds = REFERENCES if "all" in references else references
     # Before anything runs: a board that is not known should cost no time.
     floors = bench_floor.floors(board, loaded) if board else []
     with exit_on_signal(), tempfile.TemporaryDirectory(prefix="edgeseg-bench-") as folder:
         entries = [
-            *bench_rows.reference_rows(kinds, loaded, checkpoint, threads, Path(folder)),
+            *reference_rows(
+                kinds, loaded, checkpoint, threads, Path(folder), lambda told: say(told.message)
+            ),
             *bench_rows.bundle_rows(loaded, chosen, threads, native_float),
         ]
         options = BenchOptions(rounds=rounds, repeat=repeat, boundary=bf, show=3 if html else 0)

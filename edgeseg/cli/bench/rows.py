@@ -1,21 +1,13 @@
-"""The rows of a bench: bundles on runtimes, and plain references to measure them against."""
+"""The rows of a bench: each bundle on each runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from edgeseg.cli.common.options import importable
-from edgeseg.cli.common.output import say
-from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
-    from edgeseg.runtime.backends.base import Backend
     from edgeseg.runtime.bench.row import Entry
-
-REFERENCES = ("fp32", "bare", "torch")
 
 
 def bundle_rows(
@@ -37,122 +29,3 @@ def bundle_rows(
                 native = {**options, "float_precision": "default"}
                 entries.append(Entry(f"{name} {backend} native float", bundle, backend, native))
     return entries
-
-
-def reference_rows(
-    kinds: Sequence[str],
-    bundles: Sequence[Bundle],
-    checkpoint: Path | None,
-    threads: int,
-    folder: Path,
-) -> list[Entry]:
-    """Return the plain rows that were asked for, the reference of all the others first.
-
-    Args:
-        kinds: of REFERENCES: the network in FP32 on onnxruntime; that file in a bare loop around
-            the runtime's own session; the network in eager torch.
-        bundles: what is benched; an FP32 one among them is the FP32 row's.
-        checkpoint: float or quantised weights of the first bundle; the zoo's own where it is None.
-        threads: of each row.
-        folder: where an FP32 export may be written.
-
-    Raises:
-        UsageError: a row needs a checkpoint and there is none, or it is of another network.
-    """
-    from edgeseg.runtime.bench.references import bare_onnxruntime
-    from edgeseg.runtime.bench.row import Entry
-
-    if not kinds:
-        return []
-    path = checkpoint or _zoos_own(bundles[0])
-    if checkpoint is not None and importable("torch"):
-        _check_same_task(checkpoint, bundles[0])
-    plain = next((b for b in bundles if b.precision == "fp32"), None)
-    if plain is None:
-        plain = _exported(path, folder)
-    rows = []
-    if "fp32" in kinds:
-        options = {"threads": threads or None}
-        rows.append(Entry("reference FP32", plain, "onnxruntime", options, reference=True))
-    if "bare" in kinds:
-        rows.append(
-            Entry(
-                "reference bare loop",
-                plain,
-                "onnxruntime",
-                opener=lambda: bare_onnxruntime(plain, threads or None),
-            )
-        )
-    if "torch" in kinds:
-        weights = _weights(path, "torch")
-        rows.append(
-            Entry(
-                "reference torch eager",
-                plain,
-                "torch",
-                opener=lambda: _eager(weights, plain, threads),
-            )
-        )
-    return rows
-
-
-def _zoos_own(bundle: Bundle) -> Path | None:
-    """Return the zoo's checkpoint where the bundle was made from it, whatever its precision.
-
-    A name says nothing: an export is named after its checkpoint's folder.
-    """
-    from edgeseg.core.zoo import find_bundle, zoo_checkpoint, zoo_names
-
-    if bundle.name not in zoo_names():
-        return None
-    zoo = find_bundle(bundle.name)
-    same = (bundle.spec, bundle.steps) == (zoo.spec, zoo.steps)
-    return zoo_checkpoint(bundle.name) if same else None
-
-
-def _check_same_task(path: Path, bundle: Bundle) -> None:
-    from edgeseg.host.checkpoint import load_checkpoint
-
-    given = load_checkpoint(path).spec
-    for what in ("arch", "class_names", "size_hw"):
-        theirs, ours = getattr(given, what), getattr(bundle.spec, what)
-        if theirs != ours:
-            raise UsageError(
-                f"--checkpoint {path} has {what} {theirs}, the bundle {bundle.path} has {ours}; "
-                "give the weights that the bundle was made from"
-            )
-
-
-def _exported(path: Path | None, folder: Path) -> Bundle:
-    weights = _weights(path, "FP32")
-    from edgeseg.host.checkpoint import load_checkpoint
-    from edgeseg.host.export.export import bundle_from_checkpoint
-
-    say("exporting the reference in FP32")
-    return bundle_from_checkpoint(load_checkpoint(weights), "fp32", folder / "reference-fp32")
-
-
-def _weights(path: Path | None, row: str) -> Path:
-    if path is None:
-        raise UsageError(
-            f"the {row} reference needs the network's weights; give --checkpoint FILE, or an FP32 "
-            "bundle among BUNDLES"
-        )
-    if not importable("torch"):
-        raise UsageError(
-            f"the {row} reference needs torch, which is not installed here; give an FP32 bundle "
-            "among BUNDLES and no --reference torch, or pip install 'edgeseg[host]'"
-        )
-    return path
-
-
-def _eager(path: Path, bundle: Bundle, threads: int) -> Backend:
-    import torch
-
-    from edgeseg.host.export.torch_reference import eager_labels
-    from edgeseg.runtime.backends.base import BackendIo
-    from edgeseg.runtime.bench.references import CallableBackend
-
-    shape = (1, *bundle.spec.size_hw, 3)
-    io = BackendIo(f"torch {torch.__version__} eager", "cpu", "f32", threads or None, shape)
-    return CallableBackend(eager_labels(path, threads or None), io)

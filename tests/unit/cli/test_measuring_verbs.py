@@ -139,10 +139,10 @@ def test_a_reference_needs_the_weights_of_this_network(scenes, colour_bundle, ca
     torch = pytest.importorskip("torch")
     from small_models import small
 
-    from edgeseg.cli.bench.rows import reference_rows
     from edgeseg.core.zoo import default_bundle
     from edgeseg.errors import UsageError
     from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
+    from edgeseg.host.export.plain_references import reference_rows
     from edgeseg.host.models import build_model
 
     name = default_bundle().name
@@ -341,8 +341,8 @@ def test_a_boards_floor_is_marked_as_computed(scenes, colour_bundle, capsys, tmp
 def test_a_reference_without_weights_says_what_to_give(scenes, make_bundle, capsys):
     import dataclasses
 
-    from edgeseg.cli.bench.rows import reference_rows
     from edgeseg.errors import UsageError
+    from edgeseg.host.export.plain_references import reference_rows
 
     int8 = dataclasses.replace(make_bundle("unknown", (64, 96)), precision="int8")
     with pytest.raises(UsageError, match="--checkpoint FILE, or an FP32 bundle"):
