@@ -15,8 +15,8 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import bundle_json, print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.common.output_checks import check_file, check_folder
 from edgeseg.cli.common.runtimes import backend_options, first_backend
+from edgeseg.core.output_checks import check_file, check_folder
 from edgeseg.errors import UsageError
 
 

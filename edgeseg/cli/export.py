@@ -16,10 +16,10 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, say
-from edgeseg.cli.common.output_checks import check_bundle, check_file
 from edgeseg.cli.common.quantize_options import calibrated_checkpoint, quantize_options
 from edgeseg.cli.export_ranges import write_calibration
 from edgeseg.core.options import DATA_HELP
+from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
-from edgeseg.cli.common.output_checks import check_files
 from edgeseg.cli.common.runtimes import chosen_backends
 from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.output_checks import check_files
 
 REFERENCE = click.Choice(["fp32", "bare", "torch", "all"])
 

@@ -11,8 +11,8 @@ import click
 
 from edgeseg.cli.common.options import PATH, json_option, refuse_given
 from edgeseg.cli.common.output import print_json, print_table, say
-from edgeseg.cli.common.output_checks import check_files
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.output_checks import check_files
 from edgeseg.errors import AccuracyMissed, EdgesegError, LatencyMissed, UsageError
 
 if TYPE_CHECKING:

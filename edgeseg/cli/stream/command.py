@@ -16,9 +16,9 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import print_json, say
-from edgeseg.cli.common.output_checks import check_file
 from edgeseg.cli.stream.dashboard_options import dashboard_options
 from edgeseg.cli.stream.session import Wishes, run
+from edgeseg.core.output_checks import check_file
 
 
 @click.command(
