@@ -144,3 +144,23 @@ def test_a_graph_without_uint8_labels_is_refused(tmp_path, name):
 def test_a_graph_of_another_size_than_the_manifest_is_refused(tmp_path, name):
     with pytest.raises(BackendError, match=r"takes frames \[1, 96, 64, 3\], its manifest says"):
         open_backend(name, other_bundle(tmp_path / "b", graph((96, 64))))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_scores_per_class_lead_to_the_labels(tmp_path, name, precision):
+    frame = random_frame(3)[None]
+    with open_backend(name, tiny_bundle(tmp_path / "b", precision=precision)) as backend:
+        if name in ON_GPU:
+            with pytest.raises(BackendError, match=r"labels alone.*--backend onnxruntime"):
+                backend.logits(frame)
+            return
+        logits = backend.logits(frame).copy()
+        assert logits.shape == (1, 3, *SIZE_HW)
+        assert logits.dtype == np.float32
+        assert np.array_equal(logits.argmax(1), backend.infer(frame))
+        # The tiny network gives its input's channels doubled, in units of 0-1.
+        np.testing.assert_allclose(logits, frame.transpose(0, 3, 1, 2) * (2 / 255), atol=0.02)
+        with pytest.raises(BackendError, match="expected uint8"):
+            backend.logits(np.ascontiguousarray(frame[:, 1:]))
+    with pytest.raises(BackendError, match="closed"):
+        backend.logits(frame)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from edgeseg.errors import BackendError
 from edgeseg.runtime.closeable import Resource
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 INPUT = "frame"
 OUTPUT = "labels"
+ENDS_AT_LABELS = (
+    "this graph gives no scores per class: it does not end with export's own resize and argmax, "
+    "or its file's own arithmetic was asked for; export it with edgeseg export"
+)
 # The un-pool plugin's operators begin with it.
 PLUGIN_OPERATOR = b"EdgesegMax"
 
@@ -73,6 +77,20 @@ class Backend(Resource):
         Raises:
             BackendError: wrong shape or dtype, the runtime failed, or the backend is closed.
         """
+
+    def logits(self, frames: UInt8[np.ndarray, "n h w 3"]) -> Float32[np.ndarray, "n k h2 w2"]:
+        """Return the network's scores per class, at the size that it gives them.
+
+        The bundle's own labels are the largest of them after a bilinear resize to the frame's size
+        (half-pixel centres). Who owns the arrays is as for `infer`.
+
+        Raises:
+            BackendError: this runtime, or this graph, gives labels alone; or as `infer`.
+        """
+        raise BackendError(
+            f"{self.io.runtime} gives labels alone; for scores per class use --backend onnxruntime "
+            "or openvino"
+        )
 
 
 def check_frames(frames: np.ndarray, io: BackendIo) -> None:

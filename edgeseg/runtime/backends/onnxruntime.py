@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.graph.logits_end import end_at_logits
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends.base import (
+    ENDS_AT_LABELS,
     INPUT,
     OUTPUT,
     Backend,
@@ -25,7 +27,7 @@ from edgeseg.runtime.backends.cpu_rewrites.four_channels import (
     normalize_in_rows,
     widen_frame,
 )
-from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes, end_at_logits
+from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
 from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
 
 ERRORS_ONLY = 3
@@ -93,6 +95,16 @@ class OnnxRuntimeBackend(Backend):
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
         """Return one label per pixel; see Backend.infer for who owns the array."""
+        result = self._run(frames)
+        return self._label(result) if self._label else result
+
+    def logits(self, frames: UInt8[np.ndarray, "n h w 3"]) -> Float32[np.ndarray, "n k h2 w2"]:
+        """Return the network's scores per class; see Backend.logits."""
+        if self._label is None:
+            raise BackendError(ENDS_AT_LABELS)
+        return self._run(frames)
+
+    def _run(self, frames: np.ndarray) -> np.ndarray:
         if self._session is None:
             raise BackendError("this onnxruntime backend is closed; open it again")
         check_frames(frames, self.io)
@@ -104,7 +116,7 @@ class OnnxRuntimeBackend(Backend):
             result: np.ndarray = self._session.run([self._output], {INPUT: frames})[0]
         except Exception as error:
             raise BackendError(f"onnxruntime failed while running: {first_line(error)}") from error
-        return self._label(result) if self._label else result
+        return result
 
     def close(self) -> None:
         """Drop the session."""

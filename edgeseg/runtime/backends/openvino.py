@@ -7,11 +7,13 @@ from collections import Counter
 import numpy as np
 import onnx
 import openvino as ov
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.graph.logits_end import end_at_logits
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.backends.base import (
+    ENDS_AT_LABELS,
     INPUT,
     OUTPUT,
     Backend,
@@ -21,7 +23,7 @@ from edgeseg.runtime.backends.base import (
     graph_shape,
     load_advice,
 )
-from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes, end_at_logits
+from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
 
 FLOAT_PRECISIONS = ("f32", "default")
 INTEGER = ("i8", "u8")
@@ -86,6 +88,16 @@ class OpenVinoBackend(Backend):
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
         """Return one label per pixel; see Backend.infer for who owns the array."""
+        result = self._run(frames)
+        return self._label(result) if self._label else result
+
+    def logits(self, frames: UInt8[np.ndarray, "n h w 3"]) -> Float32[np.ndarray, "n k h2 w2"]:
+        """Return the network's scores per class; see Backend.logits."""
+        if self._label is None:
+            raise BackendError(ENDS_AT_LABELS)
+        return self._run(frames)
+
+    def _run(self, frames: np.ndarray) -> np.ndarray:
         if self._request is None:
             raise BackendError("this openvino backend is closed; open it again")
         check_frames(frames, self.io)
@@ -94,7 +106,7 @@ class OpenVinoBackend(Backend):
         except Exception as error:
             raise BackendError(f"openvino failed while running: {first_line(error)}") from error
         result: np.ndarray = results[self._output]
-        return self._label(result) if self._label else result
+        return result
 
     def close(self) -> None:
         """Drop the request and with it the compiled graph."""

@@ -5,41 +5,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from endings import LARGE, SMALL, ending
 from tinybundle import SIZE_HW, expected_labels, graph, tiny_bundle
 
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
+from edgeseg.core.graph.logits_end import end_at_logits
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends import open_backend
-from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes, end_at_logits
-
-SMALL, LARGE = (7, 10), (29, 40)
-LINEAR = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-
-
-def ending(size_hw=LARGE, *, axis=1, last=0, **resize) -> onnx.ModelProto:
-    """Logits 2,5,7,10 -> resize -> argmax -> two casts -> labels."""
-    shape = [2, *size_hw]
-    nodes = [
-        helper.make_node("Identity", ["logits"], ["planes"]),
-        helper.make_node("Resize", ["planes", "", "", "sizes"], ["large"], **{**LINEAR, **resize}),
-        helper.make_node(
-            "ArgMax", ["large"], ["index"], axis=axis, keepdims=0, select_last_index=last
-        ),
-        helper.make_node("Cast", ["index"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Cast", ["float"], ["labels"], to=TensorProto.UINT8),
-    ]
-    return helper.make_model(
-        helper.make_graph(
-            nodes,
-            "end",
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [2, 5, *SMALL])],
-            [helper.make_tensor_value_info("labels", TensorProto.UINT8, shape)],
-            [numpy_helper.from_array(np.array([2, 5, *size_hw]), "sizes")],
-        ),
-        opset_imports=[helper.make_opsetid("", 18)],
-        ir_version=10,
-    )
+from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
 
 
 def run(model: onnx.ModelProto, logits: np.ndarray) -> np.ndarray:
@@ -80,45 +53,6 @@ def test_the_caller_s_threads_are_opencvs_only_meanwhile():
     Spied((1, *LARGE, 3), 3, before + 1)(np.zeros((1, 3, *SMALL), np.float32))
     assert set(seen) == {before + 1}
     assert cv2.getNumThreads() == before
-
-
-def read_elsewhere() -> onnx.ModelProto:
-    model = ending()
-    model.graph.node.append(helper.make_node("Identity", ["large"], ["again"]))
-    return model
-
-
-def second_output() -> onnx.ModelProto:
-    model = ending()
-    model.graph.output.append(helper.make_tensor_value_info("index", TensorProto.INT64, None))
-    return model
-
-
-def wide_labels() -> onnx.ModelProto:
-    model = ending()
-    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
-    return model
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: ending(axis=2),
-        lambda: ending(last=1),
-        lambda: ending(mode="nearest"),
-        lambda: ending(mode="cubic"),
-        lambda: ending(coordinate_transformation_mode="align_corners"),
-        lambda: ending(antialias=1),
-        read_elsewhere,
-        second_output,
-        wide_labels,
-    ],
-)
-def test_a_graph_that_ends_otherwise_is_left_alone(make):
-    model = make()
-    before = model.SerializeToString()
-    assert end_at_logits(model, "labels") is None
-    assert model.SerializeToString() == before
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

@@ -1,0 +1,95 @@
+"""A backend whose labels a dense CRF refines."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from edgeseg.core.crf.mean_field import refine
+from edgeseg.core.crf.options import CrfOptions
+from edgeseg.core.crf.unary import resize_logits
+from edgeseg.core.images.io import PAD_VALUE
+from edgeseg.errors import BackendError
+from edgeseg.runtime.backends.base import Backend
+
+
+class CrfBackend(Backend):
+    """The labels of another backend's scores after mean-field inference on the frame's colours.
+
+    It works at the frame's size as the network sees it. Grey rows and columns at the frame's rim,
+    which letterboxing adds, keep the network's own label and say nothing to the picture.
+
+    Args:
+        backend: open, and one that gives scores per class; closed with this one.
+        n_classes: number of classes.
+        options: of the CRF.
+
+    Attributes:
+        spent_ns: time that the CRF has taken so far, the network's not included.
+    """
+
+    def __init__(self, backend: Backend, n_classes: int, options: CrfOptions) -> None:
+        self._backend = backend
+        self._n_classes = n_classes
+        self._options = options
+        self._labels = np.empty(backend.io.frame_shape[:3], np.uint8)
+        self.io = dataclasses.replace(backend.io, runtime=f"{backend.io.runtime} + dense CRF")
+        self.memory = backend.memory
+        self.spent_ns = 0
+
+    def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
+        """Return one label per pixel; see Backend.infer for who owns the array."""
+        logits = self.logits(frames)
+        if logits.shape[1] != self._n_classes:
+            raise BackendError(
+                f"the graph gives {logits.shape[1]} classes, its manifest names "
+                f"{self._n_classes}; export the bundle again"
+            )
+        if not np.isfinite(logits).all():
+            raise BackendError(
+                "the network's scores are not all finite numbers; its checkpoint is damaged, train "
+                "or export it again"
+            )
+        begin = time.perf_counter_ns()
+        before = cv2.getNumThreads()
+        if self.io.threads:
+            cv2.setNumThreads(self.io.threads)
+        try:
+            for planes, frame, labels in zip(logits, frames, self._labels, strict=True):
+                large = resize_logits(planes, frame.shape[:2])
+                labels[:] = large.argmax(0)
+                inner = picture_of(frame)
+                labels[inner] = refine(
+                    np.ascontiguousarray(large[(slice(None), *inner)]),
+                    np.ascontiguousarray(frame[inner]),
+                    self._options,
+                ).argmax(0)
+        finally:
+            if self.io.threads:
+                cv2.setNumThreads(before)
+        self.spent_ns += time.perf_counter_ns() - begin
+        return self._labels
+
+    def logits(self, frames: UInt8[np.ndarray, "n h w 3"]) -> Float32[np.ndarray, "n k h2 w2"]:
+        """Return the network's scores, which the CRF has not touched."""
+        return self._backend.logits(frames)
+
+    def close(self) -> None:
+        """Close the other backend."""
+        self._backend.close()
+
+
+def picture_of(frame: UInt8[np.ndarray, "h w 3"]) -> tuple[slice, slice]:
+    """Return rows and columns of a frame without the grey rim that letterboxing adds.
+
+    A frame that is grey all over is all picture.
+    """
+    painted = (frame != PAD_VALUE).any(2)
+    rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
+    if not len(rows):
+        return slice(0, frame.shape[0]), slice(0, frame.shape[1])
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
