@@ -26,13 +26,13 @@ _HOMES = {
     "Report": "edgeseg.core.report",
     "SyntheticDrive": "edgeseg.core.synthetic.drive",
     "open_backend": "edgeseg.runtime.backends",
-    "open_dataset": "edgeseg.core.data.dataset",
+    "open_dataset": "edgeseg.core.data.open",
     "read_bundle": "edgeseg.core.bundle",
 }
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle, read_bundle
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.core.metrics.confusion import ConfusionMatrix
     from edgeseg.core.recipe import Recipe
     from edgeseg.core.report import Report

@@ -179,7 +179,7 @@ def _bundle(text: str, root: Path) -> Bundle:
 def _measure(
     settings: Mapping[str, Any], bundle: Bundle, options: BenchOptions, root: Path
 ) -> BenchResult:
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.runtime.backends import BACKENDS, why_unavailable
     from edgeseg.runtime.bench.row import Entry
     from edgeseg.runtime.bench.run import bench

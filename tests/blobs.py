@@ -3,6 +3,7 @@
 import numpy as np
 
 from edgeseg.core.data.dataset import Sample
+from edgeseg.core.data.fingerprint import digest_of_samples
 from edgeseg.core.spec import ModelSpec
 
 SIZE_HW = (48, 64)
@@ -20,6 +21,7 @@ class Blobs:
     """Frames of noise with one brighter rectangle; which is which is the label."""
 
     class_names, palette, ignore_index = SPEC.class_names, SPEC.palette, SPEC.ignore_index
+    fingerprint = digest_of_samples
 
     def __init__(self, count: int, seed: int = 0) -> None:
         self.count, self.seed = count, seed

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from edgeseg.core.data.dataset import Sample
+from edgeseg.core.data.fingerprint import digest_of_samples
 from edgeseg.core.spec import ModelSpec
 from edgeseg.host.models import build_model
 from edgeseg.host.training.augment import Augment
@@ -41,6 +42,7 @@ class Blobs:
     """Bright rectangles on a dark ground, with void lines, more of them the later the image."""
 
     class_names, palette, ignore_index = SPEC.class_names, SPEC.palette, 2
+    fingerprint = digest_of_samples
 
     def __init__(self, count: int, seed: int = 0) -> None:
         self.count, self.seed, self.name = count, seed, f"blobs-{count}-{seed}"

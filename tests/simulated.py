@@ -8,6 +8,7 @@ from stand_ins import ArgmaxBackend
 from tinybundle import NAMES, PALETTE, expected_labels, random_frame
 
 from edgeseg.core.data.dataset import Sample
+from edgeseg.core.data.fingerprint import digest_of_samples
 from edgeseg.core.report import Accuracy, BundleId, Memory, Report
 from edgeseg.core.stage_times import Percentiles
 from edgeseg.runtime.bench.row import Entry
@@ -82,6 +83,7 @@ class Frames:
     class_names = NAMES
     palette = PALETTE
     ignore_index = 255
+    fingerprint = digest_of_samples
 
     def __init__(self, n: int = 7) -> None:
         self._n = n

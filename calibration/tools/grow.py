@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.spec import Preprocess
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeseg.host.finetuning.restore_batch_norms import measure_norms

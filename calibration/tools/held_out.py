@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgeseg.core.data.camvid import hold_out
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
+from edgeseg.core.data.views import hold_out
 from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
 from edgeseg.host.training.balance import balanced

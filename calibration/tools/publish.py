@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.zoo import CHECKPOINT_FILE, ZOO
 from edgeseg.errors import BackendUnavailable
 from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint

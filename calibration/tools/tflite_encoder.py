@@ -26,7 +26,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.spec import ModelSpec, Preprocess
 from edgeseg.host.finetuning.restore_batch_norms import measure_norms
 from edgeseg.host.models import build_model

@@ -74,7 +74,7 @@ def command(
     image's own size. BF is the boundary F1, mean over the classes of an image, then over images.
     """
     from edgeseg.cli.pages.error_pictures import check_panels, confusion_chart, write_panels
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.core.images.io import write_png
     from edgeseg.core.zoo import find_bundle
     from edgeseg.runtime.backends import open_backend

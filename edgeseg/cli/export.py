@@ -112,7 +112,7 @@ def command(
     A checkpoint of `edgeseg qat` brings its INT8 ranges; a float one needs --calibrate. The bundle
     appears complete or not at all.
     """
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.host.export.calibration_ranges import version_number
     from edgeseg.host.quantization.quantize import QuantizeOptions
 

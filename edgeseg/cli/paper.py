@@ -106,7 +106,7 @@ def command(
     The networks are the paper's, the training is not: AdamW with a cosine instead of SGD, scaled,
     flipped and recoloured crops, and the last epoch's averaged weights instead of the best epoch.
     """
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.host.paper.footprint import time_passes
     from edgeseg.host.paper.published import REFERENCE, TABLES
     from edgeseg.host.paper.tables import (

@@ -30,6 +30,16 @@ class Registry(Mapping[str, str]):
         self._own = dict(entries)
         self._all: dict[str, str] | None = None
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names that edgeseg itself lists."""
+        return tuple(self._own)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names that installed packages add."""
+        return tuple(name for name in self._entries() if name not in self._own)
+
     def _entries(self) -> dict[str, str]:
         if self._all is None:
             added = {

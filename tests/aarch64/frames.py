@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.core.bundle import read_bundle
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.images.io import fit_rgb
 from edgeseg.runtime.backends import open_backend
 

@@ -10,7 +10,7 @@ from small_models import small
 from trained_nets import settle, trained_on
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint, deployed

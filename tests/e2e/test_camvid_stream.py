@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stand_ins import ArgmaxBackend
 
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.evaluation.evaluate import evaluate
 from edgeseg.runtime.sources.base import open_source

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeseg.core.bundle import Bundle, write_bundle
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.graph.strip_quantization import without_quantization
 from edgeseg.core.zoo import find_bundle, zoo_names
 from edgeseg.runtime.backends import open_backend

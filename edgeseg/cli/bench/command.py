@@ -108,7 +108,7 @@ def command(
     from edgeseg.cli.bench import floor as bench_floor
     from edgeseg.cli.bench import rows as bench_rows
     from edgeseg.cli.bench import table as bench_table
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
     from edgeseg.host.export.plain_references import REFERENCES, reference_rows
     from edgeseg.runtime.bench.run import BenchOptions, bench

@@ -69,7 +69,7 @@ def quantize_options(function: Function) -> Function:
 
 def calibration_frames(spec: ModelSpec, dataset: Dataset, images: int) -> Iterator[np.ndarray]:
     """Yield at most `images` frames uint8 h,w,3 at the model's size, spread over the data set."""
-    from edgeseg.core.data.image_list import spread_indices
+    from edgeseg.core.data.sampling import spread_indices
     from edgeseg.core.images.io import fit_rgb
 
     for index in spread_indices(len(dataset), images):
@@ -78,7 +78,8 @@ def calibration_frames(spec: ModelSpec, dataset: Dataset, images: int) -> Iterat
 
 def calibration_list(dataset: Dataset, images: int) -> str:
     """Return the names and hashes of what calibration_frames yields."""
-    from edgeseg.core.data.image_list import image_list, spread_indices
+    from edgeseg.core.data.image_list import image_list
+    from edgeseg.core.data.sampling import spread_indices
 
     return image_list(dataset, spread_indices(len(dataset), images))
 

@@ -126,8 +126,8 @@ def splits(
         DataError: the data cannot be read.
         UsageError: `hold_out` is no drive of it.
     """
-    from edgeseg.core.data.camvid import hold_out as split_off
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
+    from edgeseg.core.data.views import hold_out as split_off
     from edgeseg.core.data.views import limited
 
     training = open_dataset(data, "train", size_hw=size_hw, seed=seed)
@@ -151,7 +151,8 @@ def mixed_in(
         DataError: its classes are not those of `main`, the data it is mixed into.
         UsageError: a share of nothing, or an infinite one.
     """
-    from edgeseg.core.data.dataset import check_same_classes, open_dataset
+    from edgeseg.core.data.dataset import check_same_classes
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.core.data.views import with_ignored
 
     if not mix:

@@ -15,7 +15,7 @@ from edgeseg.cli.common.output import megabytes, progress_bar, ratio
 from edgeseg.cli.common.quantize_options import calibration_frames, quantize_step
 from edgeseg.cli.common.train_options import BarListener
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.report import Report
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError

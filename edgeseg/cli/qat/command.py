@@ -149,7 +149,7 @@ def command(
     from edgeseg.cli.qat.compare import compare
     from edgeseg.cli.qat.job import QatJob, quantized_as
     from edgeseg.cli.qat.sensitivity import picked, ranked, report
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.core.files import sha256_file
     from edgeseg.errors import UsageError
     from edgeseg.host.checkpoint import load_checkpoint

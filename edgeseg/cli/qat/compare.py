@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
 from edgeseg.cli.common.quantize_options import ADAROUND_STEPS, calibrated
-from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_text, sha256_file
 from edgeseg.host.quantization.observers import OBSERVERS
 
@@ -36,13 +35,13 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
     options or data rows and trainings are made anew, the old ones removed.
     """
     path = folder / TABLE
-    extra = [[str(share), data_sha256(data)] for data, share in job.extra]
+    extra = [[str(share), data.fingerprint()] for data, share in job.extra]
     key = {
         "checkpoint_sha256": sha256_file(checkpoint),
         "calibration": [job.training.name, job.images],
         "validation": job.validation.name,
         # A name is only the last part of a path, and masks may change below it.
-        "data_sha256": [data_sha256(data) for data in (job.training, job.validation)],
+        "data_sha256": [data.fingerprint() for data in (job.training, job.validation)],
         "percentile": job.choice.percentile,
         "keep_float": list(job.choice.keep_float),
         "training": {**job.options.deciding(), "extra": extra},

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
 from edgeseg.cli.common.quantize_options import calibrated
-from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_text, sha256_file
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def ranked(job: QatJob, checkpoint: Path, folder: Path) -> Sensitivity:
         "calibration": [job.training.name, job.images],
         "images": job.validation.name,
         # A name is only the last part of a path, and masks may change below it.
-        "data_sha256": [data_sha256(data) for data in (job.training, job.validation)],
+        "data_sha256": [data.fingerprint() for data in (job.training, job.validation)],
     }
     path = folder / SENSITIVITY
     if path.is_file():

@@ -142,7 +142,7 @@ def command(
     where no trial met the target.
     """
     from edgeseg.cli.tune.job import TuneJob
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.host.checkpoint import load_checkpoint
     from edgeseg.host.pruning.prune import PruneOptions, absolute
     from edgeseg.host.pruning.rounds import PrunePlan, check_prunable

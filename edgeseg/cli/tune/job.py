@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from edgeseg.cli.common.output import say
 from edgeseg.cli.common.quantize_options import calibration_frames, quantize_step
-from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_text
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class TuneJob:
     @functools.cached_property
     def training_sha256(self) -> str:
         """What the training images hash to, read once for all trials."""
-        return data_sha256(self.training)
+        return self.training.fingerprint()
 
     def prune_options(self, ratios: Mapping[str, float], *, repair: bool) -> PruneOptions:
         """Return the prune step that gives these unit ratios; a cost needs no repair."""

@@ -8,16 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeseg.core.data.dataset import Dataset, PairFolder
+from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.data.pairs import PairFolder
 from edgeseg.core.data.views import Subset
 from edgeseg.core.files import sha256_file
 from edgeseg.errors import DataError
-
-
-def spread_indices(length: int, count: int) -> list[int]:
-    """Return at most `count` indices spread evenly over 0 to `length`."""
-    count = min(count, length)
-    return [number * length // count for number in range(count)]
 
 
 def image_list(dataset: Dataset, indices: Iterable[int]) -> str:

@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgeseg.core.data.dataset import Dataset, Sample
+from edgeseg.core.data.fingerprint import digest_of
+from edgeseg.core.data.sampling import spread_indices
 from edgeseg.core.images.io import fit_rgb
 from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import UsageError
 
 
 class _View:
@@ -55,6 +58,12 @@ class Subset(_View):
         """Read a chosen sample from the base."""
         return self.base[self.indices[index]]
 
+    def fingerprint(self, indices: Sequence[int] | None = None) -> str:
+        """Return what the base gives for the chosen samples."""
+        if indices is None:
+            return self.base.fingerprint(self.indices)
+        return self.base.fingerprint([self.indices[index] for index in indices])
+
 
 class _Whole(_View):
     """What a view of every sample has from its base."""
@@ -95,6 +104,10 @@ class Revoided(_Whole):
         labels = np.where(sample.labels == self.base.ignore_index, void, sample.labels)
         return dataclasses.replace(sample, labels=labels)
 
+    def fingerprint(self, indices: Sequence[int] | None = None) -> str:
+        """Return the base's: which number ignored pixels have changes neither loss nor score."""
+        return self.base.fingerprint(indices)
+
 
 @dataclasses.dataclass(frozen=True)
 class Fitted(_Whole):
@@ -126,12 +139,17 @@ class Fitted(_Whole):
         labels = placement.place_labels(sample.labels, self.base.ignore_index)
         return dataclasses.replace(sample, rgb=rgb, labels=labels)
 
+    def fingerprint(self, indices: Sequence[int] | None = None) -> str:
+        """Hash the base's fingerprint with the size and the resize rule."""
+        fitted = {"size_hw": self.spec.size_hw, "resize": self.spec.preprocess.resize}
+        return digest_of(fitted, [self.base.fingerprint(indices)])
+
 
 def limited(dataset: Dataset, limit: int | None) -> Dataset:
     """Return at most `limit` samples, spread evenly; all of them for None."""
     if limit is None or limit >= len(dataset):
         return dataset
-    spread = tuple(i * len(dataset) // limit for i in range(limit))
+    spread = tuple(spread_indices(len(dataset), limit))
     return Subset(dataset, spread, f"{dataset.name}, {limit} of {len(dataset)}")
 
 
@@ -144,3 +162,24 @@ def filter_names(dataset: Dataset, keep: Callable[[str], bool]) -> Subset:
 def with_ignored(dataset: Dataset, ignore_index: int) -> Dataset:
     """Return `dataset` with `ignore_index` as the label of its ignored pixels."""
     return dataset if dataset.ignore_index == ignore_index else Revoided(dataset, ignore_index)
+
+
+def drive_of(name: str) -> str:
+    """Return the drive a frame belongs to: `0001TP_006690` is of drive `0001TP`."""
+    return name.split("_", 1)[0]
+
+
+def hold_out(dataset: Dataset, drive: str) -> tuple[Subset, Subset]:
+    """Split off one drive: the rest, and the drive held out.
+
+    Raises:
+        UsageError: the dataset has no such drive, or no other.
+    """
+    held = filter_names(dataset, lambda name: drive_of(name) == drive)
+    rest = filter_names(dataset, lambda name: drive_of(name) != drive)
+    if not len(held) or not len(rest):
+        drives = sorted({drive_of(name) for name in dataset.names})
+        raise UsageError(
+            f"drive {drive!r} cannot be held out of {dataset.name}; its drives: {', '.join(drives)}"
+        )
+    return rest, held

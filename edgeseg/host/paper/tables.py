@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.data.views import with_ignored
 from edgeseg.core.files import atomic_write_text, sha256_file
 from edgeseg.core.metrics.boundary_f1 import BoundaryF1
@@ -57,7 +56,7 @@ class TableData:
     Attributes:
         training: training set.
         scored: labelled frames for G, C, mIoU and BF.
-        training_sha256: what data_sha256 gives for the training set.
+        training_sha256: the fingerprint of the training set.
         scored_sha256: likewise for the frames.
     """
 
@@ -69,7 +68,7 @@ class TableData:
     @classmethod
     def of(cls, training: Dataset, scored: Dataset) -> TableData:
         """Hash the two."""
-        return cls(training, scored, data_sha256(training), data_sha256(scored))
+        return cls(training, scored, training.fingerprint(), scored.fingerprint())
 
 
 def jobs_of(rows: Sequence[PublishedRow]) -> list[Job]:

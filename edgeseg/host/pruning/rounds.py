@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.data.image_list import spread_indices
+from edgeseg.core.data.sampling import spread_indices
 from edgeseg.core.data.views import Fitted
 from edgeseg.core.recipe import StepDone, order_problems
 from edgeseg.core.spec import ModelSpec

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.data.fingerprint import data_sha256
 from edgeseg.core.files import atomic_write_bytes
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
@@ -44,9 +43,9 @@ def made_with(
         "kind": step.kind,
         "data": data.name,
         "images": len(data),
-        "data's sha256": data_sha256(data),
+        "data's fingerprint": data.fingerprint(),
         "mix": [[other.name, share] for other, share in extra],
-        "mix's sha256": [data_sha256(other) for other, _ in extra],
+        "mix's fingerprint": [other.fingerprint() for other, _ in extra],
         "steps_before": hashlib.sha256(before.encode()).hexdigest(),
         **options.deciding(),
         **{f"{role}'s sha256": hashes for role, hashes in step.metadata.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from edgeseg.core.data.dataset import check_labels
+from edgeseg.core.data.pairs import check_labels
 from edgeseg.core.images.io import read_labels, read_rgb
 from edgeseg.core.images.names import IMAGE_ENDINGS, images_in
 from edgeseg.errors import SourceError, UsageError

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_models import small
 
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model

@@ -5,7 +5,7 @@ import pytest
 
 from edgeseg.cli import run
 from edgeseg.cli.common.run_page import write_run_page
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.host.checkpoint import load_checkpoint
 from edgeseg.host.training.curves import EpochRow, write_curves
 

@@ -111,7 +111,7 @@ def test_a_checkpoint_named_from_its_own_folder_is_called_by_that_folder(
 def quantized(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small network with calibrated ranges."""
     from edgeseg.cli.common.quantize_options import calibrated_checkpoint
-    from edgeseg.core.data.dataset import open_dataset
+    from edgeseg.core.data.open import open_dataset
     from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
     from edgeseg.host.quantization.quantize import QuantizeOptions
 

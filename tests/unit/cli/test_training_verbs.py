@@ -86,12 +86,12 @@ def test_a_held_out_drive_is_validated_on_and_not_trained_on(drives, tmp_path, c
 
 def test_a_held_out_drive_is_not_pruned_by_either(drives, trained, tmp_path, capsys, monkeypatch):
     """Repair and training see drive B alone; A, as far as --val-limit goes, is scored."""
-    from edgeseg.core.data import dataset
+    from edgeseg.core.data.pairs import PairFolder
     from edgeseg.host.checkpoint import load_checkpoint
 
-    read, plain = [], dataset.PairFolder.__getitem__
+    read, plain = [], PairFolder.__getitem__
     monkeypatch.setattr(
-        dataset.PairFolder,
+        PairFolder,
         "__getitem__",
         lambda self, index: read.append(self.names[index]) or plain(self, index),
     )

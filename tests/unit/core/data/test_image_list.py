@@ -5,8 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.core.data.dataset import PairFolder, open_dataset
-from edgeseg.core.data.image_list import check_image_list, image_file, image_list, spread_indices
+from edgeseg.core.data.image_list import check_image_list, image_file, image_list
+from edgeseg.core.data.open import open_dataset
+from edgeseg.core.data.pairs import PairFolder
+from edgeseg.core.data.sampling import spread_indices
 from edgeseg.core.data.views import Subset
 from edgeseg.errors import DataError
 

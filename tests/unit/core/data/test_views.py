@@ -1,10 +1,15 @@
+"""Views of a data set: some samples, another ignored label, the size of a network."""
+
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
-from edgeseg.core.data.dataset import SyntheticDataset
-from edgeseg.core.data.views import Fitted, with_ignored
+from edgeseg.core.data.open import open_dataset
+from edgeseg.core.data.synthetic import SyntheticDataset
+from edgeseg.core.data.views import Fitted, Subset, filter_names, with_ignored
 from edgeseg.core.spec import ModelSpec
+from tests.data_folders import make_camvid
 
 
 class Masked(SyntheticDataset):
@@ -49,3 +54,15 @@ def test_a_fitted_frame_is_what_the_device_sees_with_void_around_it():
     np.testing.assert_array_equal(sample.labels[10:, 8:56], data[1].labels[21::2, 1::2])
     own = Fitted(data, ModelSpec("unet", class_names=data.class_names, size_hw=(96, 96)))[1]
     np.testing.assert_array_equal(own.labels, data[1].labels)
+
+
+def test_filter_names_reads_nothing(tmp_path: Path) -> None:
+    dataset = open_dataset(str(make_camvid(tmp_path)))
+    (tmp_path / "val" / "0016E5_00001.png").write_bytes(b"damaged")
+    kept = filter_names(dataset, lambda name: name.endswith("2"))
+    assert isinstance(kept, Subset)
+    assert kept.names == ("0016E5_00002",)
+    assert kept[0].name == "0016E5_00002"
+    assert (kept.class_names, kept.palette, kept.ignore_index) == (
+        dataset.class_names, dataset.palette, dataset.ignore_index,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.metrics.boundary_f1 import BoundaryF1, _disc, _widened, boundary_f1
 from edgeseg.core.synthetic.drive import SyntheticDrive
 from edgeseg.errors import UsageError

@@ -10,7 +10,7 @@ import torch
 from small_models import small
 
 from edgeseg.cli import run
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgeseg.core.data.dataset import PairFolder, Sample
+from edgeseg.core.data.dataset import Sample
+from edgeseg.core.data.fingerprint import digest_of_samples
+from edgeseg.core.data.pairs import PairFolder
 from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
@@ -45,6 +47,7 @@ class Noise:
     """Frames with the float network's own labels, so that its mIoU is 1."""
 
     name, class_names, palette, ignore_index = "noise", SPEC.class_names, SPEC.palette, 11
+    fingerprint = digest_of_samples
     names = ("0", "1")
 
     def __init__(self, net: nn.Module) -> None:

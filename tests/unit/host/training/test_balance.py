@@ -6,7 +6,7 @@ import torch
 from simulated import Frames
 from small_models import small
 
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint

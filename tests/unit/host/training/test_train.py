@@ -7,6 +7,7 @@ import safetensors.torch
 import torch
 
 from edgeseg.core.data.dataset import Sample
+from edgeseg.core.data.fingerprint import digest_of_samples
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, DataError, EdgesegError, UsageError
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
@@ -42,6 +43,7 @@ class Blobs:
     """Bright rectangles on a dark ground; which is which is the label."""
 
     class_names, palette, ignore_index = SPEC.class_names, SPEC.palette, 2
+    fingerprint = digest_of_samples
 
     def __init__(self, count, seed=0, labelled=True):
         self.count, self.seed, self.labelled = count, seed, labelled

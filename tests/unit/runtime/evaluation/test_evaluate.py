@@ -6,6 +6,7 @@ from stand_ins import ArgmaxBackend, ListSource
 from tinybundle import NAMES, PALETTE, SIZE_HW, expected_labels, random_frame, spec, tiny_bundle
 
 from edgeseg.core.data.dataset import Sample
+from edgeseg.core.data.fingerprint import digest_of_samples
 from edgeseg.errors import DataError
 from edgeseg.runtime.evaluation.evaluate import evaluate, predict
 from edgeseg.runtime.streaming.loop import Loop, LoopOptions
@@ -22,6 +23,7 @@ class Frames:
     name = "frames"
     palette = PALETTE
     ignore_index = 255
+    fingerprint = digest_of_samples
 
     def __len__(self):
         return self.n

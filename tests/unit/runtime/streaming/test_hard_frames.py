@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tinybundle import expected_labels, random_frame, spec
 
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
 from edgeseg.errors import UsageError
 from edgeseg.runtime.streaming import hard_frames as harvest
 from edgeseg.runtime.streaming.hard_frames import Harvest

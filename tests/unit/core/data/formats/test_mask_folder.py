@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.core.data.dataset import open_dataset
-from edgeseg.core.data.mask_folder import hue_palette, read_classes
+from edgeseg.core.data.open import open_dataset
 from edgeseg.core.images.io import write_png
 from edgeseg.errors import DataError
 
@@ -78,32 +77,6 @@ def test_split_folders_are_used_where_they_exist(tmp_path: Path) -> None:
         open_dataset(folder, "test")
 
 
-def test_names_alone_get_distinct_colours(tmp_path: Path) -> None:
-    dataset = open_dataset(str(make_folder(tmp_path, "a\nb\nlong name\n")), "test")
-    assert dataset.class_names == ("a", "b", "long name")
-    assert dataset.palette == hue_palette(3)
-    assert len(set(hue_palette(20))) == 20
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "0 classes, expected 2 to 255"),
-        ("road 1 2 3\n", "1 classes"),
-        ("road 1 2 300\ncar 1 2 3\n", "line 1: a colour value is above 255"),
-        ("road 1 2 3\nroad 1 2 4\n", "line 2: class 'road' is there twice"),
-        ("road 1 2 3\ncar 1 2 3\n", "two classes have the same colour"),
-        ("road 1 2 3\ncar\n", "class 'car' has no colour"),
-        ("road 1,2,3\ncar 4,5,6\n", "line 1: a colour is three numbers with spaces"),
-    ],
-)
-def test_wrong_classes_are_refused(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "classes.txt"
-    path.write_text(text)
-    with pytest.raises(DataError, match=words):
-        read_classes(path)
-
-
 def test_missing_parts_are_named(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(DataError, match="no masks/ folder"):
@@ -120,12 +93,6 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "a.png", np.zeros((4, 6), np.uint8))
     with pytest.raises(DataError, match="too few to hold one back"):
         open_dataset(str(tmp_path), "train")
-
-
-def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, "")
-    (folder / "classes.txt").write_bytes(b"\xef\xbb\xbf" + COLOURED.encode())
-    assert open_dataset(str(folder), "train").class_names == ("road", "car", "sky")
 
 
 @pytest.mark.parametrize("kind", ["images", "masks"])

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.core.data.camvid import drive_of, hold_out
-from edgeseg.core.data.dataset import open_dataset
+from edgeseg.core.data.open import open_dataset
+from edgeseg.core.data.views import drive_of, hold_out
 from edgeseg.core.images.io import write_png
 from edgeseg.errors import DataError, UsageError
 

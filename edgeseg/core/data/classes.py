@@ -1,4 +1,4 @@
-"""A user's own data: images/, masks/ and classes.txt in one folder."""
+"""classes.txt: a user's names and colours for the labels of masks, and the ignored label."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import math
 import re
 from pathlib import Path
 
-from edgeseg.core.data.camvid import pair_by_stem
-from edgeseg.core.data.dataset import SPLITS, PairFolder
 from edgeseg.errors import DataError
 
 Colour = tuple[int, int, int]
 
 VOID_NAMES = ("void", "ignore", "unlabeled", "unlabelled")
-# Without splits of its own, every fifth image by name is held back for validation.
-HELD_BACK = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,60 +29,6 @@ class Classes:
     palette: tuple[Colour, ...]
     ignore_index: int
     mask_palette: tuple[Colour, ...] | None
-
-
-def is_mask_folder(root: Path) -> bool:
-    """Tell whether the folder has images/ or masks/ and is meant as this layout."""
-    return (root / "images").is_dir() or (root / "classes.txt").is_file()
-
-
-def open_mask_folder(root: Path, split: str) -> PairFolder:
-    """Open one split of the folder.
-
-    Where `images/train/` and so on exist (and `masks/train/`), they are the splits. Otherwise
-    "val" is every fifth image by name, "train" the others, and "test" all of them, which its name
-    says.
-
-    Raises:
-        DataError: a folder or classes.txt is missing or empty, or an image has no mask.
-    """
-    for need, what in (("images", "the pictures"), ("masks", "one mask per picture")):
-        if not (root / need).is_dir():
-            raise DataError(f"{root}: no {need}/ folder; expected {what} there")
-    classes = read_classes(root / "classes.txt")
-    images, masks = root / "images", root / "masks"
-    split_folders = [s for s in SPLITS if (images / s).is_dir()]
-    if split_folders:
-        if split not in split_folders:
-            raise DataError(
-                f"{images}: no {split}/; splits that are there: {', '.join(split_folders)}"
-            )
-        images, masks = images / split, masks / split
-        if not masks.is_dir():
-            raise DataError(f"{masks}: no such folder; {images} needs its masks there")
-    pairs = pair_by_stem(images, masks)
-    if not pairs:
-        raise DataError(f"{images}: no images; expected PNG or JPEG files")
-    what = split
-    if not split_folders and split == "test":
-        what = "test: all images, those of train and val"
-    elif not split_folders:
-        held = split == "val"
-        kept = [pair for i, pair in enumerate(pairs) if (i % HELD_BACK == 0) == held]
-        if not kept:
-            raise DataError(
-                f"{images}: {len(pairs)} image(s) are too few to hold one back for validation; "
-                "add images, or make images/train/ and images/val/"
-            )
-        pairs = kept
-    return PairFolder(
-        f"{root.name} ({what})",
-        tuple(pairs),
-        classes.names,
-        classes.palette,
-        classes.ignore_index,
-        classes.mask_palette,
-    )
 
 
 def read_classes(path: Path) -> Classes:
