@@ -11,7 +11,6 @@ import pytest
 
 import edgeseg
 from edgeseg.cli import VERBS, edgeseg_command
-from edgeseg.host.quantization.observers import OBSERVERS
 
 REPOSITORY = Path(edgeseg.__file__).parent.parent
 DOCUMENTS = sorted(
@@ -98,9 +97,3 @@ def test_runnable_blocks_of_the_documents_run(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.mp4").stat().st_size > 0
-
-
-def test_the_table_of_observers_is_the_registry():
-    text = (REPOSITORY / "docs/quantization.md").read_text()
-    table = text.split("| observer | range |")[1].split("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(OBSERVERS)

@@ -40,5 +40,8 @@ def entropy_amax(histogram: AbsHistogram, stride: int = 8) -> float:
 
 
 def entropy_observer(percentile: float) -> HistogramObserver:
-    """Return an observer that keeps the distribution; `percentile` does not matter."""
+    """Keep the distribution (least Kullback-Leibler divergence); the default.
+
+    Source: Migacz 2017, GTC S7310.
+    """
     return HistogramObserver(entropy_amax)

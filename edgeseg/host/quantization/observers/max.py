@@ -25,5 +25,8 @@ class MaxObserver:
 
 
 def max_observer(percentile: float) -> MaxObserver:
-    """Return an observer of the largest magnitude."""
+    """Take the largest magnitude.
+
+    Source: Jacob et al. 2018, 3.1.
+    """
     return MaxObserver()

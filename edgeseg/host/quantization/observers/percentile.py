@@ -19,5 +19,8 @@ def percentile_amax(histogram: AbsHistogram, percentile: float) -> float:
 
 
 def percentile_observer(percentile: float) -> HistogramObserver:
-    """Return an observer whose range holds `percentile` per cent of the non-zero magnitudes."""
+    """Take the range that holds `percentile` per cent of the magnitudes, zeros left out.
+
+    Source: Wu et al. 2020, 3.3.
+    """
     return HistogramObserver(lambda histogram: percentile_amax(histogram, percentile))
