@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeseg.core.bundle import read_bundle
 from edgeseg.core.data.open import open_dataset
-from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 from edgeseg.runtime.backends import open_backend
 
 FRAMES = 5

@@ -27,7 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tinybundle import tiny_bundle
 
 from edgeseg.core.bundle import read_bundle
-from edgeseg.core.images.io import fit_rgb, overlay, read_rgb, write_png
+from edgeseg.core.images.fit import fit_rgb
+from edgeseg.core.images.io import read_rgb, write_png
+from edgeseg.core.images.paint import overlay
 from edgeseg.core.synthetic.drive import SyntheticDrive
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.backends.base import Backend, BackendIo

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 from edgeseg.core.zoo import find_bundle
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.backends.base import Backend

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeseg.core.images.io import letterbox, resize_labels
+from edgeseg.core.images.fit import letterbox, resize_labels
 
 SIDE = st.integers(1, 40)
 LABELS = hnp.arrays(

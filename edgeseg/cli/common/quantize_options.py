@@ -70,7 +70,7 @@ def quantize_options(function: Function) -> Function:
 def calibration_frames(spec: ModelSpec, dataset: Dataset, images: int) -> Iterator[np.ndarray]:
     """Yield at most `images` frames uint8 h,w,3 at the model's size, spread over the data set."""
     from edgeseg.core.data.sampling import spread_indices
-    from edgeseg.core.images.io import fit_rgb
+    from edgeseg.core.images.fit import fit_rgb
 
     for index in spread_indices(len(dataset), images):
         yield fit_rgb(dataset[index].rgb, spec.size_hw, spec.preprocess.resize)[0]

@@ -80,7 +80,7 @@ def write_run_page(
 def _strips(checkpoint: Checkpoint, validation: Dataset) -> list[list[tuple[str, str]]]:
     import torch
 
-    from edgeseg.core.images.io import fit_rgb
+    from edgeseg.core.images.fit import fit_rgb
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.models.label_net import LabelNet
 

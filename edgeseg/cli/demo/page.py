@@ -63,7 +63,7 @@ def write_demo_page(
 def _pictures(
     plan: DemoPlan, bundles: Mapping[str, Bundle], backend: str
 ) -> list[list[tuple[str, str]]]:
-    from edgeseg.core.images.io import colorize
+    from edgeseg.core.images.paint import colorize
     from edgeseg.core.synthetic.drive import SyntheticDrive
     from edgeseg.runtime.backends import open_backend
     from edgeseg.runtime.evaluation.evaluate import predict

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from edgeseg.core.files import atomic_write_text
-from edgeseg.core.images.io import Palette, colorize, write_png
+from edgeseg.core.images.io import write_png
+from edgeseg.core.images.paint import Palette, colorize
 from edgeseg.errors import UsageError
 from edgeseg.runtime.evaluation.evaluate import WorstFrame
 

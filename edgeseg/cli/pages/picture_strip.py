@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.cli.pages.html import picture
-from edgeseg.core.images.io import Palette, colorize, resize_labels, resize_rgb
+from edgeseg.core.images.fit import resize_labels, resize_rgb
+from edgeseg.core.images.paint import Palette, colorize
 
 # Pictures in a page are looked at side by side; more pixels only make the file larger.
 WIDTH = 320

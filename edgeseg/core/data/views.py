@@ -10,7 +10,7 @@ import numpy as np
 from edgeseg.core.data.dataset import Dataset, Sample
 from edgeseg.core.data.fingerprint import digest_of
 from edgeseg.core.data.sampling import spread_indices
-from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 

@@ -12,7 +12,7 @@ import hashlib
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 
 SOURCE_HW = (33, 47)
 # Smaller and larger than the picture, each of another shape: area, linear and padding all run.

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import nn
 
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.images.io import Placement, fit_rgb
+from edgeseg.core.images.fit import Placement, fit_rgb
 from edgeseg.core.metrics.boundary_f1 import BoundaryF1
 from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.core.spec import ModelSpec

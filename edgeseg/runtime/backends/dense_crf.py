@@ -12,7 +12,7 @@ from jaxtyping import Float32, UInt8
 from edgeseg.core.crf.mean_field import refine
 from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.crf.unary import resize_logits
-from edgeseg.core.images.io import PAD_VALUE
+from edgeseg.core.images.fit import PAD_VALUE
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends.base import Backend
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.data.dataset import Dataset, Sample
-from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 from edgeseg.core.report import Memory
 from edgeseg.errors import DataError, UsageError
 from edgeseg.runtime.backends import open_backend

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.images.io import resize_labels, resize_rgb
+from edgeseg.core.images.fit import resize_labels, resize_rgb
 from edgeseg.core.metrics.confusion import class_shares
 from edgeseg.runtime.closeable import Resource
 

@@ -12,7 +12,7 @@ from edgeseg.core.crf.mean_field import Kernel, appearance_kernel, mean_field, s
 from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.crf.unary import resize_logits
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError

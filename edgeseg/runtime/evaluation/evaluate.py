@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 from edgeseg.core.metrics.confusion import Scores
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError

@@ -78,7 +78,7 @@ class VideoSink(Sink):
     def _write(self, prediction: Prediction) -> None:
         import cv2
 
-        from edgeseg.core.images.io import overlay
+        from edgeseg.core.images.paint import overlay
 
         rgb = prediction.frame.rgb
         self._check_room(rgb.nbytes)

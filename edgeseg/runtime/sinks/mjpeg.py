@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 
 import cv2
 
-from edgeseg.core.images.io import overlay
+from edgeseg.core.images.paint import overlay
 from edgeseg.errors import SinkError
 from edgeseg.runtime.http.address import parse_address
 from edgeseg.runtime.http.server import Answer, Server

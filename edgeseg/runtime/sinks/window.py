@@ -6,7 +6,7 @@ import re
 
 import cv2
 
-from edgeseg.core.images.io import overlay
+from edgeseg.core.images.paint import overlay
 from edgeseg.errors import BackendUnavailable, SinkError
 from edgeseg.runtime.sinks.base import Prediction, Sink, SinkRequest
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.images.io import Placement, fit_rgb
+from edgeseg.core.images.fit import Placement, fit_rgb
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, SourceError
 from edgeseg.runtime.single_slot import Ending, Handoff, Outcome

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.images.io import fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError

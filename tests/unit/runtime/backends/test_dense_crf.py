@@ -6,7 +6,7 @@ from tinybundle import SIZE_HW, random_frame, tiny_bundle
 
 from edgeseg.core.crf.mean_field import refine
 from edgeseg.core.crf.options import CrfOptions
-from edgeseg.core.images.io import PAD_VALUE, fit_rgb
+from edgeseg.core.images.fit import PAD_VALUE, fit_rgb
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.backends.base import Backend

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from tinybundle import PALETTE, expected_labels, random_frame, spec
 
-from edgeseg.core.images.io import overlay, read_labels, write_png
+from edgeseg.core.images.io import read_labels, write_png
+from edgeseg.core.images.paint import overlay
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
 from edgeseg.runtime.sinks import files
 from edgeseg.runtime.sinks.base import SINKS, Prediction, check_sinks, open_sink
