@@ -9,7 +9,9 @@ OBSERVERS = Registry(
     "observer",
     "observers",
     {
-        name: f"edgeseg.host.quantization.observers.{name}:{name}_observer"
-        for name in ("max", "percentile", "entropy", "mse")
+        "max": "edgeseg.host.quantization.observers.max:max_observer",
+        "percentile": "edgeseg.host.quantization.observers.percentile:percentile_observer",
+        "entropy": "edgeseg.host.quantization.observers.entropy:entropy_observer",
+        "mse": "edgeseg.host.quantization.observers.mse:mse_observer",
     },
 )
