@@ -16,9 +16,9 @@ from edgeseg.core.data.open import open_dataset
 from edgeseg.core.data.views import hold_out
 from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
-from edgeseg.host.training.balance import balanced
-from edgeseg.host.training.losses import median_frequency_weights
-from edgeseg.host.training.objective import WEIGHT_SAMPLES
+from edgeseg.host.finetuning.balance import balanced
+from edgeseg.host.training.loss.losses import median_frequency_weights
+from edgeseg.host.training.loss.objective import WEIGHT_SAMPLES
 from edgeseg.host.training.validate import count_module
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from edgeseg.cli.common.options import PATH, json_option
 from edgeseg.cli.common.output import print_json, print_table, ratio, say
-from edgeseg.errors import UsageError
+from edgeseg.host.jobs.compare import RunRecord, compare_job
 
 COLUMNS = ("run", "epochs", "best epoch", "seconds", "mIoU", "G", "C")
 
@@ -25,66 +24,34 @@ COLUMNS = ("run", "epochs", "best epoch", "seconds", "mIoU", "G", "C")
 @json_option
 def command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Set scores and curves of RUNs, folders of `train`, `prune` or `qat`, beside each other."""
-    found = [_read(path) for path in runs]
+    found = compare_job(runs)
     if html is not None:
         _write_page(html, found)
         say(f"page: {html}")
     if as_json:
-        print_json({"runs": found})
+        print_json({"runs": [dataclasses.asdict(run) for run in found]})
         return
     print_table(COLUMNS, [_row(run) for run in found])
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """Return a run's record with its curve.
-
-    Raises:
-        UsageError: the folder holds no run.
-    """
-    try:
-        record = json.loads((folder / "scores.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{folder} holds no finished run ({error}); give a folder of edgeseg train or qat"
-        ) from error
-    curve = folder / "curves.csv"
-    lines = list(csv.DictReader(curve.read_text().splitlines())) if curve.is_file() else []
-    return {
-        "run": str(folder),
-        "epochs": record.get("epochs"),
-        "best_epoch": record.get("best_epoch"),
-        "seconds": record.get("seconds"),
-        "scores": record.get("scores") or {},
-        "curve": [
-            {
-                "epoch": int(line["epoch"]),
-                "loss": float(line["loss"]),
-                "miou": float(line["miou"]) if line["miou"] else None,
-            }
-            for line in lines
-        ],
-    }
-
-
-def _row(run: dict[str, Any]) -> tuple[object, ...]:
-    scores, seconds = run["scores"], run["seconds"]
+def _row(run: RunRecord) -> tuple[object, ...]:
     return (
-        run["run"],
-        run["epochs"],
-        run["best_epoch"],
-        None if seconds is None else f"{seconds:.0f}",
-        *(ratio(scores.get(key)) for key in ("miou", "global_accuracy", "class_accuracy")),
+        run.run,
+        run.epochs,
+        run.best_epoch,
+        None if run.seconds is None else f"{run.seconds:.0f}",
+        *(ratio(run.scores.get(key)) for key in ("miou", "global_accuracy", "class_accuracy")),
     )
 
 
-def _write_page(path: Path, runs: list[dict[str, Any]]) -> None:
+def _write_page(path: Path, runs: Sequence[RunRecord]) -> None:
     import edgeseg
     from edgeseg.cli.pages.charts import line_chart
     from edgeseg.cli.pages.html import markup, write_page
 
     def chart(key: str) -> str:
         lines = [
-            (run["run"], [(p["epoch"], p[key]) for p in run["curve"] if p[key] is not None])
+            (run.run, [(p["epoch"], p[key]) for p in run.curve if p[key] is not None])
             for run in runs
         ]
         return line_chart([line for line in lines if line[1]], "epoch", "")

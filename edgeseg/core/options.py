@@ -100,10 +100,14 @@ class JobOptions:
     Attributes:
         given: names of the fields that the caller gave; None where that is not known, and then a
             field counts as given if it is not its default.
+        command: the words that were typed; none where a program made the options.
     """
 
     given: frozenset[str] | None = dataclasses.field(
         default=None, kw_only=True, compare=False, repr=False
+    )
+    command: tuple[str, ...] = dataclasses.field(
+        default=(), kw_only=True, compare=False, repr=False
     )
 
     def __post_init__(self) -> None:
@@ -139,7 +143,12 @@ class JobOptions:
         return cls.parsed(own, frozenset(own))
 
     @classmethod
-    def parsed(cls: type[Class], values: Mapping[str, Any], given: frozenset[str]) -> Class:
+    def parsed(
+        cls: type[Class],
+        values: Mapping[str, Any],
+        given: frozenset[str],
+        command: tuple[str, ...] = (),
+    ) -> Class:
         """Make options of values by field, texts among them, of which `given` were asked for.
 
         Raises:
@@ -155,7 +164,7 @@ class JobOptions:
                 problems.append(f"{spelled(name, about)}: {error}")
         if problems:
             raise UsageError("; ".join(problems))
-        return cls(**own, given=given)
+        return cls(**own, given=given, command=command)
 
     def was_given(self, name: str) -> bool:
         """Tell whether the caller gave a field's value."""

@@ -22,8 +22,8 @@ class Progress:
     """
 
     stage: str = ""
-    done: float = 0
-    total: float | None = None
+    done: int | float = 0
+    total: int | float | None = None
     note: str = ""
     message: str = ""
     detail: bool = False
@@ -42,11 +42,11 @@ def tell(progress: ProgressCallback, message: str) -> None:
 
 
 def counted(
-    progress: ProgressCallback, stage: str, total: float | None = None
-) -> Callable[[float], None]:
+    progress: ProgressCallback, stage: str, total: int | float | None = None
+) -> Callable[[int | float], None]:
     """Return a function that reports how much of a stage is done, for calls that only count."""
 
-    def report(done: float) -> None:
+    def report(done: int | float) -> None:
         progress(Progress(stage, done, total))
 
     return report

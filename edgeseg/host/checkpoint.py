@@ -17,7 +17,7 @@ from torch import nn
 from edgeseg.core.files import atomic_write_bytes
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
-from edgeseg.errors import CheckpointError, SpecError
+from edgeseg.errors import CheckpointError, SpecError, UsageError
 from edgeseg.host.models import build_model
 
 FORMAT = 1
@@ -105,6 +105,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} is not an edgeseg checkpoint or is damaged: {error}"
         ) from error
+
+
+def load_float_checkpoint(path: Path) -> Checkpoint:
+    """Read the checkpoint of a network that has not been quantized.
+
+    Raises:
+        CheckpointError: the file is missing, not a checkpoint, or damaged.
+        UsageError: the network is quantized.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.quantized:
+        raise UsageError(
+            f"{path} is quantized already; give the float checkpoint, or make one of it: edgeseg "
+            f"train {checkpoint.spec.arch} --init {path}"
+        )
+    return checkpoint
 
 
 def module_from_checkpoint(checkpoint: Checkpoint) -> nn.Module:

@@ -12,10 +12,10 @@ from torch import fx, nn
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError, UsageError
 from edgeseg.host.checkpoint import Checkpoint
+from edgeseg.host.finetuning.balance import balanced
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.blocks import IndexedMaxPool2d, MaxUnpool2d
 from edgeseg.host.models.label_net import LabelNet, resize_logits
-from edgeseg.host.training.balance import balanced
 from edgeseg.host.training.optim import build_optimizer
 
 

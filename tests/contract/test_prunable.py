@@ -13,7 +13,8 @@ from edgeseg.host.cost import Cost, count_cost
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.pruning.cut import cut, is_depthwise
 from edgeseg.host.pruning.graph import find_units
-from edgeseg.host.pruning.prune import PruneOptions, prune
+from edgeseg.host.pruning.options import PruneOptions
+from edgeseg.host.pruning.prune import prune
 from edgeseg.host.pruning.units import Unit
 from edgeseg.host.pruning.width_cost import WidthCost
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.util
 import re
+import sys
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -93,6 +94,22 @@ def refuse_given(names: Sequence[str], why: str) -> None:
         raise UsageError(f"{', '.join(given)} would change nothing: {why}")
 
 
+def typed_command() -> tuple[str, ...]:
+    """Return the words of the running command, for the record of its run."""
+    return ("edgeseg", *sys.argv[1:])
+
+
+class NameChoice(click.Choice):  # type: ignore[type-arg] # generic only in newer releases
+    """One of some names; a wrong one is answered with the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Look the name up."""
+        if value not in self.choices:
+            kind = param.name.replace("_", " ") if param and param.name else "name"
+            self.fail(unknown(kind, str(value), list(self.choices)), param, ctx)
+        return value
+
+
 class SizeType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
     """HEIGHTxWIDTH, such as 360x480."""
 
@@ -178,7 +195,7 @@ def job_options(
             source = click.get_current_context().get_parameter_source
             values = {name: given.pop(name) for name in declared}
             chosen = frozenset(n for n in values if source(n) is not ParameterSource.DEFAULT)
-            return function(*args, options=cls.parsed(values, chosen), **given)
+            return function(*args, options=cls.parsed(values, chosen, typed_command()), **given)
 
         result: Any = gathered
         for name, (option, hint) in reversed(declared.items()):
@@ -221,7 +238,7 @@ def _click_type(kind: Any, option: Option) -> Any:
     if option.kind:
         return AmountType() if option.kind == AMOUNT else click.STRING
     if option.choices:
-        return click.Choice(list(option.names()))
+        return NameChoice(list(option.names()))
     if kind is int and (option.least is not None or option.most is not None):
         least, most = (None if n is None else int(n) for n in (option.least, option.most))
         return click.IntRange(least, most, option.least_open, option.most_open)

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgeseg.core.progress import Progress as JobProgress
+from edgeseg.core.progress import ProgressCallback
+
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
 
@@ -83,6 +86,26 @@ def progress_bar(title: str, total: float | None = None) -> Iterator[Progress]:
     )
     with bar:
         yield Progress(bar, bar.add_task(title, total=total, note=""))
+
+
+@contextlib.contextmanager
+def shown() -> Iterator[ProgressCallback]:
+    """Show what a job tells: a bar for each stage, a line for each message, on standard error."""
+    with contextlib.ExitStack() as stack:
+        bars: dict[str, Progress] = {}
+
+        def show(told: JobProgress) -> None:
+            if told.message and not (told.detail and sys.stderr.isatty()):
+                say(told.message)
+            if not told.stage:
+                return
+            if told.stage not in bars:
+                stack.close()
+                bars.clear()
+                bars[told.stage] = stack.enter_context(progress_bar(told.stage))
+            bars[told.stage].update(told.done, told.total, told.note)
+
+        yield show
 
 
 def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import edgeseg
-from edgeseg.cli.common.output import ratio
+from edgeseg.cli.common.output import print_json, print_table, ratio, say
 from edgeseg.cli.pages.bench_charts import grouped_bars
 from edgeseg.cli.pages.charts import line_chart
 from edgeseg.cli.pages.html import markup, write_page
@@ -19,9 +19,35 @@ if TYPE_CHECKING:
     from edgeseg.core.data.dataset import Dataset
     from edgeseg.host.checkpoint import Checkpoint
     from edgeseg.host.training.curves import EpochRow
+    from edgeseg.host.training.run_folder import RunResult
 
 PAGE = "index.html"
 PICTURES = 3
+
+
+def show_run(run: RunResult, as_json: bool) -> None:
+    """Write a training's page and print what came out of it."""
+    show_page(run)
+    if as_json:
+        print_json(run.document)
+        return
+    headlines = ("global_accuracy", "class_accuracy", "miou")
+    print_table(
+        ("checkpoint", "epoch", "G", "C", "mIoU"),
+        [
+            (
+                run.checkpoint,
+                run.document["epoch"],
+                *(ratio(run.scores.get(key)) for key in headlines),
+            )
+        ],
+    )
+
+
+def show_page(run: RunResult) -> None:
+    """Write the page of a run and say where it is."""
+    page = write_run_page(run.folder, run.rows, run.scores, run.network, run.validation)
+    say(f"page: {page}")
 
 
 def write_run_page(

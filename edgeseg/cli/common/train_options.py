@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgeseg.cli.common.options import SEED, refuse_given
-from edgeseg.cli.common.output import Progress, print_json, print_table, ratio, say
-from edgeseg.cli.common.run_folder import write_record
+from edgeseg.cli.common.output import Progress, say
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,40 +106,6 @@ def mix_options(function: Function) -> Function:
     )
 
 
-def hold_out_option(function: Function) -> Function:
-    """Add --hold-out."""
-    return click.option(
-        "--hold-out",
-        metavar="DRIVE",
-        help="Leave this drive (the name's part before _) out of training and validate on it.",
-    )(function)
-
-
-def splits(
-    data: str, hold_out: str | None, size_hw: tuple[int, int], seed: int, val_limit: int | None
-) -> tuple[Dataset, Dataset]:
-    """Open what is trained and what is validated on.
-
-    Raises:
-        DataError: the data cannot be read.
-        UsageError: `hold_out` is no drive of it.
-    """
-    from edgeseg.core.data.open import open_dataset
-    from edgeseg.core.data.views import hold_out as split_off
-    from edgeseg.core.data.views import limited
-
-    training = open_dataset(data, "train", size_hw=size_hw, seed=seed)
-    if hold_out:
-        rest, held = split_off(training, hold_out)
-        return rest, limited(held, val_limit)
-    return training, open_dataset(data, "val", size_hw=size_hw, seed=seed, limit=val_limit)
-
-
-def training_crop_hw(crop: tuple[int, int] | None, size_hw: tuple[int, int]) -> tuple[int, int]:
-    """Return --crop, or without it 256x320 as far as the network's input has room for it."""
-    return crop or (min(256, size_hw[0]), min(320, size_hw[1]))
-
-
 def mixed_in(
     mix: str | None, share: float, main: Dataset, size_hw: tuple[int, int], seed: int
 ) -> list[tuple[Dataset, float]]:
@@ -163,24 +127,6 @@ def mixed_in(
     extra = open_dataset(mix, "train", size_hw=size_hw, seed=seed)
     check_same_classes(main, extra)
     return [(with_ignored(extra, main.ignore_index), share)]
-
-
-def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Parse KEY=VALUE texts; a value is JSON, or a string where it is no JSON.
-
-    Raises:
-        UsageError: a text has no "=".
-    """
-    settings: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{text!r} is no setting; give KEY=VALUE, such as aspp_channels=96")
-        try:
-            settings[key] = json.loads(value)
-        except ValueError:
-            settings[key] = value
-    return settings
 
 
 class BarListener:
@@ -216,47 +162,11 @@ def finish(
     *,
     take: str = "best",
 ) -> None:
-    """Write the run's record and page, and print what came out of it.
+    """Write the run's record and page, and print what came out of it."""
+    from edgeseg.cli.common.options import typed_command
+    from edgeseg.cli.common.run_page import show_run
+    from edgeseg.host.training.job_options import EpochOptions
+    from edgeseg.host.training.run_folder import recorded
 
-    Args:
-        result: of the training.
-        folder: of the run.
-        as_json: print the record as JSON.
-        validation: where the page's pictures come from; None gives none.
-        take: "best" or "last", the checkpoint that is the run's result.
-    """
-    from edgeseg.cli.common.run_page import write_run_page
-    from edgeseg.host.training.train import BEST, LAST
-
-    # Without one labelled pixel to score there is no best epoch, and no file of it.
-    scored = [row for row in result.rows if row.scores and row.miou >= 0]
-    best = max(scored, key=lambda row: row.miou, default=None)
-    newest = result.rows[-1] if result.rows else None
-    row = best if take == "best" else newest
-    checkpoint = folder / (BEST if best and take == "best" else LAST)
-    document = {
-        "run": str(folder),
-        "checkpoint": str(checkpoint),
-        "epochs": len(result.rows),
-        "seconds": sum(row.seconds for row in result.rows),
-        "best_epoch": best.epoch if best else None,
-        "epoch": row.epoch if row else None,
-        "scores": dict(row.scores) if row and row.scores else None,
-    }
-    write_record(folder, document)
-    scores = row.scores if row and row.scores else {}
-    taken = result.best if take == "best" else result.last
-    say(f"page: {write_run_page(folder, result.rows, scores, taken, validation)}")
-    if as_json:
-        print_json(document)
-        return
-    print_table(
-        ("checkpoint", "epoch", "G", "C", "mIoU"),
-        [
-            (
-                checkpoint,
-                row.epoch if row else None,
-                *(ratio(scores.get(key)) for key in ("global_accuracy", "class_accuracy", "miou")),
-            )
-        ],
-    )
+    options = EpochOptions(result=take, command=typed_command())
+    show_run(recorded(result, folder, options, validation), as_json)

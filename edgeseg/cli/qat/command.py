@@ -9,16 +9,14 @@ import click
 
 from edgeseg.cli.common.options import PATH, SIZE, data_option, json_option, needs, refuse_given
 from edgeseg.cli.common.quantize_options import quantize_options
-from edgeseg.cli.common.run_folder import run_folder
-from edgeseg.cli.common.start import fitting, refuse_quantized
 from edgeseg.cli.common.train_options import (
     finish,
     mix_options,
     mixed_in,
     result_options,
-    training_crop_hw,
     training_options,
 )
+from edgeseg.host.training.run_folder import run_folder
 
 # Each layer costs two runs of about half the network on every image.
 RANKING_IMAGES = 20
@@ -152,10 +150,11 @@ def command(
     from edgeseg.core.data.open import open_dataset
     from edgeseg.core.files import sha256_file
     from edgeseg.errors import UsageError
-    from edgeseg.host.checkpoint import load_checkpoint
+    from edgeseg.host.checkpoint import load_checkpoint, load_float_checkpoint
     from edgeseg.host.pruning.rounds import PRUNED
     from edgeseg.host.quantization.quantize import QuantizeOptions
     from edgeseg.host.training.augment import Augment
+    from edgeseg.host.training.data import fitting, training_crop_hw
     from edgeseg.host.training.options import TrainOptions
     from edgeseg.host.training.train import LAST
     from edgeseg.host.training.validate import check_labelled
@@ -186,8 +185,7 @@ def command(
         adaround=adaround_steps if adaround else 0,
         learned_scales=scales == "learned",
     )
-    loaded = load_checkpoint(checkpoint)
-    refuse_quantized(loaded, checkpoint)
+    loaded = load_float_checkpoint(checkpoint)
     spec = loaded.spec
     training = open_dataset(data, "train", size_hw=spec.size_hw, seed=seed)
     limit = val_limit or (RANKING_IMAGES if sensitivity or automatic else None)

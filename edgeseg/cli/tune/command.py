@@ -18,14 +18,13 @@ from edgeseg.cli.common.options import (
     json_option,
     needs,
     refuse_given,
+    typed_command,
 )
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.common.run_folder import run_folder, write_record
-from edgeseg.cli.common.start import fitting, refuse_quantized
-from edgeseg.cli.common.train_options import training_crop_hw
 from edgeseg.cli.tune.report import TRIED, ended, trial_line, write_tried
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
+from edgeseg.host.training.run_folder import run_folder, write_record
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -143,10 +142,12 @@ def command(
     """
     from edgeseg.cli.tune.job import TuneJob
     from edgeseg.core.data.open import open_dataset
-    from edgeseg.host.checkpoint import load_checkpoint
-    from edgeseg.host.pruning.prune import PruneOptions, absolute
+    from edgeseg.host.checkpoint import load_float_checkpoint
+    from edgeseg.host.pruning.options import PruneOptions
+    from edgeseg.host.pruning.prune import absolute
     from edgeseg.host.pruning.rounds import PrunePlan, check_prunable
     from edgeseg.host.training.augment import Augment
+    from edgeseg.host.training.data import fitting, training_crop_hw
     from edgeseg.host.training.options import TrainOptions
     from edgeseg.host.training.validate import check_labelled
     from edgeseg.host.tuning.search import Space, run_trials
@@ -163,8 +164,7 @@ def command(
         refuse_given(("backend", "threads"), f"the floor of {board} is computed, not timed")
     if search_float and precision != "int8":
         raise UsageError("--search-float chooses what INT8 leaves out: give --precision int8")
-    start = load_checkpoint(checkpoint)
-    refuse_quantized(start, checkpoint)
+    start = load_float_checkpoint(checkpoint)
     check_prunable(start.steps, PrunePlan(PruneOptions(ratio=0.1)))
     spec, space = start.spec, Space(start, max_ratio=max_ratio, floats=search_float, keep=keep)
     if target_macs is None and not board and backend is None:
@@ -296,7 +296,7 @@ def _finish(
         "note": "computed floor, not a measurement" if job.board else "",
         "scores": {"miou": miou, "drop": reference - miou, "before": reference},
     }
-    write_record(job.folder, document)
+    write_record(job.folder, document, typed_command())
     if as_json:
         print_json(document)
     else:

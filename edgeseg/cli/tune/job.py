@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeseg.core.data.dataset import Dataset
     from edgeseg.core.recipe import StepDone
     from edgeseg.host.checkpoint import Checkpoint
-    from edgeseg.host.pruning.prune import PruneOptions
+    from edgeseg.host.pruning.options import PruneOptions
     from edgeseg.host.pruning.rounds import PrunePlan
     from edgeseg.host.training.options import TrainOptions
     from edgeseg.host.tuning.search import Candidate
@@ -77,7 +77,7 @@ class TuneJob:
 
     def prune_options(self, ratios: Mapping[str, float], *, repair: bool) -> PruneOptions:
         """Return the prune step that gives these unit ratios; a cost needs no repair."""
-        from edgeseg.host.pruning.prune import PruneOptions
+        from edgeseg.host.pruning.options import PruneOptions
 
         return PruneOptions(
             layer_ratios=dict(ratios),

@@ -25,9 +25,10 @@ from torch import nn
 
 from edgeseg.errors import UsageError
 from edgeseg.host.models.label_net import resize_logits
+from edgeseg.host.pruning.options import IMPORTANCES, NEED_DATA
 from edgeseg.host.pruning.units import Unit
 from edgeseg.host.training.crops import Batch
-from edgeseg.host.training.losses import segmentation_loss
+from edgeseg.host.training.loss.losses import segmentation_loss
 
 
 @torch.no_grad()
@@ -55,16 +56,34 @@ def _filter_distances(group: Any) -> torch.Tensor | None:
     return None if total is None else total / total.mean()
 
 
-IMPORTANCES: dict[str, Callable[[], Any]] = {
-    "magnitude": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=2),
-    "bn": torch_pruning.importance.BNScaleImportance,
-    "taylor": torch_pruning.importance.GroupTaylorImportance,
-    "fpgm": lambda: _filter_distances,
-    "lamp": torch_pruning.importance.LAMPImportance,
-    "random": torch_pruning.importance.RandomImportance,
-}
-# These look at the loss, so they need images with labels.
-NEED_DATA = ("taylor",)
+def magnitude() -> Any:
+    """Return the scorer by the L2 norm of the weights."""
+    return torch_pruning.importance.GroupMagnitudeImportance(p=2)
+
+
+def bn() -> Any:
+    """Return the scorer by the scales of the batch norms."""
+    return torch_pruning.importance.BNScaleImportance()
+
+
+def taylor() -> Any:
+    """Return the scorer by weight times gradient."""
+    return torch_pruning.importance.GroupTaylorImportance()
+
+
+def fpgm() -> Any:
+    """Return the scorer by the distances between filters."""
+    return _filter_distances
+
+
+def lamp() -> Any:
+    """Return the scorer by the magnitude among the channels that are still there."""
+    return torch_pruning.importance.LAMPImportance()
+
+
+def random() -> Any:
+    """Return the scorer that draws."""
+    return torch_pruning.importance.RandomImportance()
 
 
 def score_units(
@@ -95,7 +114,7 @@ def score_units(
     Raises:
         UsageError: "taylor" got no batch, or a unit has no batch norm for "bn" to read.
     """
-    scorer = IMPORTANCES[importance]()
+    scorer = IMPORTANCES.load(importance)()
     if importance not in NEED_DATA:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

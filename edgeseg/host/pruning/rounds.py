@@ -26,8 +26,8 @@ from edgeseg.host.checkpoint import (
 from edgeseg.host.cost import Cost, count_cost
 from edgeseg.host.models.label_net import Normalize
 from edgeseg.host.pruning.cut import widths_of, widths_table
-from edgeseg.host.pruning.importance import NEED_DATA
-from edgeseg.host.pruning.prune import PruneOptions, absolute, prune, unit_widths
+from edgeseg.host.pruning.options import NEED_DATA, PruneOptions
+from edgeseg.host.pruning.prune import absolute, prune, unit_widths
 from edgeseg.host.pruning.sparsity import PATTERN, is_sparse, sparsify
 from edgeseg.host.training.crops import Batch
 from edgeseg.host.training.options import TrainOptions

@@ -3,23 +3,18 @@
 DATA, HOLD_OUT, STOP_AFTER    single options of some verbs
 TrainingOptions               of train, qat, prune and tune
 EpochOptions                  of train, qat and prune, which also choose the number of epochs
-TrainJobOptions               of train
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edgeseg.core.options import (
     DATA_HELP,
     LARGEST_SEED,
-    SETTINGS,
     JobOptions,
     Option,
-    changed,
     option,
 )
 
@@ -116,90 +111,3 @@ class EpochOptions(TrainingOptions):
         default="best",
         order=5,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainJobOptions(EpochOptions):
-    """Options of `edgeseg train`.
-
-    Attributes:
-        arch: a name of MODELS.
-        data: what open_dataset takes.
-        hold_out: a drive to validate on.
-        init: a checkpoint, or a name of the zoo, to go on from.
-        encoder_weights: a state dict that the encoder starts from.
-        encoder_lr: factor on the encoder's learning rate.
-        teacher: checkpoints to learn from.
-        size: height and width of the network's input.
-        settings: options of the architecture.
-        normalize: "fixed" or "per_image".
-        classmix: share of the crops that get classes of another crop pasted in.
-        stop_after: end after this epoch.
-    """
-
-    arch: str = option(argument=True)
-    data: str = option(DATA)
-    hold_out: str | None = option(HOLD_OUT, default=None)
-    init: Path | None = option(
-        "Go on from a checkpoint or a model of the zoo, as a fine-tuning step: its size unless "
-        "--size is given, its options and normalisation; other classes get a fresh last layer.",
-        metavar="CHECKPOINT|NAME",
-        default=None,
-    )
-    encoder_weights: Path | None = option(
-        "Start the encoder from this state dict (.pth or .safetensors) of torchvision's VGG16, "
-        "MobileNetV2 or ResNet, or of EfficientNet-Lite0 or -Lite2; fixed normalisation is then "
-        "that file's.",
-        metavar="FILE",
-        default=None,
-    )
-    encoder_lr: float = option(
-        "Learning rate of the encoder, as a factor of --lr; below 1 keeps more of what "
-        "--encoder-weights brought.",
-        metavar="FACTOR",
-        least=0,
-        least_open=True,
-        default=1.0,
-    )
-    teacher: tuple[Path, ...] = option(
-        "A trained network to learn from beside the labels; several teach by their mean.",
-        metavar="CHECKPOINT",
-        default=(),
-    )
-    distill: float = changed(
-        TrainingOptions,
-        "distill",
-        default=1.0,
-        help="Weight of what the --teacher says.",
-        least_open=True,
-    )
-    size: tuple[int, int] | None = option(
-        "Input of the network.  [default: 360x480, or that of --init]", default=None
-    )
-    crop: tuple[int, int] | None = changed(
-        TrainingOptions,
-        "crop",
-        default=None,
-        help="Size of the training crops.  [default: 256x320 or --size]",
-    )
-    settings: Mapping[str, Any] = option(
-        "Option of the architecture, such as aspp_channels=96; may be repeated.",
-        flag="set",
-        metavar="KEY=VALUE",
-        kind=SETTINGS,
-        default={},
-    )
-    normalize: str | None = option(
-        "Fixed mean and deviation, or those of each frame.  [default: fixed, or that of --init]",
-        choices=("fixed", "per_image"),
-        default=None,
-    )
-    classmix: float = option(
-        "Share of crops over which half of the classes of another image's crop are pasted.",
-        least=0,
-        most=1,
-        default=0.0,
-    )
-    epochs: int = changed(EpochOptions, "epochs", default=60)
-    lr: float = changed(TrainingOptions, "lr", default=2e-3)
-    stop_after: int | None = option(STOP_AFTER, default=None)

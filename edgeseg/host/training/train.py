@@ -15,6 +15,7 @@ from torch import nn
 
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.data.views import Fitted
+from edgeseg.core.progress import Progress, ProgressCallback
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError
@@ -26,7 +27,7 @@ from edgeseg.host.training.curves import EpochRow, write_curves
 from edgeseg.host.training.distributed import ALONE, Ranks, synchronised_norms
 from edgeseg.host.training.fast_depthwise import fast_depthwise_backward
 from edgeseg.host.training.hooks import Hook, hooks_of
-from edgeseg.host.training.objective import Objective
+from edgeseg.host.training.loss.objective import Objective
 from edgeseg.host.training.optim import (
     WeightAverage,
     build_optimizer,
@@ -48,6 +49,29 @@ class TrainListener(Protocol):
 
     def on_epoch(self, row: EpochRow) -> None:
         """Called after every epoch, validation included."""
+
+
+class ProgressListener:
+    """Reports a training to a progress callback: every step, and a line for each validation."""
+
+    def __init__(self, progress: ProgressCallback, stage: str, epochs: int) -> None:
+        """Report to `progress` under the name `stage`; `epochs` is the total."""
+        self._progress, self._stage, self._epochs = progress, stage, epochs
+        self._miou = ""
+
+    def on_step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """Report one step."""
+        done, total = epoch * steps + step + 1, self._epochs * steps
+        self._progress(Progress(self._stage, done, total, f"loss {loss:.3f}{self._miou}"))
+
+    def on_epoch(self, row: EpochRow) -> None:
+        """Report the validation, if there was one."""
+        if not row.scores:
+            return
+        # Negative where no pixel of the validation has a label.
+        self._miou = f"  mIoU {row.miou:.3f}" if row.miou >= 0 else "  mIoU -"
+        line = f"epoch {row.epoch}/{self._epochs}  loss {row.loss:.3f}{self._miou}"
+        self._progress(Progress(message=line, detail=True))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.finetuning.change_classes import retargeted
 from edgeseg.host.models import MODELS, build_model
-from edgeseg.host.pruning.prune import PruneOptions, prune
+from edgeseg.host.pruning.options import PruneOptions
+from edgeseg.host.pruning.prune import prune
 from edgeseg.host.pruning.sparsity import has_pattern, masks_of, sparsify
 from tests.small_models import small
 

@@ -8,7 +8,8 @@ from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.finetuning.restore_batch_norms import unfolded
 from edgeseg.host.models import build_model
-from edgeseg.host.pruning.prune import PruneOptions, prune
+from edgeseg.host.pruning.options import PruneOptions
+from edgeseg.host.pruning.prune import prune
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, set_quantizing
 from tests.small_models import small
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from edgeseg.cli.common.quantize_options import calibration_frames
-from edgeseg.cli.common.run_folder import run_folder
 from edgeseg.cli.common.runtimes import chosen_backends, first_backend, installed_backends
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.options import parse_settings
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
+from edgeseg.host.training.run_folder import run_folder
 
 
 def test_settings_are_json_where_they_can_be():

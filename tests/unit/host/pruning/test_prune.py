@@ -16,8 +16,9 @@ from edgeseg.host.cost import count_cost
 from edgeseg.host.models import build_model
 from edgeseg.host.pruning.cut import widths_of
 from edgeseg.host.pruning.graph import find_units
-from edgeseg.host.pruning.importance import IMPORTANCES, score_units
-from edgeseg.host.pruning.prune import PruneOptions, prune
+from edgeseg.host.pruning.importance import score_units
+from edgeseg.host.pruning.options import IMPORTANCES, PruneOptions
+from edgeseg.host.pruning.prune import prune
 from edgeseg.host.pruning.rounds import PrunePlan, PruneResult, check_prunable, prune_in_rounds
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
 

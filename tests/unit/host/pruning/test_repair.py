@@ -13,7 +13,7 @@ from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.models import build_model
 from edgeseg.host.pruning.cut import cut
 from edgeseg.host.pruning.graph import find_units
-from edgeseg.host.pruning.prune import PruneOptions
+from edgeseg.host.pruning.options import PruneOptions
 from edgeseg.host.pruning.repair import refit_weights, write_refit
 from edgeseg.host.pruning.rounds import PrunePlan, prune_in_rounds
 

@@ -13,7 +13,7 @@ from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.quantization.equalize import equalizable, equalize
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, set_quantizing
-from edgeseg.host.training.feature_distillation import FeatureTaps
+from edgeseg.host.training.loss.feature_distillation import FeatureTaps
 from edgeseg.host.training.options import TrainOptions
 
 

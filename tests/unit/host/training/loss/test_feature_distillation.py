@@ -5,7 +5,7 @@ from torch import nn
 from edgeseg.errors import UsageError
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
-from edgeseg.host.training.feature_distillation import FeatureTaps
+from edgeseg.host.training.loss.feature_distillation import FeatureTaps
 
 
 def nets() -> tuple[nn.Module, nn.Module]:

@@ -10,10 +10,10 @@ from edgeseg.core.data.open import open_dataset
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
+from edgeseg.host.finetuning.balance import balanced, sweep
 from edgeseg.host.models import build_model
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
-from edgeseg.host.training.balance import balanced, sweep
-from edgeseg.host.training.losses import median_frequency_weights
+from edgeseg.host.training.loss.losses import median_frequency_weights
 from edgeseg.host.training.validate import score_module
 
 WEIGHTS = torch.linspace(0.5, 4, 11)

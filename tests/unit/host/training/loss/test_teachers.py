@@ -10,7 +10,7 @@ from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
 from edgeseg.host.models.label_net import resize_logits
-from edgeseg.host.training.teachers import Ensemble, load_teachers
+from edgeseg.host.training.loss.teachers import Ensemble, load_teachers
 
 BASIC = ModelSpec(
     "segnet-basic",

@@ -9,8 +9,8 @@ from torch import nn
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.host.models.label_net import resize_logits
 from edgeseg.host.training.distributed import Ranks
-from edgeseg.host.training.feature_distillation import FeatureTaps
-from edgeseg.host.training.losses import (
+from edgeseg.host.training.loss.feature_distillation import FeatureTaps
+from edgeseg.host.training.loss.losses import (
     distillation_loss,
     median_frequency_weights,
     segmentation_loss,

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from edgeseg.core.data.dataset import Sample
-from edgeseg.host.training.losses import (
+from edgeseg.host.training.loss.losses import (
     distillation_loss,
     median_frequency_weights,
     segmentation_loss,

@@ -1,0 +1,1 @@
+"""Jobs: what the verbs train, prune, balance and compare do, as functions."""

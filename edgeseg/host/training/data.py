@@ -1,0 +1,87 @@
+"""The data of a training: its splits, the crop size, what is mixed in, one label for void."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from edgeseg.core.data.dataset import Dataset, check_same_classes
+from edgeseg.core.data.open import open_dataset
+from edgeseg.core.data.views import hold_out as split_off
+from edgeseg.core.data.views import limited, with_ignored
+from edgeseg.core.spec import ModelSpec
+from edgeseg.errors import UsageError
+from edgeseg.host.training.job_options import EpochOptions
+
+
+def splits(
+    data: str, hold_out: str | None, size_hw: tuple[int, int], seed: int, val_limit: int | None
+) -> tuple[Dataset, Dataset]:
+    """Open the training and the validation images of a data set.
+
+    Args:
+        data: what open_dataset takes.
+        hold_out: validate on this drive of the training images, and do not train on it.
+        size_hw: of drawn frames.
+        seed: of drawn frames.
+        val_limit: the most validation images, spread evenly; None takes all.
+
+    Raises:
+        DataError: the data cannot be read.
+        UsageError: `hold_out` is no drive of it.
+    """
+    training = open_dataset(data, "train", size_hw=size_hw, seed=seed)
+    if hold_out:
+        rest, held = split_off(training, hold_out)
+        return rest, limited(held, val_limit)
+    return training, open_dataset(data, "val", size_hw=size_hw, seed=seed, limit=val_limit)
+
+
+def training_crop_hw(crop: tuple[int, int] | None, size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Return `crop`; where it is None, 256x320, at most the input size `size_hw`."""
+    return crop or (min(256, size_hw[0]), min(320, size_hw[1]))
+
+
+def mixed_in(
+    options: EpochOptions, main: Dataset, size_hw: tuple[int, int]
+) -> list[tuple[Dataset, float]]:
+    """Open the data that --mix names, with its share, as train() takes further data.
+
+    Args:
+        options: of the job.
+        main: the data that it is mixed into.
+        size_hw: of drawn frames.
+
+    Raises:
+        DataError: its classes are not those of `main`.
+        UsageError: a share of nothing was given, or an infinite one.
+    """
+    if not options.mix:
+        options.refuse_given(("mix_share",), "there is no --mix")
+        return []
+    if not math.isfinite(options.mix_share):
+        raise UsageError(f"--mix-share is {options.mix_share}, expected a share of --data's images")
+    extra = open_dataset(options.mix, "train", size_hw=size_hw, seed=options.seed)
+    check_same_classes(main, extra)
+    return [(with_ignored(extra, main.ignore_index), options.mix_share)]
+
+
+def fitting(path: Path, spec: ModelSpec, *datasets: Dataset) -> list[Dataset]:
+    """Return the data sets with the network's label for ignored pixels.
+
+    Args:
+        path: the network's file, for the message.
+        spec: of the network.
+        datasets: what it is trained or scored on.
+
+    Raises:
+        UsageError: one has other classes than the network.
+    """
+    for dataset in datasets:
+        if tuple(dataset.class_names) != spec.class_names:
+            raise UsageError(
+                f"{path} has classes {', '.join(spec.class_names)}; {dataset.name} has "
+                f"{', '.join(dataset.class_names)}; train it for them first: edgeseg train "
+                f"{spec.arch} --init {path}"
+            )
+    return [with_ignored(dataset, spec.ignore_index) for dataset in datasets]

@@ -1,0 +1,1 @@
+"""What a training step minimises: losses, teachers, and their weighted sum."""
