@@ -180,13 +180,13 @@ def _measure(
     settings: Mapping[str, Any], bundle: Bundle, options: BenchOptions, root: Path
 ) -> BenchResult:
     from edgeseg.core.data.open import open_dataset
-    from edgeseg.runtime.backends import BACKENDS, why_unavailable
+    from edgeseg.runtime.backends.choose import installed_backends
     from edgeseg.runtime.bench.row import Entry
     from edgeseg.runtime.bench.run import bench
 
     backend = settings.get("backend")
     if backend is None:
-        installed = [name for name in BACKENDS if why_unavailable(name) is None]
+        installed = installed_backends()
         if not installed:
             pytest.skip("no runtime can be used here; pip install 'edgeseg[onnxruntime]'")
         backend = installed[0]

@@ -15,7 +15,7 @@ from pathlib import Path
 from tinybundle import SIZE_HW, tiny_bundle
 
 from edgeseg.runtime.backends import open_backend
-from edgeseg.runtime.sources.base import open_source
+from edgeseg.runtime.sources.open import open_source
 from edgeseg.runtime.streaming.flicker import Flicker
 from edgeseg.runtime.streaming.loop import Loop, LoopOptions
 from edgeseg.runtime.streaming.shadow import Shadow, ShadowOptions

@@ -15,7 +15,7 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import bundle_json, print_json, print_table, progress_bar, ratio, say
-from edgeseg.cli.common.runtimes import backend_options, first_backend
+from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.core.output_checks import check_file, check_folder
 from edgeseg.errors import UsageError
 
@@ -78,6 +78,7 @@ def command(
     from edgeseg.core.images.io import write_png
     from edgeseg.core.zoo import find_bundle
     from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.backends.choose import first_backend
     from edgeseg.runtime.evaluation.evaluate import evaluate
 
     loaded = find_bundle(bundle)

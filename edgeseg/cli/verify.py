@@ -8,7 +8,7 @@ import click
 
 from edgeseg.cli.common.options import backends_option, json_option
 from edgeseg.cli.common.output import bundle_json, print_json, print_table
-from edgeseg.cli.common.runtimes import backend_options, chosen_backends
+from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.errors import AccuracyMissed
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def command(
     """
     from edgeseg.core.zoo import find_bundle
     from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.backends.choose import chosen_backends
 
     loaded = find_bundle(bundle)
     golden = loaded.golden()

@@ -1,4 +1,4 @@
-"""Resource: something that must be closed, as a context manager."""
+"""Closeable: an object that must be closed, as a context manager."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import abc
 from types import TracebackType
 from typing import TypeVar
 
-_Self = TypeVar("_Self", bound="Resource")
+_Self = TypeVar("_Self", bound="Closeable")
 
 
-class Resource(abc.ABC):
+class Closeable(abc.ABC):
     """Base of backends, sources and sinks: leaving the `with` block closes it."""
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""Handoff: the one bounded place where two threads meet."""
+"""SingleSlot: passes one item at a time from one thread to another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Outcome(enum.Enum):
 Ending = Literal[Outcome.TIMEOUT, Outcome.END]
 
 
-class Handoff(Generic[Item]):
+class SingleSlot(Generic[Item]):
     """One item at most between a producer and a consumer.
 
     Lossless, `put` waits until the consumer took the item before. With `newest`, `put` never
@@ -50,7 +50,7 @@ class Handoff(Generic[Item]):
             timeout_s: longest wait for the item before to be taken, None for as long as it lasts.
 
         Returns:
-            False when the item was not taken in: the handoff is `closed`, or the time is over.
+            False when the item was not taken in: the slot is `closed`, or the time is over.
         """
         with self._changed:
             if self._newest and self._items and not self._closed:
@@ -67,10 +67,10 @@ class Handoff(Generic[Item]):
         """Wait for an item.
 
         Returns:
-            The item, Outcome.TIMEOUT, or Outcome.END once the handoff is closed and empty.
+            The item, Outcome.TIMEOUT, or Outcome.END once the slot is closed and empty.
 
         Raises:
-            BaseException: the error the handoff was closed with, after its last item.
+            BaseException: the error the slot was closed with, after its last item.
         """
         with self._changed:
             self._changed.wait_for(lambda: bool(self._items) or self._closed, timeout_s)

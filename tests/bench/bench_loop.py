@@ -21,7 +21,7 @@ def child(kind: str, options: argparse.Namespace) -> None:
     """Open the backend, then run one block per line on standard input."""
     from edgeseg.core.bundle import read_bundle
     from edgeseg.runtime.backends import open_backend
-    from edgeseg.runtime.sources.base import open_source
+    from edgeseg.runtime.sources.open import open_source
     from edgeseg.runtime.telemetry import Telemetry
 
     bundle = read_bundle(Path(options.bundle))

@@ -34,7 +34,7 @@ from edgeseg.core.synthetic.drive import SyntheticDrive
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.backends.base import Backend, BackendIo
 from edgeseg.runtime.sinks.base import Prediction, Sink
-from edgeseg.runtime.sources.base import open_source
+from edgeseg.runtime.sources.open import open_source
 from edgeseg.runtime.streaming.loop import Loop, LoopOptions
 
 FRAME_HW, NET_HW = (480, 640), (240, 320)

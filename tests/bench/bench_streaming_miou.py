@@ -17,7 +17,7 @@ from edgeseg.core.zoo import find_bundle
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.backends.base import Backend
 from edgeseg.runtime.single_slot import Outcome
-from edgeseg.runtime.sources.base import open_source
+from edgeseg.runtime.sources.open import open_source
 from edgeseg.runtime.streaming.loop import Loop
 
 PACE_FPS = 15.0

@@ -11,7 +11,7 @@ from tinybundle import SIZE_HW, expected_labels, graph, random_frame, tiny_bundl
 
 from edgeseg.core.bundle import Golden, write_bundle
 from edgeseg.errors import BackendError
-from edgeseg.runtime.backends import BACKENDS, ON_GPU, Backend, open_backend, why_unavailable
+from edgeseg.runtime.backends import BACKENDS, Backend, open_backend, why_unavailable
 
 
 @pytest.fixture(params=BACKENDS)
@@ -37,7 +37,7 @@ def test_labels_are_right_and_fit_the_io(tmp_path, name, precision):
         assert isinstance(backend, Backend)
         assert backend.io.frame_shape == (1, *SIZE_HW, 3)
         assert backend.io.runtime.split()[0] == name
-        assert backend.io.threads == (None if name in ON_GPU else 1)
+        assert backend.io.threads == (None if BACKENDS.load(name).needs_gpu else 1)
         for seed in range(3):
             frame = random_frame(seed)[None]
             assert np.array_equal(backend.infer(frame), expected_labels(frame))
@@ -48,7 +48,9 @@ def test_the_precision_that_runs_is_named(tmp_path, name, precision):
     with open_backend(name, tiny_bundle(tmp_path / "b", precision=precision)) as backend:
         ran = backend.io.precision.split("+")
         assert ("int8" in ran) == (precision == "int8")
-        assert set(ran) <= ({"int8", "f16", "f32"} if name in ON_GPU else {"int8", "f32"})
+        assert set(ran) <= (
+            {"int8", "f16", "f32"} if BACKENDS.load(name).needs_gpu else {"int8", "f32"}
+        )
 
 
 def test_a_frame_may_be_reused_and_a_copied_result_stays(tmp_path, name):

@@ -10,7 +10,7 @@ from stand_ins import ArgmaxBackend
 from edgeseg.core.data.open import open_dataset
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.evaluation.evaluate import evaluate
-from edgeseg.runtime.sources.base import open_source
+from edgeseg.runtime.sources.open import open_source
 from edgeseg.runtime.streaming.loop import Loop
 
 pytestmark = pytest.mark.camvid

@@ -17,7 +17,8 @@ from rtsp_loopback import GarblingProxy, Server, age_ms, missing
 from tinybundle import spec, tiny_bundle
 
 from edgeseg.errors import SourceError
-from edgeseg.runtime.sources.base import Frame, State, open_source
+from edgeseg.runtime.sources.base import Frame, State
+from edgeseg.runtime.sources.open import open_source
 
 # Real servers in real time: a machine that is busy for seconds moves what is asserted here.
 pytestmark = pytest.mark.slow

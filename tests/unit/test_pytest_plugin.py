@@ -19,8 +19,8 @@ sys.path.insert(0, {helpers!r})
 import dataclasses
 import pytest
 from simulated import Frames, Machine, SimulatedBackend
-from edgeseg.core import dataset
-from edgeseg.runtime import backends
+from edgeseg.core.data import dataset
+from edgeseg.runtime.backends import BACKENDS
 from edgeseg.runtime.bench.run import BenchOptions
 
 machine = Machine(0)
@@ -35,8 +35,8 @@ class Simulated(SimulatedBackend):
 for seed in range(51):
     made = type(f"Simulated{{seed}}", (Simulated,), {{"seed": seed}})
     setattr(sys.modules[__name__], made.__name__, made)
-    backends.BACKENDS[f"sim{{seed}}"] = f"{{__name__}}:Simulated{{seed}}"
-    backends.PACKAGES[f"sim{{seed}}"] = ()
+# The project below lists them as entry points; the registry reads those once.
+BACKENDS._all = None
 dataset.open_dataset = lambda *args, **kwargs: Frames(8)
 
 @pytest.fixture
@@ -62,6 +62,11 @@ OPTIONS = ("-p", "no:xdist", "-p", "no:cacheprovider", "-q")
 def project(pytester):
     """A user's repository with three bundles and a baseline of the first."""
     pytester.makeconftest(CONFTEST.format(helpers=str(Path(__file__).parents[1])))
+    facts = pytester.path / "simulated-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: simulated\nVersion: 1.0\n")
+    lines = [f"sim{seed} = conftest:Simulated{seed}" for seed in range(51)]
+    (facts / "entry_points.txt").write_text("\n".join(["[edgeseg.backends]", *lines]))
     for name in ("yardstick", "model", "slow", "inaccurate"):
         bundle = tiny_bundle(pytester.path / name)
         manifest = bundle.path / "manifest.json"

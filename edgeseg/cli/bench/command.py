@@ -17,7 +17,6 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
-from edgeseg.cli.common.runtimes import chosen_backends
 from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.output_checks import check_files
@@ -111,6 +110,7 @@ def command(
     from edgeseg.core.data.open import open_dataset
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
     from edgeseg.host.export.plain_references import REFERENCES, reference_rows
+    from edgeseg.runtime.backends.choose import chosen_backends
     from edgeseg.runtime.bench.run import BenchOptions, bench
 
     outputs = (

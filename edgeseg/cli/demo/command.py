@@ -9,7 +9,6 @@ import click
 
 from edgeseg.cli.common.options import PATH, SEED, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, say
-from edgeseg.cli.common.runtimes import chosen_backends
 
 
 @click.command(name="demo", epilog="Example: edgeseg demo -o runs/demo")
@@ -49,6 +48,8 @@ def command(epochs: int, images: int, frames: int, seed: int, out: Path, as_json
     from edgeseg.cli.demo.page import write_demo_page
 
     started = time.perf_counter()
+    from edgeseg.runtime.backends.choose import chosen_backends
+
     backends = chosen_backends(())
     demo_run.check_out(out)
     plan = demo_run.DemoPlan(epochs=epochs, images=images, frames=frames, seed=seed)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +18,23 @@ from edgeseg.cli.common.options import (
     needs,
     refuse_given,
 )
-from edgeseg.cli.common.output import print_json, say
+from edgeseg.cli.common.output import print_json, progress_bar, say
+from edgeseg.cli.common.runtimes import engine_cache, engine_plugin
+from edgeseg.cli.common.signals import exit_on_signal, stop_on_signal
 from edgeseg.cli.stream.dashboard_options import dashboard_options
-from edgeseg.cli.stream.session import Wishes, run
 from edgeseg.core.output_checks import check_file
+
+if TYPE_CHECKING:
+    from edgeseg.core.report import Report
+    from edgeseg.runtime.streaming.loop import LoopResult
+    from edgeseg.runtime.streaming.session import StreamOptions
+
+# Read by OpenCV when it opens a camera. Its own limits are 10 s for V4L2 and none for latency.
+OPENCV_V4L2 = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
+OPENCV_RTSP = (
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS",
+    "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|max_delay;0",
+)
 
 
 @click.command(
@@ -141,9 +157,20 @@ def command(
         refuse_given(("harvest_limit",), "there is no --harvest")
     sources = (source, *also)
     places = _places(out, len(sources), bundle)
-    wishes = Wishes(bundle=bundle, sources=sources, reports=tuple(places), **given)
+    from edgeseg.runtime.streaming.session import StreamOptions
+
+    options = StreamOptions(
+        bundle=bundle,
+        sources=sources,
+        reports=tuple(places),
+        cache=engine_cache(),
+        plugin=engine_plugin(),
+        has_display=any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")),
+        notify_socket=os.environ.get("NOTIFY_SOCKET", ""),
+        **given,
+    )
     unwritten = None
-    with run(wishes) as results:
+    with _running(options) as results:
         # Before a frozen camera is closed, which may take as long as its read limit.
         reports = [result.report for result in results]
         try:
@@ -172,6 +199,32 @@ def command(
         raise unwritten
 
 
+@contextlib.contextmanager
+def _running(options: StreamOptions) -> Iterator[list[LoopResult]]:
+    """Run to the end and yield the results before anything is closed."""
+    from edgeseg.cli.stream.announce import announced, say_cut
+    from edgeseg.runtime.streaming.session import open_session
+
+    _set_opencv_limits(options.sources)
+    with contextlib.ExitStack() as stack:
+        if options.batch > 1:
+            # Its copy of the bundle lies in a temporary folder.
+            stack.enter_context(exit_on_signal())
+        session = stack.enter_context(open_session(options, say))
+        # Only now: while a network loads, ctrl-C interrupts as usual.
+        stack.enter_context(stop_on_signal(session.stop))
+        with announced(session.sources), progress_bar("stream") as bar:
+            results = session.run(bar.update)
+        say_cut(session.sources, results)
+        yield results
+
+
+def _set_opencv_limits(sources: Sequence[str]) -> None:
+    if any(uri.startswith(("rtsp:", "rtsps:")) for uri in sources):
+        os.environ.setdefault(*OPENCV_RTSP)
+    os.environ.setdefault(*OPENCV_V4L2)
+
+
 def _places(out: Path | None, n: int, bundle: str) -> list[Path]:
     """Return the file of each report, refusing those that can never be written.
 
@@ -187,7 +240,7 @@ def _places(out: Path | None, n: int, bundle: str) -> list[Path]:
     return found
 
 
-def _write(places: list[Path], reports: list[Any]) -> None:
+def _write(places: list[Path], reports: list[Report]) -> None:
     from edgeseg.core.report import write_report
 
     for path, report in zip(places, reports, strict=False):
@@ -198,7 +251,7 @@ def _write(places: list[Path], reports: list[Any]) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _print(reports: list[Any]) -> None:
+def _print(reports: list[Report]) -> None:
     from edgeseg.cli.stream.report_table import print_report
 
     for report in reports:

@@ -7,13 +7,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from edgeseg.errors import BackendError
-from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.closeable import Closeable
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
@@ -54,15 +54,26 @@ class BackendIo:
         return document
 
 
-class Backend(Resource):
+class Backend(Closeable):
     """A runtime with a loaded graph; a context manager that frees it.
 
     One call at a time: `infer` is not safe from two threads at once.
+
+    A class says what a machine needs to run it. These facts are read before the runtime is known
+    to be installed, so a backend's module imports its runtime when it is opened, not at its top:
+
+    - packages: the packages it imports. Of names joined by "|" one is enough.
+    - cures: how to get a package, where that is not `pip install 'edgeseg[NAME OF THE BACKEND]'`.
+    - needs_gpu: an NVIDIA GPU and its driver are needed beside the packages.
 
     Attributes:
         io: what it takes and runs on.
         memory: bytes the runtime itself knows of, by name; empty where it does not say.
     """
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    cures: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    needs_gpu: ClassVar[bool] = False
 
     io: BackendIo
     memory: Mapping[str, int] = MappingProxyType({})

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
+from typing import TYPE_CHECKING
+
 import numpy as np
-import onnx
-import onnxruntime as ort
 from jaxtyping import Float32, UInt8
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.graph.logits_end import end_at_logits
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends.base import (
     ENDS_AT_LABELS,
@@ -22,13 +20,11 @@ from edgeseg.runtime.backends.base import (
     graph_shape,
     load_advice,
 )
-from edgeseg.runtime.backends.cpu_rewrites.four_channels import (
-    WIDTH,
-    normalize_in_rows,
-    widen_frame,
-)
-from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
-from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+    from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
 
 ERRORS_ONLY = 3
 RGB = 3
@@ -44,6 +40,8 @@ class OnnxRuntimeBackend(Backend):
     TensorRT wants it.
     """
 
+    packages = ("onnxruntime", "onnx")
+
     def __init__(
         self, bundle: Bundle, *, threads: int | None = None, optimize: bool = True
     ) -> None:
@@ -58,6 +56,8 @@ class OnnxRuntimeBackend(Backend):
         Raises:
             BackendError: the file is no graph, or not one that takes frames and gives labels.
         """
+        import onnxruntime as ort
+
         options = ort.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
@@ -91,6 +91,8 @@ class OnnxRuntimeBackend(Backend):
         )
         self._label: LabelPlanes | None = None
         if output != OUTPUT:
+            from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
+
             self._label = LabelPlanes(self.io.frame_shape, bundle.spec.n_classes, threads)
 
     def infer(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w"]:
@@ -109,6 +111,8 @@ class OnnxRuntimeBackend(Backend):
             raise BackendError("this onnxruntime backend is closed; open it again")
         check_frames(frames, self.io)
         if self._wide is not None:
+            import cv2
+
             for wide, frame in zip(self._wide, frames, strict=True):
                 cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=wide)
             frames = self._wide
@@ -127,6 +131,16 @@ def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int, str]:
     """Return the file, or what it is rewritten to, the channels that takes and its output."""
     if not rewrite:
         return str(bundle.onnx_path), RGB, OUTPUT
+    import onnx
+
+    from edgeseg.core.graph.logits_end import end_at_logits
+    from edgeseg.runtime.backends.cpu_rewrites.four_channels import (
+        WIDTH,
+        normalize_in_rows,
+        widen_frame,
+    )
+    from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
+
     model = onnx.load(bundle.onnx_path)
     output = end_at_logits(model, OUTPUT) or OUTPUT
     channels = RGB

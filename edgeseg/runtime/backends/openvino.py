@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-import openvino as ov
 from jaxtyping import Float32, UInt8
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.graph.logits_end import end_at_logits
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.backends.base import (
     ENDS_AT_LABELS,
@@ -23,7 +21,11 @@ from edgeseg.runtime.backends.base import (
     graph_shape,
     load_advice,
 )
-from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+    from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
 
 FLOAT_PRECISIONS = ("f32", "default")
 INTEGER = ("i8", "u8")
@@ -35,6 +37,8 @@ class OpenVinoBackend(Backend):
     On many CPUs OpenVINO runs FP32 layers in bf16 unless it is told not to; `io.precision` says
     what the compiled graph really uses.
     """
+
+    packages = ("openvino", "onnx")
 
     def __init__(
         self, bundle: Bundle, *, threads: int | None = None, float_precision: str = "f32"
@@ -51,6 +55,12 @@ class OpenVinoBackend(Backend):
             UsageError: unknown `float_precision`.
             BackendError: the file is no graph, or not one that takes frames and gives labels.
         """
+        import onnx
+        import openvino as ov
+
+        from edgeseg.core.graph.logits_end import end_at_logits
+        from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
+
         if float_precision not in FLOAT_PRECISIONS:
             raise UsageError(
                 f"float_precision is {float_precision!r}, expected one of {FLOAT_PRECISIONS}"
@@ -116,6 +126,8 @@ class OpenVinoBackend(Backend):
 def _frame_shape(
     compiled: ov.CompiledModel, bundle: Bundle, output: str
 ) -> tuple[int, int, int, int]:
+    import openvino as ov
+
     inputs = {name: port for port in compiled.inputs for name in port.get_names()}
     outputs = {name: port for port in compiled.outputs for name in port.get_names()}
     frame, result = inputs.get(INPUT), outputs.get(output)

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.backends.base import Backend, check_frames
-from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.closeable import Closeable
 
 # A batch waits this share of the last batch's time for the lanes that are still missing: longer,
 # and a slow camera would set the rate of all.
@@ -49,7 +49,7 @@ class Lane(Backend):
         self._shared.leave(self._number)
 
 
-class SharedBackend(Resource):
+class SharedBackend(Closeable):
     """Takes the lanes' frames in turn, or together where the engine takes a batch.
 
     Fair: a lane is served again only when every lane that was waiting has been, so with n busy

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,15 @@ class TensorRtBackend(Backend):
     The engine comes from the cache or is built first, which takes minutes and is said on the
     log "edgeseg.engine" with the reason.
     """
+
+    packages = ("tensorrt", "cuda.bindings|pycuda")
+    cures = MappingProxyType(
+        {
+            "tensorrt": "on a Jetson apt-get install python3-libnvinfer and make the venv with "
+            "--system-site-packages; on a PC pip install 'edgeseg[tensorrt]'"
+        }
+    )
+    needs_gpu = True
 
     def __init__(
         self,

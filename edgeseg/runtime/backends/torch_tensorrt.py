@@ -1,8 +1,8 @@
 """Torch-TensorRT on a workstation's GPU: the same engine, run inside PyTorch.
 
-The engine is built from the bundle's ONNX file by target/engine.py, as for `tensorrt`. Torch brings
-memory and streams, so neither cuda-python nor pycuda is needed. This is the one module of the
-target's side that imports torch, and only when it is opened.
+The engine is built from the bundle's ONNX file by engine/build.py, as for `tensorrt`. Torch brings
+memory and streams, so neither cuda-python nor pycuda is needed. No other module of the runtime
+imports torch; this one does when the backend is opened.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
-from torch_tensorrt.runtime import TorchTensorRTModule
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendError
@@ -26,6 +24,7 @@ from edgeseg.runtime.backends.base import (
     check_frames,
     first_line,
 )
+from edgeseg.runtime.backends.tensorrt import TensorRtBackend
 from edgeseg.runtime.cuda.gpu import find_gpu
 from edgeseg.runtime.engine.cache import (
     DEFAULT_CACHE,
@@ -38,6 +37,10 @@ from edgeseg.runtime.engine.tensorrt_api import is_strongly_typed, load_tensorrt
 
 class TorchTensorRtBackend(Backend):
     """A bundle's engine as a torch module on cuda:0."""
+
+    packages = ("torch", "tensorrt", "torch_tensorrt")
+    cures = TensorRtBackend.cures
+    needs_gpu = True
 
     def __init__(
         self,
@@ -63,6 +66,10 @@ class TorchTensorRtBackend(Backend):
             BackendUnavailable: no driver or no TensorRT.
             BackendError: the engine cannot be built or loaded.
         """
+        import torch
+        from torch_tensorrt.runtime import TorchTensorRTModule
+
+        self._torch = torch
         gpu = find_gpu()
         trt = load_tensorrt()
         version = str(trt.__version__)
@@ -106,12 +113,12 @@ class TorchTensorRtBackend(Backend):
         check_frames(frames, self.io)
         np.copyto(self._frame.numpy(), frames)
         try:
-            with torch.no_grad():
+            with self._torch.no_grad():
                 labels = self._module(self._frame.cuda(non_blocking=True))
                 if isinstance(labels, (tuple, list)):
                     labels = labels[0]
                 self._labels.copy_(labels, non_blocking=True)
-                torch.cuda.current_stream().synchronize()
+                self._torch.cuda.current_stream().synchronize()
         except RuntimeError as error:
             raise BackendError(
                 f"torch_tensorrt failed while running: {first_line(error)}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.closeable import Closeable
 from edgeseg.runtime.dashboard.camera import CameraSink, Shadow
 from edgeseg.runtime.dashboard.events import EventLog
 from edgeseg.runtime.dashboard.metrics import KIND, metrics_text
@@ -34,7 +34,7 @@ def no_shadow() -> None:
     """Tell nothing: no reference runs beside the model."""
 
 
-class Dashboard(Resource):
+class Dashboard(Closeable):
     """Serves the live page; `camera` gives a sink for each source of the run.
 
     Whatever viewers do, the loop only ever counts and now and then copies one frame.

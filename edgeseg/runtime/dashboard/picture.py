@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from edgeseg.core.images.fit import resize_labels, resize_rgb
 from edgeseg.core.metrics.confusion import class_shares
-from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.closeable import Closeable
 
 LONGEST = 960  # pixels of the longer side; a page shows no more and a board encodes no more
 MOST_FPS = 15.0
@@ -52,7 +52,7 @@ class Picture:
         return len(head).to_bytes(4, "little") + head + self.jpeg + self.png
 
 
-class PictureSlot(Resource):
+class PictureSlot(Closeable):
     """Takes frames without ever waiting, and gives the newest one to viewers.
 
     A frame is copied only when the encoder is idle and someone watches, at most MOST_FPS times a

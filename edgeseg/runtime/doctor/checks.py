@@ -14,8 +14,8 @@ from typing import Any
 
 from edgeseg.core.bundle import read_bundle
 from edgeseg.core.zoo import ZOO, zoo_names
-from edgeseg.errors import EdgesegError
-from edgeseg.runtime.backends import BACKENDS, CURES, extra_of, missing_package
+from edgeseg.errors import EdgesegError, UsageError
+from edgeseg.runtime.backends.open import BACKENDS, cure, missing_package
 from edgeseg.runtime.doctor.jetson import Finding, check_board
 from edgeseg.runtime.telemetry import ROOT, is_jetson
 
@@ -147,7 +147,12 @@ def _opencv(root: Path) -> Iterator[Finding]:
 
 def _runtimes() -> Iterator[Finding]:
     for name in BACKENDS:
-        package = missing_package(name)
+        try:
+            package = missing_package(name)
+        except UsageError as error:
+            # An installed package's backend that cannot be loaded.
+            yield Finding(f"runtime {name}", "missing", str(error), f"--backend {name}")
+            continue
         if package is None:
             found = version_of(name) or "installed"
             yield Finding(f"runtime {name}", "ok", found, f"--backend {name}")
@@ -157,7 +162,7 @@ def _runtimes() -> Iterator[Finding]:
                 "missing",
                 f"no package {package}",
                 f"--backend {name}",
-                CURES.get(package, f"pip install 'edgeseg[{extra_of(name)}]'"),
+                cure(name, package),
             )
 
 

@@ -25,7 +25,7 @@ from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.engine.build import BuildRequest, Built, build_plan
 from edgeseg.runtime.engine.graph_choice import Graph, graph_of, note_of
 from edgeseg.runtime.engine.layer_report import LayerReport
-from edgeseg.runtime.engine.subprocess_call import run_isolated
+from edgeseg.runtime.engine.subprocess_call import call_in_subprocess
 from edgeseg.runtime.telemetry import ROOT, fingerprint
 
 FORMAT = 1
@@ -148,7 +148,7 @@ def engine_from_bundle(
         )
         what = f"building the {graph.precision} engine of {bundle.name} with TensorRT {version}"
         built: Built = (
-            run_isolated(build_plan, request, what=what, progress=progress)
+            call_in_subprocess(build_plan, request, what=what, progress=progress)
             if build is None
             else build(request, progress=progress)
         )

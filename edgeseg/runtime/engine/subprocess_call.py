@@ -27,7 +27,7 @@ CHILD = (
 )
 
 
-def run_isolated(
+def call_in_subprocess(
     function: Callable[..., Any],
     *args: Any,
     what: str,

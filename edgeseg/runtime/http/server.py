@@ -22,7 +22,7 @@ import urllib.parse
 from collections.abc import Callable, Generator, Mapping
 
 from edgeseg.errors import SinkError
-from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.closeable import Closeable
 from edgeseg.runtime.http.address import Address
 
 MAX_CONNECTIONS = 16
@@ -62,7 +62,7 @@ class Answer:
 Path = Callable[[Mapping[str, str]], Answer]
 
 
-class Server(Resource):
+class Server(Closeable):
     """Serves paths until it is closed.
 
     Args:

@@ -30,6 +30,8 @@ MARK = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(
 class NullSink(Sink):
     """Takes predictions and forgets them."""
 
+    example = "null"
+
     def __init__(self, request: SinkRequest) -> None:
         """Remember the name."""
         self.uri = request.uri
@@ -53,6 +55,9 @@ class VideoSink(Sink):
     for REPEAT_S at most, and for no longer than half of the time that the repeats play: where
     encoding is the slowest stage, repeats would cost further frames, and the video plays faster.
     """
+
+    example = "{folder}/out.avi"
+    writes_path = True
 
     def __init__(self, request: SinkRequest) -> None:
         """Check the place; the file begins with the first frame, whose size it gets.
@@ -158,6 +163,10 @@ class MaskSink(Sink):
     The masks of an earlier run are replaced; a folder that holds any other image is refused, since
     pictures and their masks have equal names and nothing brings an overwritten one back.
     """
+
+    example = "{folder}/masks/"
+    writes_path = True
+    names_by_image = True
 
     def __init__(self, request: SinkRequest) -> None:
         """Make the folder.

@@ -32,6 +32,9 @@ class LinesSink(Sink):
     scored pixels that are right; null without truth).
     """
 
+    example = "{folder}/frames.jsonl"
+    writes_path = True
+
     def __init__(
         self,
         request: SinkRequest,

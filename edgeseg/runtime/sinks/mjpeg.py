@@ -43,6 +43,8 @@ class MjpegSink(Sink):
     viewer must know the request's token.
     """
 
+    example = "mjpeg://127.0.0.1:0"
+
     def __init__(self, request: SinkRequest) -> None:
         """Listen.
 

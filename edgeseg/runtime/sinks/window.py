@@ -17,6 +17,8 @@ INSTEAD = "use mjpeg://127.0.0.1:8080 and a browser, or a video file"
 class WindowSink(Sink):
     """Shows the pictures with the class colours over them."""
 
+    example = "window"
+
     def __init__(self, request: SinkRequest) -> None:
         """Check that a window is possible; it opens with the first frame.
 

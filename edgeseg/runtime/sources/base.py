@@ -1,16 +1,16 @@
-"""Source: where frames come from, opened by URI."""
+"""What a source is: the frames it gives, its camera's state, and what it is asked for."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
 import enum
-import importlib
 import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,34 +18,8 @@ from jaxtyping import UInt8
 from edgeseg.core.spec import ModelSpec
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
-from edgeseg.runtime.closeable import Resource
-from edgeseg.runtime.single_slot import Ending, Outcome
-from edgeseg.runtime.sources.uri import parse, public_uri
-
-__all__ = [
-    "SCHEMES",
-    "Frame",
-    "Outcome",
-    "Source",
-    "SourceEvent",
-    "SourceRequest",
-    "State",
-    "open_source",
-]
-
-# scheme: "module:Class". A plain path becomes "folder" or "video" by what lies there.
-SCHEMES = {
-    "synthetic": "edgeseg.runtime.sources.drive:DriveSource",
-    "folder": "edgeseg.runtime.sources.folder:FolderSource",
-    "video": "edgeseg.runtime.sources.video:VideoSource",
-    "v4l2": "edgeseg.runtime.sources.camera:CameraSource",
-    "csi": "edgeseg.runtime.sources.camera:CameraSource",
-    "gst": "edgeseg.runtime.sources.camera:CameraSource",
-    "rtsp": "edgeseg.runtime.sources.camera:CameraSource",
-    "rtsps": "edgeseg.runtime.sources.camera:CameraSource",
-}
-# Those that come to an end by themselves.
-ENDING = ("synthetic", "folder", "video")
+from edgeseg.runtime.closeable import Closeable
+from edgeseg.runtime.single_slot import Ending
 
 
 class State(enum.Enum):
@@ -103,8 +77,18 @@ class Frame:
     name: str = ""
 
 
-class Source(Resource):
+class Source(Closeable):
     """A stream of frames.
+
+    A class says what open_source and check_sinks must know before they make one:
+
+    - example: a URI of this source that needs nothing else, for the contract tests; `{folder}` in
+      it stands for an empty folder. A camera's example names a device that does not exist.
+    - ends: the frames come to an end, so the source can be opened again for `--sustain`.
+    - reads_path: what follows `scheme://` is a file, a folder or a glob, which no sink may replace.
+    - takes_labels: the request's folder of masks may be given.
+    - splits_query: `?key=value` behind the URI is for the source, and not for a server or pipeline.
+    - fps_is_pace: a rate in the URI asks for a replay as a live camera of that rate.
 
     Attributes:
         uri: what was opened, without credentials.
@@ -118,6 +102,13 @@ class Source(Resource):
         state: of a camera's connection, None for files and replays.
         events: the newest changes of state, oldest first.
     """
+
+    example: ClassVar[str] = ""
+    ends: ClassVar[bool] = False
+    reads_path: ClassVar[bool] = False
+    takes_labels: ClassVar[bool] = False
+    splits_query: ClassVar[bool] = True
+    fps_is_pace: ClassVar[bool] = False
 
     uri: str
     live: bool = False
@@ -155,8 +146,9 @@ class SourceRequest:
 
     Attributes:
         uri: as the user gave it.
-        scheme: a key of SCHEMES.
-        rest: what follows `scheme://`, without the query; a path for files.
+        scheme: a key of SOURCES.
+        rest: what follows `scheme://`, a path for files; without the query where the class splits
+            it off.
         query: `?key=value` pairs.
         spec: the model the frames are for: size of synthetic frames, classes of masks.
         labels: folder of masks for an image folder.
@@ -202,60 +194,3 @@ class SourceRequest:
         if size and match is None:
             raise UsageError(f"{self.uri}: size is {size!r}, expected HEIGHTxWIDTH, as 360x480")
         return (int(match[1]), int(match[2])) if match else None
-
-
-def open_source(
-    uri: str,
-    spec: ModelSpec,
-    *,
-    labels: Path | None = None,
-    pace_fps: float | None = None,
-    repeat: bool = False,
-    clock: Callable[[], int] = time.perf_counter_ns,
-) -> Source:
-    """Open a source by URI or path.
-
-    Args:
-        uri: `synthetic://?frames=&seed=&size=HxW&weather=&fps=` (live when it has fps), a folder,
-            a glob or one image, a video file, `v4l2:///dev/video0`, `csi://0`, `gst://PIPELINE` or
-            `rtsp://…`.
-        spec: the model the frames are for: size of synthetic frames, classes of the masks.
-        labels: folder with a mask per image, matched by file name.
-        pace_fps: replay a file source as a live camera of this rate.
-        repeat: begin a file source again whenever it ends; a camera does not end.
-        clock: nanoseconds that only go forward.
-
-    Raises:
-        UsageError: unknown scheme or option, or an option the source cannot have.
-        SourceError: it cannot be opened.
-    """
-    scheme, rest, query = parse(uri)
-    if scheme not in SCHEMES:
-        raise UsageError(unknown("source", scheme, SCHEMES))
-    if labels is not None and scheme != "folder":
-        raise UsageError(
-            f"labels for {public_uri(uri)}: only an image folder takes a folder of masks; "
-            "synthetic:// brings its own"
-        )
-    if pace_fps is not None and not 0 < pace_fps < math.inf:
-        raise UsageError(f"pace is {pace_fps}, expected frames per second above 0")
-    module_name, class_name = SCHEMES[scheme].split(":")
-    source_class = getattr(importlib.import_module(module_name), class_name)
-    request = SourceRequest(uri, scheme, rest, query, spec, labels, clock=clock)
-    source: Source
-    if repeat and scheme in ENDING:
-        from edgeseg.runtime.sources.repeated import RepeatedSource
-
-        source = RepeatedSource(lambda: source_class(request))
-    else:
-        source = source_class(request)
-    if pace_fps is None and scheme == "synthetic":
-        pace_fps = source.fps
-    if pace_fps is None:
-        return source
-    if source.live:
-        source.close()
-        raise UsageError(f"{source.uri} is live already; pace only a file, folder or synthetic://")
-    from edgeseg.runtime.sources.paced import PacedSource
-
-    return PacedSource(source, pace_fps, clock)

@@ -49,6 +49,12 @@ class CameraSource(ReconnectingSource):
         )
 
 
+class StreamSource(CameraSource):
+    """A camera whose whole URI belongs to a server or is a pipeline: RTSP and GStreamer."""
+
+    splits_query = False
+
+
 def has_gstreamer() -> bool:
     """Return whether this OpenCV was built with GStreamer; pip's wheels are not."""
     return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.closeable import Closeable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Picture:
     media_ns: int | None = None
 
 
-class Device(Resource):
+class Device(Closeable):
     """An open connection that gives pictures until it breaks.
 
     Attributes:

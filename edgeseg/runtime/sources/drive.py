@@ -24,6 +24,10 @@ class DriveSource(Source):
     classes than the drive's gets the frames without labels.
     """
 
+    example = "synthetic://?frames=4&size=48x64"
+    ends = True
+    fps_is_pace = True
+
     def __init__(self, request: SourceRequest) -> None:
         """Set the scene.
 

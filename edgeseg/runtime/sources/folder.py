@@ -16,6 +16,10 @@ from edgeseg.runtime.sources.base import Frame, Source, SourceRequest
 class FolderSource(Source):
     """Images in the order of their names, every one of them."""
 
+    ends = True
+    reads_path = True
+    takes_labels = True
+
     def __init__(self, request: SourceRequest) -> None:
         """List the images and match their masks.
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from edgeseg.errors import EdgesegError, SourceError
-from edgeseg.runtime.single_slot import Ending, Handoff, Outcome
+from edgeseg.runtime.single_slot import Ending, Outcome, SingleSlot
 from edgeseg.runtime.sources.base import Frame, Source
 
 JOIN_S = 5.0
@@ -27,7 +27,7 @@ class LiveSource(Source):
     def __init__(self, uri: str) -> None:
         """Prepare; the device is opened by the subclass."""
         self.uri = uri
-        self._slot: Handoff[Frame] = Handoff(newest=True)
+        self._slot: SingleSlot[Frame] = SingleSlot(newest=True)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._arrived: Callable[[Frame], None] | None = None

@@ -1,4 +1,4 @@
-"""What a source's URI says, and how it is shown without the secrets it holds."""
+"""Splits a source's URI, and hides the secrets in it before it is shown."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from edgeseg.core.images.names import IMAGE_ENDINGS
 
-# Names of parameters that hold a secret or whose it is; user-agent and channel are none.
+# Query parameters to hide: credentials and user names. Not hidden: user-agent, channel.
 _SECRET_KEY = (
     r"(?:[\w-]*(?:token|passw|secret|sig|auth|cred|jwt)[\w-]*|[\w-]*key"
     r"|user(?:_?name|_?id)?|usr|login\w*|pwd|pass|pas|psw|pw)"
 )
-# What must never reach a log, page or report, and what stands there instead.
+# Each pattern finds a secret, which must never reach a log, page or report; the text replaces it.
 SECRETS = (
     # A password may hold @ or / though it should not; a port number is no password.
     (re.compile(r"(\w+://)[^/@\s:]*:(?!\d+/)[^\s'\"]*@"), r"\1"),
@@ -42,24 +42,22 @@ def public_uri(uri: str) -> str:
     return uri
 
 
-def source_path(uri: str) -> Path | None:
-    """Return the file, folder or glob that a source reads, None for one that reads none."""
-    scheme, rest, _ = parse(uri)
-    return Path(rest) if scheme in ("folder", "video") else None
+def split_scheme(uri: str) -> tuple[str, str]:
+    """Return a URI's scheme in small letters and all that follows `://`.
 
-
-def parse(uri: str) -> tuple[str, str, Mapping[str, str]]:
-    """Return scheme, rest and query of a URI; a path is "folder" or "video" by what lies there."""
+    A path has no scheme: it is a "folder" or a "video" by what lies there and by its ending.
+    """
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", uri, re.DOTALL)
-    if match is None:
-        path = Path(uri)
-        if any(sign in uri for sign in "*?[") and not path.exists():
-            return "folder", uri, {}
-        images = path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS
-        return "folder" if images else "video", uri, {}
-    scheme, rest = match[1].lower(), match[2]
-    if scheme in ("gst", "rtsp", "rtsps"):
-        # Their query belongs to the pipeline or the server.
-        return scheme, rest, {}
+    if match is not None:
+        return match[1].lower(), match[2]
+    path = Path(uri)
+    if any(sign in uri for sign in "*?[") and not path.exists():
+        return "folder", uri
+    images = path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS
+    return "folder" if images else "video", uri
+
+
+def split_query(rest: str) -> tuple[str, Mapping[str, str]]:
+    """Return what stands before `?`, and the `key=value` pairs behind it."""
     rest, _, text = rest.partition("?")
-    return scheme, rest, dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
+    return rest, dict(urllib.parse.parse_qsl(text, keep_blank_values=True))

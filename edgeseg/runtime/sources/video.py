@@ -14,6 +14,9 @@ from edgeseg.runtime.sources.base import Frame, Source, SourceRequest
 class VideoSource(Source):
     """Frames of a video file through OpenCV's own decoder."""
 
+    ends = True
+    reads_path = True
+
     def __init__(self, request: SourceRequest) -> None:
         """Open the file.
 

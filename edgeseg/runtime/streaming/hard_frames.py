@@ -1,4 +1,4 @@
-"""Harvest: the frames two networks disagree on most, kept as the next data set."""
+"""HardFrames: the frames two networks disagree on most, kept as the next data set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Kept:
     signature: int
 
 
-class Harvest:
+class HardFrames:
     """A folder with images/, masks/ and classes.txt of at most `limit` frames.
 
     A new frame replaces the one with the most agreement when the folder is full, and a frame that

@@ -1,4 +1,4 @@
-"""Frames on their way to the network: read, fitted to its size, and counted."""
+"""The loop's first stage: reads frames, fits them to the network's size and counts them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from edgeseg.core.images.fit import Placement, fit_rgb
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, SourceError
-from edgeseg.runtime.single_slot import Ending, Handoff, Outcome
+from edgeseg.runtime.single_slot import Ending, Outcome, SingleSlot
 from edgeseg.runtime.sources.base import Frame, Source
 
 POLL_S = 0.1
@@ -38,8 +38,8 @@ class Fitted:
 
 
 @dataclasses.dataclass(frozen=True)
-class Supply:
-    """What a source had to tell when a run ended: a camera goes on until it is closed.
+class SourceSummary:
+    """What a source had counted when a run ended: a camera goes on until it is closed.
 
     Attributes:
         dropped: frames that came during the run and never reached the network.
@@ -52,7 +52,7 @@ class Supply:
     connection: Mapping[str, Any] | None
 
 
-class Intake:
+class InputStage:
     """Reads a source and fits its frames, ahead of the inference.
 
     Files: every frame, in order; who is ahead waits.
@@ -70,8 +70,8 @@ class Intake:
         self._spec = spec
         self._clock = clock
         self._halt = threading.Event()
-        self._captured: Handoff[Frame] = Handoff()
-        self._fitted: Handoff[Fitted] = Handoff(newest=source.live)
+        self._captured: SingleSlot[Frame] = SingleSlot()
+        self._fitted: SingleSlot[Fitted] = SingleSlot(newest=source.live)
         self._last_index = -1
         self._dropped_earlier = 0
 
@@ -98,7 +98,7 @@ class Intake:
             found, frame=dataclasses.replace(found.frame, dropped_before=dropped)
         )
 
-    def halt(self) -> Supply:
+    def halt(self) -> SourceSummary:
         """Let nothing further in, and return what the source had to tell by then."""
         self._halt.set()
         supply = self._supply()
@@ -144,7 +144,7 @@ class Intake:
         rgb, placement = fit_rgb(frame.rgb, size_hw, resize)
         return Fitted(frame, rgb, placement, self._clock() - start)
 
-    def _supply(self) -> Supply:
+    def _supply(self) -> SourceSummary:
         source = self._source
         dropped = source.dropped - self._dropped_earlier
         connection = None
@@ -155,18 +155,18 @@ class Intake:
                 "events": [event.to_json() for event in source.events],
             }
         dropped += self._fitted.overwritten if source.live else 0
-        return Supply(dropped, source.reconnects, connection)
+        return SourceSummary(dropped, source.reconnects, connection)
 
 
 @contextlib.contextmanager
-def _closing(handoff: Handoff[Any], uri: str) -> Iterator[None]:
-    """Close a handoff when its producer is done, with the error if it failed."""
+def _closing(slot: SingleSlot[Any], uri: str) -> Iterator[None]:
+    """Close a slot when its producer is done, with the error if it failed."""
     try:
         yield
     except EdgesegError as error:
-        handoff.close(error)
+        slot.close(error)
     except Exception as error:
         # A thread's exception would be lost; the consumer raises it instead.
-        handoff.close(SourceError(f"{uri} failed: {error!r}"))
+        slot.close(SourceError(f"{uri} failed: {error!r}"))
     else:
-        handoff.close()
+        slot.close()

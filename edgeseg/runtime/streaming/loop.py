@@ -17,13 +17,14 @@ from edgeseg.core.stage_times import frames_per_second
 from edgeseg.errors import BackendError, EdgesegError, SourceError
 from edgeseg.runtime.backends.base import Backend
 from edgeseg.runtime.backends.shared import Lane
-from edgeseg.runtime.evaluation.scoring import Scorer, StreamingScorer
-from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.evaluation.scoring import Scorer
+from edgeseg.runtime.single_slot import Outcome, SingleSlot
 from edgeseg.runtime.sinks.base import Prediction, Sink
 from edgeseg.runtime.sources.base import Source
-from edgeseg.runtime.streaming.input_stage import POLL_S, Intake, Supply
+from edgeseg.runtime.streaming.input_stage import POLL_S, InputStage, SourceSummary
 from edgeseg.runtime.streaming.observer import Observer
-from edgeseg.runtime.streaming.output_stage import Finish
+from edgeseg.runtime.streaming.output_stage import OutputStage
+from edgeseg.runtime.streaming.streaming_score import StreamingScorer
 from edgeseg.runtime.telemetry import Measurement
 
 JOIN_S = 5.0
@@ -68,7 +69,8 @@ class Loop:
     """Runs a backend over a source; made for one run.
 
     Reading, fitting, inferring and writing overlap in four threads with one frame between
-    neighbours, so the slowest of them sets the rate. Intake says which frames of a source it gets.
+    neighbours, so the slowest of them sets the rate. input_stage.py says which frames of a source
+    reach the network.
 
     Args:
         backend: open; it stays open.
@@ -94,9 +96,9 @@ class Loop:
         self._source = source
         self._options = options or LoopOptions()
         self._clock = self._options.clock
-        self._intake = Intake(source, bundle.spec, self._clock)
+        self._input = InputStage(source, bundle.spec, self._clock)
         self._observers = observers
-        self._done: Handoff[Prediction] = Handoff()
+        self._done: SingleSlot[Prediction] = SingleSlot()
         self._scorer: Scorer | None = None
         self._streaming: StreamingScorer | None = None
         if source.labelled:
@@ -105,7 +107,7 @@ class Loop:
             if source.live:
                 self._streaming = StreamingScorer(*classes)
                 source.watch(self._streaming.arrived)
-        self._finish = Finish(list(sinks), self._scorer, source.live, self._clock, observers)
+        self._output = OutputStage(list(sinks), self._scorer, source.live, self._clock, observers)
 
     def run(
         self,
@@ -136,21 +138,21 @@ class Loop:
         except EdgesegError as raised:
             error = raised
         finally:
-            supply = self._intake.halt()
+            supply = self._input.halt()
             self._done.close()
             if self._streaming is not None:
                 # Joining and measuring take seconds, in which a camera gives further frames.
                 self._streaming.close()
             for thread in threads:
                 thread.join(JOIN_S)
-            self._finish.give_up(JOIN_S)
+            self._output.give_up(JOIN_S)
             # Before the scores are worked out, which needs memory that the run did not.
             measured = measure()
             try:
                 accuracy = self._accuracy()
             except EdgesegError as raised:
                 error = error or raised
-        error = error or self._finish.error
+        error = error or self._output.error
         report = self._report("error" if error else ended_by, error, accuracy, measured, supply)
         return LoopResult(report, error)
 
@@ -161,8 +163,8 @@ class Loop:
 
     def _start(self, progress: Callable[[int], None]) -> list[threading.Thread]:
         jobs: list[Callable[[], None]] = [
-            lambda: self._finish.run(self._done, progress),
-            *self._intake.jobs(),
+            lambda: self._output.run(self._done, progress),
+            *self._input.jobs(),
         ]
         # Daemons: a write to a hung disk or an unread pipe has no limit, and the program must end.
         threads = [threading.Thread(target=job, name=THREAD, daemon=True) for job in jobs]
@@ -177,7 +179,7 @@ class Loop:
         while True:
             if ended_by := self._limit(stop, started, count):
                 return ended_by
-            item = self._intake.next()
+            item = self._input.next()
             if item is Outcome.END:
                 return "end"
             if isinstance(item, Outcome):
@@ -256,30 +258,30 @@ class Loop:
         error: EdgesegError | None,
         accuracy: Accuracy | None,
         measured: Measurement,
-        supply: Supply,
+        supply: SourceSummary,
     ) -> Report:
-        finish, source, bundle = self._finish, self._source, self._bundle
+        output, source, bundle = self._output, self._source, self._bundle
         observed = {observer.name: observer.result() for observer in self._observers}
-        series = {name: times.percentiles() for name, times in finish.times.items()}
+        series = {name: times.percentiles() for name, times in output.times.items()}
         return Report(
             bundle=BundleId(bundle.name, bundle.digest, bundle.precision),
             machine=measured.machine,
             source=source.uri,
-            frames=finish.n,
+            frames=output.n,
             dropped=supply.dropped,
             reconnects=supply.reconnects,
-            fps=frames_per_second(finish.n, finish.first_ns, finish.last_ns),
+            fps=frames_per_second(output.n, output.first_ns, output.last_ns),
             latency_ms={name: found for name, found in series.items() if found is not None},
             memory=_with(measured.memory, self._backend.memory),
-            frame_age_ms=finish.age.percentiles(),
+            frame_age_ms=output.age.percentiles(),
             power_w=measured.power_w,
             temperature_c=measured.temperature_c,
             energy=None
             if measured.energy is None
-            else measured.energy.per_frame(finish.n, finish.first_ns, finish.last_ns),
+            else measured.energy.per_frame(output.n, output.first_ns, output.last_ns),
             hardware=measured.hardware,
             accuracy=accuracy,
-            rate=finish.rate.to_json(),
+            rate=output.rate.to_json(),
             connection=supply.connection,
             shadow=observed.get("shadow"),
             flicker=observed.get("flicker"),
@@ -292,8 +294,8 @@ class Loop:
                 "ended_by": ended_by,
                 "error": str(error) if error else None,
                 "held_to_ms": self._options.hold_s * 1e3 or None,
-                "sink_errors": dict(finish.sink_errors),
-                "observer_errors": dict(finish.observer_errors),
+                "sink_errors": dict(output.sink_errors),
+                "observer_errors": dict(output.observer_errors),
             },
         )
 

@@ -6,11 +6,11 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
-from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.closeable import Closeable
 from edgeseg.runtime.sinks.base import Prediction
 
 
-class Observer(Resource):
+class Observer(Closeable):
     """Called after a frame's times were taken, so that it costs no frame its latency.
 
     Attributes:

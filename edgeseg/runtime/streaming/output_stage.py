@@ -8,13 +8,13 @@ from edgeseg.core.report import STAGES
 from edgeseg.core.stage_times import StageTimes
 from edgeseg.errors import EdgesegError
 from edgeseg.runtime.evaluation.scoring import Scorer
-from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.single_slot import Outcome, SingleSlot
 from edgeseg.runtime.sinks.base import Prediction, Sink
 from edgeseg.runtime.streaming.observer import Observer
 from edgeseg.runtime.streaming.rate import Rate
 
 
-class Finish:
+class OutputStage:
     """Takes predictions one by one, in the loop's last thread.
 
     Args:
@@ -61,7 +61,7 @@ class Finish:
         self.error: EdgesegError | None = None
         self.busy: str | None = None
 
-    def run(self, done: Handoff[Prediction], progress: Callable[[int], None]) -> None:
+    def run(self, done: SingleSlot[Prediction], progress: Callable[[int], None]) -> None:
         """Take predictions until `done` ends; on an error close it, which ends the loop."""
         try:
             while not isinstance(found := done.get(), Outcome):

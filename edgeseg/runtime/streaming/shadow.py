@@ -19,9 +19,9 @@ from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import EdgesegError, UsageError
 from edgeseg.runtime.backends.base import Backend
-from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.single_slot import Outcome, SingleSlot
 from edgeseg.runtime.sinks.base import Prediction
-from edgeseg.runtime.streaming.hard_frames import Harvest
+from edgeseg.runtime.streaming.hard_frames import HardFrames
 from edgeseg.runtime.streaming.observer import Observer
 
 LOWEST_PRIORITY = 19
@@ -78,7 +78,7 @@ class Shadow(Observer):
         bundle: Bundle,
         spec: ModelSpec,
         options: ShadowOptions,
-        harvest: Harvest | None = None,
+        harvest: HardFrames | None = None,
     ) -> None:
         if bundle.spec.class_names != spec.class_names:
             raise UsageError(
@@ -104,7 +104,7 @@ class Shadow(Observer):
         self._saved = 0
         self._precision = ""
         self._error: str | None = None
-        self._slot: Handoff[Prediction] = Handoff(newest=True)
+        self._slot: SingleSlot[Prediction] = SingleSlot(newest=True)
         # A daemon: a reference inside a runtime's library cannot be broken off, and the program
         # must be able to end without it.
         self._thread: threading.Thread | None = threading.Thread(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.report import Memory
-from edgeseg.runtime.closeable import Resource
+from edgeseg.runtime.closeable import Closeable
 from edgeseg.runtime.telemetry.board import fingerprint, is_jetson
 from edgeseg.runtime.telemetry.clocks import Clocks, ClockSensors
 from edgeseg.runtime.telemetry.energy import EnergyCurve
@@ -75,7 +75,7 @@ class Measurement:
     energy: EnergyCurve | None = None
 
 
-class Telemetry(Resource):
+class Telemetry(Closeable):
     """Watches memory, power, heat and clocks between its making and `measure`.
 
     Peak memory: on a Jetson, where CPU and GPU share one memory, the headline is the largest drop

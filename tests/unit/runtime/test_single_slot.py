@@ -3,69 +3,69 @@ import time
 
 import pytest
 
-from edgeseg.runtime.single_slot import Handoff, Outcome
+from edgeseg.runtime.single_slot import Outcome, SingleSlot
 
 
 def test_lossless_keeps_every_item_in_order():
-    handoff: Handoff[int] = Handoff()
+    slot: SingleSlot[int] = SingleSlot()
 
     def produce():
         for i in range(200):
-            assert handoff.put(i)
-        handoff.close()
+            assert slot.put(i)
+        slot.close()
 
     thread = threading.Thread(target=produce)
     thread.start()
     got = []
-    while (item := handoff.get(1.0)) is not Outcome.END:
+    while (item := slot.get(1.0)) is not Outcome.END:
         got.append(item)
     thread.join(1)
     assert got == list(range(200))
-    assert handoff.overwritten == 0
+    assert slot.overwritten == 0
 
 
 def test_newest_replaces_and_counts():
-    handoff: Handoff[int] = Handoff(newest=True)
+    slot: SingleSlot[int] = SingleSlot(newest=True)
     for i in range(5):
-        assert handoff.put(i)
-    assert handoff.get() == 4
-    assert handoff.overwritten == 4
-    assert handoff.get(0.01) is Outcome.TIMEOUT
+        assert slot.put(i)
+    assert slot.get() == 4
+    assert slot.overwritten == 4
+    assert slot.get(0.01) is Outcome.TIMEOUT
 
 
 def test_an_error_comes_after_the_last_item_and_the_first_error_wins():
-    handoff: Handoff[int] = Handoff()
-    handoff.put(1)
-    handoff.close(RuntimeError("first"))
-    handoff.close(RuntimeError("second"))
-    assert handoff.get() == 1
+    slot: SingleSlot[int] = SingleSlot()
+    slot.put(1)
+    slot.close(RuntimeError("first"))
+    slot.close(RuntimeError("second"))
+    assert slot.get() == 1
     with pytest.raises(RuntimeError, match="first"):
-        handoff.get()
+        slot.get()
 
 
 def test_discard_drops_the_waiting_item():
-    handoff: Handoff[int] = Handoff()
-    handoff.put(1)
-    handoff.close(discard=True)
-    assert handoff.get() is Outcome.END
-    assert handoff.put(2) is False
+    slot: SingleSlot[int] = SingleSlot()
+    slot.put(1)
+    slot.close(discard=True)
+    assert slot.get() is Outcome.END
+    assert slot.put(2) is False
 
 
 def test_a_wait_for_room_can_have_a_limit_that_is_not_the_end():
-    handoff: Handoff[int] = Handoff()
-    assert handoff.put(1, 0.01)
-    assert not handoff.put(2, 0.01)
-    assert not handoff.closed
-    assert handoff.get() == 1
-    assert handoff.put(3, 0.01)
-    assert handoff.get() == 3
-    handoff.close()
-    assert handoff.closed
+    slot: SingleSlot[int] = SingleSlot()
+    assert slot.put(1, 0.01)
+    assert not slot.put(2, 0.01)
+    assert not slot.closed
+    assert slot.get() == 1
+    assert slot.put(3, 0.01)
+    assert slot.get() == 3
+    slot.close()
+    assert slot.closed
 
 
 def test_closing_wakes_a_waiting_producer_and_a_waiting_consumer():
-    full: Handoff[int] = Handoff()
-    empty: Handoff[int] = Handoff()
+    full: SingleSlot[int] = SingleSlot()
+    empty: SingleSlot[int] = SingleSlot()
     full.put(1)
     results = []
     threads = [

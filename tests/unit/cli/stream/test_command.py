@@ -1,6 +1,5 @@
 """`edgeseg stream`: what its options do, as a user runs it."""
 
-import dataclasses
 import errno
 import json
 import os
@@ -13,18 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated import PLAIN
 from tinybundle import expected_labels, random_frame, spec, tiny_bundle
 
 import edgeseg.core.report
 from edgeseg.cli import run
-from edgeseg.cli.stream.announce import sharing_energy
 from edgeseg.core.images.io import write_png
 from edgeseg.core.report import read_report
 from edgeseg.runtime.backends.shared import SharedBackend
-from edgeseg.runtime.sinks.base import Prediction, open_sink
+from edgeseg.runtime.sinks.base import Prediction
+from edgeseg.runtime.sinks.open import open_sink
 from edgeseg.runtime.sources.base import Frame
-from edgeseg.runtime.streaming.loop import LoopResult
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +83,6 @@ def test_several_cameras_share_the_network_and_have_a_report_each(
     for number, n in ((0, 12), (1, 6)):
         assert len(list((tmp_path / f"masks-{number}").iterdir())) == n
         assert read_report(tmp_path / f"r-{number}.json").frames == n
-
-
-ENERGY = {"joules_per_frame": 0.8, "mean_w": 8.0, "method": "VDD_IN"}
-
-
-def test_the_boards_energy_is_shared_by_all_cameras_frames(monkeypatch):
-    one = LoopResult(dataclasses.replace(PLAIN, fps=10.0, energy=ENERGY))
-    two = LoopResult(dataclasses.replace(PLAIN, fps=30.0, energy=ENERGY))
-    assert sharing_energy([one]) == [one]
-    for result in sharing_energy([one, two]):
-        assert result.report.energy["joules_per_frame"] == pytest.approx(8 / 40)
-        assert "2 cameras" in result.report.energy["method"]
 
 
 def test_two_cameras_go_into_one_call(document, bundle, images):
@@ -321,12 +306,12 @@ def test_a_signal_while_a_batch_is_loaded_leaves_no_folder(bundle, images, tmp_p
     script = (
         "import os, signal, sys, time\n"
         "from edgeseg import cli\n"
-        "from edgeseg.runtime import backends\n"
+        "from edgeseg.runtime.streaming import session\n"
         "def load(*given, **options):\n"
         "    print(os.listdir(os.environ['TMPDIR']), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    time.sleep(30)\n"
-        "backends.open_backend = load\n"
+        "session.open_backend = load\n"
         "cli.main()\n"
     )
     with program(

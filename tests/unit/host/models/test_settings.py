@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from edgeseg.cli.common.quantize_options import calibration_frames
-from edgeseg.cli.common.runtimes import chosen_backends, first_backend, installed_backends
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.options import parse_settings
 from edgeseg.core.spec import ModelSpec
@@ -46,14 +45,6 @@ def test_a_run_of_another_verb_is_not_gone_on_with_nor_overwritten(tmp_path: Pat
         run_folder("prune", "x", tmp_path, used_by=used, again=True)
     (tmp_path / "pruned").touch()
     assert run_folder("prune", "x", tmp_path, used_by=used, again=True) == tmp_path
-
-
-def test_a_named_backend_comes_before_the_installed_ones():
-    assert installed_backends()[0] == "onnxruntime"
-    assert chosen_backends(()) == installed_backends()
-    assert chosen_backends(("openvino",)) == ["openvino"]
-    assert first_backend(None) == installed_backends()[0]
-    assert first_backend("openvino") == "openvino"
 
 
 def test_calibration_frames_are_spread_and_at_the_models_size():

@@ -62,7 +62,7 @@ def test_a_missing_runtime_names_its_extra(tmp_path, monkeypatch):
 
 
 def test_without_a_driver_the_process_lives(tmp_path, monkeypatch):
-    def no_library(name):
+    def no_library(name, **options):
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(ctypes, "CDLL", no_library)

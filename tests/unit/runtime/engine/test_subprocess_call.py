@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeseg.errors import BackendError, BackendUnavailable
-from edgeseg.runtime.engine.subprocess_call import run_isolated
+from edgeseg.runtime.engine.subprocess_call import call_in_subprocess
 
 
 def double(value, *, progress):
@@ -41,7 +41,9 @@ def sleeps(*, progress):
 
 def test_it_runs_elsewhere_and_gives_result_and_progress():
     seen = []
-    value, process = run_isolated(double, 21, what="doubling", progress=lambda *a: seen.append(a))
+    value, process = call_in_subprocess(
+        double, 21, what="doubling", progress=lambda *a: seen.append(a)
+    )
     assert value == 42
     assert process != os.getpid()
     assert seen == [(1, 2, "half")]
@@ -49,12 +51,12 @@ def test_it_runs_elsewhere_and_gives_result_and_progress():
 
 def test_an_error_of_ours_comes_back_as_itself():
     with pytest.raises(BackendUnavailable, match=r"^no driver here$"):
-        run_isolated(unavailable, what="looking")
+        call_in_subprocess(unavailable, what="looking")
 
 
 def test_any_other_error_is_one_line():
     with pytest.raises(BackendError, match=r"^breaking failed: ZeroDivisionError: by zero$"):
-        run_isolated(breaks, what="breaking")
+        call_in_subprocess(breaks, what="breaking")
 
 
 @pytest.mark.parametrize(
@@ -63,12 +65,12 @@ def test_any_other_error_is_one_line():
 )
 def test_a_crash_is_an_error_here(number, said):
     with pytest.raises(BackendError, match=said):
-        run_isolated(dies, number, what="dying")
+        call_in_subprocess(dies, number, what="dying")
 
 
 def test_an_exit_without_a_result_is_an_error():
     with pytest.raises(BackendError, match="ended with code 7"):
-        run_isolated(leaves, what="leaving")
+        call_in_subprocess(leaves, what="leaving")
 
 
 def test_an_interrupt_ends_the_child():
@@ -80,7 +82,7 @@ def test_an_interrupt_ends_the_child():
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run_isolated(sleeps, what="sleeping", progress=interrupt)
+        call_in_subprocess(sleeps, what="sleeping", progress=interrupt)
     assert time.monotonic() - start < 30
     with pytest.raises(ProcessLookupError):
         os.kill(children[0], 0)
@@ -95,16 +97,16 @@ def sends_half(*, progress):
 
 def test_an_end_in_the_middle_of_the_result_is_told_as_what_it_is():
     with pytest.raises(BackendError, match="ended by SIGKILL, most likely for want of memory"):
-        run_isolated(sends_half, what="sending")
+        call_in_subprocess(sends_half, what="sending")
 
 
 def test_a_child_does_not_outlive_its_parent():
     script = (
-        "import os, sys; sys.path[:0] = sys.argv[1:]; import test_isolated as t\n"
+        "import os, sys; sys.path[:0] = sys.argv[1:]; import test_subprocess_call as t\n"
         "def told(pid, total, note):\n"
         "    print(pid, flush=True)\n"
         "    os._exit(0)\n"
-        "t.run_isolated(t.sleeps, what='sleeping', progress=told)"
+        "t.call_in_subprocess(t.sleeps, what='sleeping', progress=told)"
     )
     here = str(Path(__file__).parent)
     done = subprocess.run([sys.executable, "-c", script, here], capture_output=True, text=True)

@@ -11,7 +11,8 @@ from gstreamer import SYSTEM_PACKAGES, use_bindings
 from tinybundle import spec
 
 from edgeseg.errors import BackendUnavailable, SourceError, UsageError
-from edgeseg.runtime.sources.base import Frame, State, open_source
+from edgeseg.runtime.sources.base import Frame, State
+from edgeseg.runtime.sources.open import open_source
 
 # 33 pixels make rows that are padded.
 SOLID = "videotestsrc is-live=true pattern=solid-color foreground-color=0xff2080f0 ! "

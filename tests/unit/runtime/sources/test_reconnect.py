@@ -9,8 +9,9 @@ import pytest
 
 from edgeseg.cli import LEFT_BEHIND
 from edgeseg.errors import SourceError
+from edgeseg.runtime.single_slot import Outcome
 from edgeseg.runtime.sources import live
-from edgeseg.runtime.sources.base import Frame, Outcome, State
+from edgeseg.runtime.sources.base import Frame, State
 from edgeseg.runtime.sources.device import Device, LiveLimits, Picture
 from edgeseg.runtime.sources.reconnect import ReconnectingSource
 

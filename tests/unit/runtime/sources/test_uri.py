@@ -1,10 +1,8 @@
 """No secret of a URI is shown, whichever way it is written, and what is none stays."""
 
-from pathlib import Path
-
 import pytest
 
-from edgeseg.runtime.sources.uri import parse, public_uri, source_path
+from edgeseg.runtime.sources.uri import public_uri
 
 
 def test_credentials_never_show():
@@ -60,27 +58,3 @@ def test_what_is_no_secret_stays(uri):
 def test_only_the_secret_of_a_cheap_cameras_path_goes():
     uri = "rtsp://127.0.0.1:9/user=admin_password=tlJwpbo6_channel=1_stream=0.sdp"
     assert public_uri(uri) == "rtsp://127.0.0.1:9/user=***_password=***_channel=1_stream=0.sdp"
-
-
-@pytest.mark.parametrize(
-    ("uri", "scheme", "rest", "query"),
-    [
-        ("synthetic://?frames=4&seed=", "synthetic", "", {"frames": "4", "seed": ""}),
-        ("V4L2:///dev/video0?size=480x640", "v4l2", "/dev/video0", {"size": "480x640"}),
-        # A server's query is the server's, and a pipeline's question mark the pipeline's.
-        ("rtsp://cam/1?channel=2", "rtsp", "cam/1?channel=2", {}),
-        ("gst://filesrc location=what? ! appsink", "gst", "filesrc location=what? ! appsink", {}),
-        ("drive/*.png", "folder", "drive/*.png", {}),
-        ("one.PNG", "folder", "one.PNG", {}),
-        ("clip.mp4", "video", "clip.mp4", {}),
-    ],
-)
-def test_a_uri_is_taken_apart(uri, scheme, rest, query):
-    assert parse(uri) == (scheme, rest, query)
-
-
-def test_only_what_reads_files_has_a_path(tmp_path):
-    assert source_path(str(tmp_path)) == tmp_path
-    assert source_path("clip.mp4") == Path("clip.mp4")
-    assert source_path("rtsp://cam/1") is None
-    assert source_path("synthetic://") is None

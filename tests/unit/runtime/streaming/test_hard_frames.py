@@ -5,11 +5,11 @@ from tinybundle import expected_labels, random_frame, spec
 from edgeseg.core.data.open import open_dataset
 from edgeseg.errors import UsageError
 from edgeseg.runtime.streaming import hard_frames as harvest
-from edgeseg.runtime.streaming.hard_frames import Harvest
+from edgeseg.runtime.streaming.hard_frames import HardFrames
 
 
-def filled(folder, agreements, **options) -> Harvest:
-    found = Harvest(folder, spec(), **options)
+def filled(folder, agreements, **options) -> HardFrames:
+    found = HardFrames(folder, spec(), **options)
     for index, agreement in enumerate(agreements):
         rgb = random_frame(index)
         assert found.offer(rgb, expected_labels(rgb), index=index, agreement=agreement)
@@ -49,14 +49,14 @@ def test_what_a_killed_run_left_is_removed_but_nobody_elses_files(tmp_path):
     filled(tmp_path, [0.5])
     for name in ("images/run001-0000007.png", "masks/run001-0000008.png", "images/mine.png"):
         (tmp_path / name).write_bytes(b"")
-    Harvest(tmp_path, spec())
+    HardFrames(tmp_path, spec())
     listed = {"run001-0000000.png"}
     assert names(tmp_path) == {"images": {*listed, "mine.png"}, "masks": listed}
 
 
 def test_a_smaller_limit_removes_the_frames_with_the_most_agreement(tmp_path):
     filled(tmp_path, [0.5, 0.9, 0.1, 0.7])
-    again = Harvest(tmp_path, spec(), limit=2)
+    again = HardFrames(tmp_path, spec(), limit=2)
     assert len(again) == 2
     left = {"run001-0000000.png", "run001-0000002.png"}
     assert names(tmp_path) == {"images": left, "masks": left}
@@ -67,7 +67,7 @@ def test_a_smaller_limit_removes_the_frames_with_the_most_agreement(tmp_path):
 def test_frames_that_were_deleted_make_room_and_a_damaged_list_is_named(tmp_path):
     filled(tmp_path, [0.5, 0.7])
     (tmp_path / "images/run001-0000000.png").unlink()
-    again = Harvest(tmp_path, spec())
+    again = HardFrames(tmp_path, spec())
     assert len(again) == 1
     assert names(tmp_path)["masks"] == {"run001-0000001.png"}
     rgb = random_frame(0)
@@ -75,4 +75,4 @@ def test_frames_that_were_deleted_make_room_and_a_damaged_list_is_named(tmp_path
     for text in ("{", '{"frames": [{"other": 1}], "runs": 1}', '{"runs": 1}'):
         (tmp_path / "harvest.json").write_text(text)
         with pytest.raises(UsageError, match="is damaged"):
-            Harvest(tmp_path, spec())
+            HardFrames(tmp_path, spec())

@@ -3,15 +3,15 @@ import time
 
 import numpy as np
 import pytest
+from edgeseg.runtime.sources.paced import PacedSource
 from stand_ins import ArgmaxBackend, ListSink, ListSource, TickingCamera
 from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 
 from edgeseg.core.report import Memory, Report
-from edgeseg.runtime.evaluation.scoring import StreamingScorer
 from edgeseg.runtime.sources.base import Frame, State
-from edgeseg.runtime.sources.paced import PacedSource
 from edgeseg.runtime.streaming import loop as loop_module
 from edgeseg.runtime.streaming.loop import NOT_MEASURED, Loop, LoopOptions
+from edgeseg.runtime.streaming.streaming_score import StreamingScorer
 from edgeseg.runtime.telemetry import Measurement
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")

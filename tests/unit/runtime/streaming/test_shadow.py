@@ -14,7 +14,7 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 from edgeseg.runtime.sinks.base import Prediction
 from edgeseg.runtime.sources.base import Frame
-from edgeseg.runtime.streaming.hard_frames import Harvest
+from edgeseg.runtime.streaming.hard_frames import HardFrames
 from edgeseg.runtime.streaming.loop import Loop
 from edgeseg.runtime.streaming.shadow import Shadow, ShadowOptions
 
@@ -113,7 +113,7 @@ def test_a_reference_of_other_classes_is_refused(bundle):
 
 
 def test_the_harvest_is_a_data_set_of_the_worst_frames(bundle, tmp_path):
-    harvest = Harvest(tmp_path / "h", spec(), limit=3)
+    harvest = HardFrames(tmp_path / "h", spec(), limit=3)
     shares = [0.1, 0.5, 0.0, 0.3, 0.2, 0.4]
     found = compared(made(bundle, harvest, every=1), shares)
     assert len(harvest) == 3
@@ -134,7 +134,7 @@ def test_the_harvest_is_a_data_set_of_the_worst_frames(bundle, tmp_path):
 
 
 def test_the_harvest_keeps_one_of_frames_that_look_alike(tmp_path):
-    harvest = Harvest(tmp_path / "h", spec())
+    harvest = HardFrames(tmp_path / "h", spec())
     rgb = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     rgb = rgb.repeat(8, 0).repeat(8, 1)
     again = np.clip(rgb.astype(int) + 2, 0, 255).astype(np.uint8)
@@ -148,17 +148,17 @@ def test_the_harvest_keeps_one_of_frames_that_look_alike(tmp_path):
 
 def test_a_harvest_goes_on_in_its_folder_but_not_in_another_ones(tmp_path):
     labels = np.zeros(SIZE_HW, np.uint8)
-    Harvest(tmp_path / "h", spec()).offer(random_frame(0), labels, index=0, agreement=0.5)
-    again = Harvest(tmp_path / "h", spec())
+    HardFrames(tmp_path / "h", spec()).offer(random_frame(0), labels, index=0, agreement=0.5)
+    again = HardFrames(tmp_path / "h", spec())
     assert len(again) == 1
     again.offer(random_frame(1), labels, index=0, agreement=0.5)
     assert len(list((tmp_path / "h/images").iterdir())) == 2
     with pytest.raises(UsageError, match="other classes"):
-        Harvest(tmp_path / "h", ModelSpec("x"))
+        HardFrames(tmp_path / "h", ModelSpec("x"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/a.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds other files"):
-        Harvest(tmp_path / "mine", spec())
+        HardFrames(tmp_path / "mine", spec())
 
 
 class Stuck(ArgmaxBackend):

@@ -1,15 +1,19 @@
 import dataclasses
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from entry_points import install
 from tinybundle import PALETTE, expected_labels, random_frame, spec
 
 from edgeseg.core.images.io import write_png
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, SourceError, UsageError
-from edgeseg.runtime.sources.base import Outcome, Source, open_source
+from edgeseg.runtime.single_slot import Outcome
+from edgeseg.runtime.sources.base import Source
+from edgeseg.runtime.sources.open import SOURCES, open_source, parse, source_path
 
 CAMVID = ModelSpec("segnet-basic")
 
@@ -214,3 +218,68 @@ def test_a_paced_folder_arrives_on_time_and_the_newest_wins(folder):
     assert dropped + 1 + (1 if last.dropped_before == 1 else 2) == 3
     # A busy machine may make an arrival late; nothing may make it early.
     assert all(tick - before >= i * 20e6 for i, tick in enumerate(ticks))
+
+
+@pytest.mark.parametrize(
+    ("uri", "scheme", "rest", "query"),
+    [
+        ("synthetic://?frames=4&seed=", "synthetic", "", {"frames": "4", "seed": ""}),
+        ("V4L2:///dev/video0?size=480x640", "v4l2", "/dev/video0", {"size": "480x640"}),
+        # A server's query is the server's, and a pipeline's question mark the pipeline's.
+        ("rtsp://cam/1?channel=2", "rtsp", "cam/1?channel=2", {}),
+        ("gst://filesrc location=what? ! appsink", "gst", "filesrc location=what? ! appsink", {}),
+        ("drive/*.png", "folder", "drive/*.png", {}),
+        ("one.PNG", "folder", "one.PNG", {}),
+        ("clip.mp4", "video", "clip.mp4", {}),
+    ],
+)
+def test_a_uri_is_taken_apart(uri, scheme, rest, query):
+    assert parse(uri) == (scheme, rest, query)
+
+
+def test_only_what_reads_files_has_a_path(tmp_path):
+    assert source_path(str(tmp_path)) == tmp_path
+    assert source_path("clip.mp4") == Path("clip.mp4")
+    assert source_path("rtsp://cam/1") is None
+    assert source_path("synthetic://") is None
+
+
+COUNTED = """
+import numpy as np
+from edgeseg.runtime.single_slot import Outcome
+from edgeseg.runtime.sources.base import Frame, Source
+
+class Counted(Source):
+    ends = True
+
+    def __init__(self, request):
+        self.uri = request.uri
+        self._left = int(request.number("frames", 2.0))
+        self._index = -1
+
+    def read(self, timeout_s):
+        self._left, self._index = self._left - 1, self._index + 1
+        if self._left < 0:
+            return Outcome.END
+        return Frame(np.full((48, 64, 3), self._index, np.uint8), self._index, 0)
+
+    def close(self):
+        self._left = 0
+"""
+
+
+def test_an_installed_package_adds_a_source(tmp_path, monkeypatch):
+    (tmp_path / "users_source.py").write_text(COUNTED)
+    install(monkeypatch, tmp_path, SOURCES, "counted", "users_source:Counted")
+    assert list(SOURCES)[-1] == "counted"
+    assert source_path("counted://x") is None
+    with open_source("counted://?frames=3", spec()) as source:
+        frames = [source.read(0.1).rgb[0, 0, 0] for _ in range(3)]
+        assert frames == [0, 1, 2]
+        assert source.read(0.1) is Outcome.END
+    with open_source("counted://?frames=2", spec(), repeat=True) as source:
+        assert [source.read(0.1).index for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(UsageError, match="only an image folder takes"):
+        open_source("counted://", spec(), labels=tmp_path)
+    with pytest.raises(UsageError, match="did you mean 'counted'"):
+        open_source("countd://", spec())

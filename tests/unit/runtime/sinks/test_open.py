@@ -13,14 +13,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from entry_points import install
 from tinybundle import PALETTE, expected_labels, random_frame, spec
 
 from edgeseg.core.images.io import read_labels, write_png
 from edgeseg.core.images.paint import overlay
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
 from edgeseg.runtime.sinks import files
-from edgeseg.runtime.sinks.base import SINKS, Prediction, check_sinks, open_sink
-from edgeseg.runtime.sources.base import Frame, open_source
+from edgeseg.runtime.sinks.base import Prediction
+from edgeseg.runtime.sinks.open import SINKS, check_sinks, open_sink
+from edgeseg.runtime.sources.base import Frame
+from edgeseg.runtime.sources.open import open_source
 
 
 def prediction(index: int = 0, size_hw: tuple[int, int] = (48, 64), name: str = "") -> Prediction:
@@ -330,19 +333,49 @@ def test_without_a_screen_a_window_is_refused_with_something_else_to_use():
     assert caught.value.exit_code == 5
 
 
-def test_every_sink_has_one_way_in(tmp_path):
-    uris = {"null": "null", "video": str(tmp_path / "v.avi"), "masks": f"{tmp_path}/m/",
-            "jsonl": f"{tmp_path}/f.jsonl", "window": "window",
-            "mjpeg": "mjpeg://127.0.0.1:0"}  # fmt: skip
-    assert set(uris) == set(SINKS)
-    for uri in uris.values():
-        if uri == "window":
-            with pytest.raises(BackendUnavailable):
-                open_sink(uri, spec(), has_display=False)
-            continue
-        with open_sink(uri, spec()) as sink:
-            sink.write(prediction())
-        sink.close()
+@pytest.mark.parametrize("name", SINKS)
+def test_every_sink_takes_a_prediction_and_closes_twice(tmp_path, name):
+    uri = SINKS.load(name).example.format(folder=tmp_path)
+    assert uri, f"give the class of sink {name!r} an example URI, as edgeseg's own classes have one"
+    if name == "window":
+        with pytest.raises(BackendUnavailable):
+            open_sink(uri, spec(), has_display=False)
+        return
+    with open_sink(uri, spec()) as sink:
+        sink.write(prediction())
+    sink.close()
+    assert any(tmp_path.iterdir()) == SINKS.load(name).writes_path
+
+
+KEPT = """
+from pathlib import Path
+from edgeseg.runtime.sinks.base import Sink
+
+class Kept(Sink):
+    example = "kept://{folder}/kept.txt"
+    writes_path = True
+
+    def __init__(self, request):
+        self.uri = request.uri
+        self._path = Path(request.rest)
+
+    def write(self, prediction):
+        self._path.write_text(str(prediction.frame.index))
+
+    def close(self):
+        pass
+"""
+
+
+def test_an_installed_package_adds_a_sink(tmp_path, monkeypatch):
+    (tmp_path / "users_sink.py").write_text(KEPT)
+    install(monkeypatch, tmp_path, SINKS, "kept", "users_sink:Kept")
+    uri = f"kept://{tmp_path}/kept.txt"
+    with open_sink(uri, spec()) as sink:
+        sink.write(prediction(7))
+    assert (tmp_path / "kept.txt").read_text() == "7"
+    with pytest.raises(UsageError, match="would overwrite the source"):
+        check_sinks([uri], [f"{tmp_path}/kept.txt"])
 
 
 # mjpeg

@@ -1,4 +1,4 @@
-"""A file source replayed as a live camera of a fixed rate."""
+"""Replays a file source: over and over, or as a live camera of a fixed rate."""
 
 from __future__ import annotations
 
@@ -45,3 +45,43 @@ class PacedSource(LiveSource):
     def release(self) -> None:
         """Close the replayed source."""
         self._inner.close()
+
+
+class RepeatedSource(Source):
+    """The frames of a file source over and over, numbered on.
+
+    Args:
+        open_inner: opens the source; called again at each end.
+    """
+
+    def __init__(self, open_inner: Callable[[], Source]) -> None:
+        self._open = open_inner
+        self._inner: Source | None = open_inner()
+        self.uri = self._inner.uri
+        self.labelled = self._inner.labelled
+        self.fps = self._inner.fps
+        self._next = 0
+        self._fruitful = False
+
+    def read(self, timeout_s: float) -> Frame | Ending:
+        """Give the next frame; END only when the source is empty or closed."""
+        if self._inner is None:
+            return Outcome.END
+        found = self._inner.read(timeout_s)
+        if found is Outcome.END and self._fruitful:
+            self._inner.close()
+            self._inner = self._open()
+            self._fruitful = False
+            found = self._inner.read(timeout_s)
+        if isinstance(found, Outcome):
+            return found
+        self._fruitful = True
+        frame = dataclasses.replace(found, index=self._next)
+        self._next += 1
+        return frame
+
+    def close(self) -> None:
+        """Close the source."""
+        if self._inner is not None:
+            self._inner.close()
+            self._inner = None

@@ -1,0 +1,59 @@
+"""Chooses the runtimes of a run: the named ones, or those that work on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeseg.errors import BackendUnavailable
+from edgeseg.runtime.backends.open import BACKENDS, option_names, why_unavailable
+
+
+def installed_backends() -> list[str]:
+    """Return the backends that can run on this machine, in the order of BACKENDS."""
+    return [name for name in BACKENDS if why_unavailable(name) is None]
+
+
+def chosen_backends(names: Sequence[str]) -> list[str]:
+    """Return the named backends, or all installed ones when none is named.
+
+    Raises:
+        BackendUnavailable: none is named and none is installed.
+    """
+    found = list(names) or installed_backends()
+    if not found:
+        raise BackendUnavailable(
+            "no runtime is installed here; pip install 'edgeseg[onnxruntime]' or "
+            "'edgeseg[openvino]'"
+        )
+    return found
+
+
+def first_backend(name: str | None) -> str:
+    """Return the named backend, or the first installed one.
+
+    Raises:
+        BackendUnavailable: none is named and none is installed.
+    """
+    return chosen_backends((name,) if name else ())[0]
+
+
+def options_for(
+    name: str, threads: int | None, *, cache: Path | None = None, plugin: Path | None = None
+) -> dict[str, Any]:
+    """Return the keyword arguments that open backend `name`.
+
+    Args:
+        name: a key of BACKENDS.
+        threads: threads of one inference; None or 0 leaves the choice to the runtime.
+        cache: folder of engines, for backends that build some; None is the backend's default.
+        plugin: library with TensorRT plugins, for backends that take one.
+    """
+    options: dict[str, Any] = {"threads": threads or None}
+    known = option_names(name)
+    if "cache" in known:
+        options["cache"] = cache
+    if "plugin" in known and plugin is not None:
+        options["plugin"] = plugin
+    return options
