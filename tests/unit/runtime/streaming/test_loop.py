@@ -3,12 +3,12 @@ import time
 
 import numpy as np
 import pytest
-from edgeseg.runtime.sources.paced import PacedSource
 from stand_ins import ArgmaxBackend, ListSink, ListSource, TickingCamera
 from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 
 from edgeseg.core.report import Memory, Report
 from edgeseg.runtime.sources.base import Frame, State
+from edgeseg.runtime.sources.replay import PacedSource
 from edgeseg.runtime.streaming import loop as loop_module
 from edgeseg.runtime.streaming.loop import NOT_MEASURED, Loop, LoopOptions
 from edgeseg.runtime.streaming.streaming_score import StreamingScorer
