@@ -152,7 +152,7 @@ def test_a_graph_of_another_size_than_the_manifest_is_refused(tmp_path, name):
 def test_scores_per_class_lead_to_the_labels(tmp_path, name, precision):
     frame = random_frame(3)[None]
     with open_backend(name, tiny_bundle(tmp_path / "b", precision=precision)) as backend:
-        if name in ON_GPU:
+        if BACKENDS.load(name).needs_gpu:
             with pytest.raises(BackendError, match=r"labels alone.*--backend onnxruntime"):
                 backend.logits(frame)
             return
