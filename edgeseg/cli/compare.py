@@ -46,8 +46,8 @@ def _row(run: RunRecord) -> tuple[object, ...]:
 
 def _write_page(path: Path, runs: Sequence[RunRecord]) -> None:
     import edgeseg
-    from edgeseg.cli.pages.charts import line_chart
     from edgeseg.cli.pages.html import markup, write_page
+    from edgeseg.core.charts import line_chart
 
     def chart(key: str) -> str:
         lines = [

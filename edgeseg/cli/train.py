@@ -23,7 +23,7 @@ from edgeseg.host.jobs.options import TrainJobOptions
 def command(options: TrainJobOptions, as_json: bool) -> None:
     """Train the architecture ARCH; `edgeseg models` lists them.
 
-    The run's folder gets best.safetensors (by validation mIoU), last.safetensors, curves.png,
+    The run's folder gets best.safetensors (by validation mIoU), last.safetensors, curves.svg,
     curves.csv, scores.json and env.json. A killed run goes on with --resume to the same result.
 
     `torchrun --nproc-per-node N -m edgeseg train …` shares every batch, of --batch crops in all,

@@ -49,7 +49,7 @@ def test_a_run_leaves_checkpoints_scores_curves_and_environment(folder, verb):
     run = folder / "runs" / verb / "segnet-basic"
     names = {path.name for path in run.iterdir()}
     assert names >= {
-        "best.safetensors", "last.safetensors", "curves.csv", "curves.png", "scores.json",
+        "best.safetensors", "last.safetensors", "curves.csv", "curves.svg", "scores.json",
         "env.json",
     }  # fmt: skip
     scores = json.loads((run / "scores.json").read_text())

@@ -11,9 +11,9 @@ from edgeseg.cli.bench import floor as bench_floor
 from edgeseg.cli.bench import table as bench_table
 from edgeseg.cli.bench.floor import Floor, chart
 from edgeseg.cli.pages.bench_charts import distribution_chart, grouped_bars, stacked_bars
-from edgeseg.cli.pages.charts import Point, scatter_chart
 from edgeseg.cli.pages.html import markup, write_page
 from edgeseg.cli.pages.picture_strip import strip
+from edgeseg.core.charts import Point, scatter_chart
 
 if TYPE_CHECKING:
     from edgeseg.core.data.dataset import Dataset

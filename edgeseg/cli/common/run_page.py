@@ -11,9 +11,9 @@ import numpy as np
 import edgeseg
 from edgeseg.cli.common.output import print_json, print_table, ratio, say
 from edgeseg.cli.pages.bench_charts import grouped_bars
-from edgeseg.cli.pages.charts import line_chart
 from edgeseg.cli.pages.html import markup, write_page
 from edgeseg.cli.pages.picture_strip import strip
+from edgeseg.core.charts import line_chart
 
 if TYPE_CHECKING:
     from edgeseg.core.data.dataset import Dataset

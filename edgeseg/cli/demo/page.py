@@ -10,9 +10,9 @@ import numpy as np
 
 import edgeseg
 from edgeseg.cli.demo.run import COLUMNS, STREAM_SEED, DemoPlan, DemoRun
-from edgeseg.cli.pages.charts import bar_chart, line_chart
 from edgeseg.cli.pages.html import markup, picture, write_page
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.charts import bar_chart, line_chart
 
 if TYPE_CHECKING:
     from edgeseg.host.training.train import TrainResult

@@ -31,7 +31,7 @@ CALIBRATION_IMAGES = 32
 CLASS_WEIGHTS = 0.3
 STREAM_TIMEOUT_S = 300
 # What a training leaves in its folder.
-TRAINED = ("best.safetensors", "last.safetensors", "state.safetensors", "curves.csv", "curves.png")
+TRAINED = ("best.safetensors", "last.safetensors", "state.safetensors", "curves.csv", "curves.svg")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import edgeseg
-from edgeseg.cli.pages.charts import line_chart
 from edgeseg.cli.pages.html import markup, write_page
+from edgeseg.core.charts import line_chart
 
 # Figure of a history's rows: the title of its chart.
 CHARTS = {

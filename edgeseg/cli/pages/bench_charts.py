@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from edgeseg.cli.pages.charts import LETTER, WIDTH, svg, ticks
+from edgeseg.core.charts import LETTER, WIDTH, svg, ticks
 
 LABEL = 210
 RIGHT = 96

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from edgeseg.core.charts import STYLE
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import SinkError
 
@@ -16,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(path: Path, template: str, **context: Any) -> None:
-    """Fill a template of edgeseg/cli/templates and write it to `path`.
+    """Fill a template of edgeseg/cli/pages/templates and write it to `path`.
 
     SVG and picture values must be wrapped with `markup`; everything else is escaped.
     """
@@ -29,6 +30,7 @@ def write_page(path: Path, template: str, **context: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["chart_style"] = markup(STYLE)
     atomic_write_text(path, environment.get_template(template).render(**context))
 
 

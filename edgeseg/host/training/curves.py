@@ -1,4 +1,4 @@
-"""Training curves: one row an epoch, as CSV and as a picture."""
+"""Training curves: one row an epoch, as CSV and as an SVG drawing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.files import atomic_write_bytes, atomic_write_text
+from edgeseg.core.charts import line_chart, standalone
+from edgeseg.core.files import atomic_write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class EpochRow:
 
 
 def write_curves(run_dir: Path, rows: Sequence[EpochRow]) -> None:
-    """Write curves.csv and, where matplotlib is installed, curves.png into `run_dir`."""
+    """Write curves.csv and curves.svg into `run_dir`; there is a row or more."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["epoch", "loss", "lr", "seconds", "global_accuracy", "class_accuracy", "miou"])
@@ -61,22 +62,9 @@ def write_curves(run_dir: Path, rows: Sequence[EpochRow]) -> None:
             ]
         )
     atomic_write_text(run_dir / "curves.csv", text.getvalue())
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    left = figure.add_subplot(xlabel="epoch", ylabel="training loss")
-    (loss_line,) = left.plot([r.epoch for r in rows], [r.loss for r in rows], color="tab:blue")
-    right = left.twinx()
-    scored = [row for row in rows if row.scores]
-    (miou_line,) = right.plot(
-        [r.epoch for r in scored], [r.miou for r in scored], "o-", color="tab:orange", markersize=3
-    )
-    right.set_ylabel("validation mIoU")
-    right.set_ylim(0, 1)
-    left.legend([loss_line, miou_line], ["loss", "mIoU"], loc="center right")
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    atomic_write_bytes(run_dir / "curves.png", buffer.getvalue())
+    loss = [(float(row.epoch), row.loss) for row in rows]
+    miou = [(float(row.epoch), row.miou) for row in rows if row.scores]
+    charts = [line_chart([("training loss", loss)], "epoch", "")]
+    if miou:
+        charts.append(line_chart([("validation mIoU", miou)], "epoch", ""))
+    atomic_write_text(run_dir / "curves.svg", standalone(charts))

@@ -118,7 +118,7 @@ def train(
         data: the main training set, one pass an epoch.
         options: how to train.
         run_dir: gets best.safetensors, last.safetensors, state.safetensors, curves.csv and
-            curves.png.
+            curves.svg.
         kind: the step's name in the checkpoint: "train", "finetune" or "qat".
         steps_before: what was done to the module already.
         extra: further datasets with the number of crops as a share of the main one's.

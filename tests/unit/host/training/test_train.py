@@ -86,7 +86,7 @@ def test_training_learns_and_leaves_what_it_promises(tmp_path):
     best = max(row.miou for row in result.rows)
     assert result.best.scores["validation"]["miou"] == best
     assert {p.name for p in tmp_path.iterdir()} == {
-        "best.safetensors", "last.safetensors", "state.safetensors", "curves.csv", "curves.png",
+        "best.safetensors", "last.safetensors", "state.safetensors", "curves.csv", "curves.svg",
     }  # fmt: skip
     again = module_from_checkpoint(load_checkpoint(tmp_path / LAST))
     x = torch.randn(2, 3, 32, 48)

@@ -1,12 +1,14 @@
-"""Charts as SVG text: their colours come from the page, so they follow light and dark."""
+"""Charts as SVG text, drawn without any package; STYLE gives their colours in light and dark."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 
+Number = int | float
 WIDTH = 640
 HEIGHT = 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 44
@@ -17,6 +19,38 @@ KEY = 18
 # About the width of a letter and the height of a line in the page's 12 px type.
 LETTER, LINE = 6.6, 14.0
 RADIUS, LARGEST = 5.0, 16.0
+# For the page that holds the charts, or the drawing itself where it stands alone.
+STYLE = """\
+:root {
+  color-scheme: light dark;
+  --ground: #ffffff; --ink: #1d2329; --soft: #5b6670; --line: #d9dee3; --panel: #f5f7f9;
+  --c0: #2563a8; --c1: #c2570c; --c2: #2f7d4f; --c3: #8046a8;
+  --c4: #b3265c; --c5: #13808c; --c6: #8a6d0b; --c7: #5b6670;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #14181c; --ink: #e6eaee; --soft: #9aa6b1; --line: #333c45; --panel: #1c2228;
+    --c0: #6fa8e8; --c1: #f0975a; --c2: #72c394; --c3: #c092e8;
+    --c4: #f07aa4; --c5: #56c2cf; --c6: #d8b84a; --c7: #9aa6b1;
+  }
+}
+svg { width: 100%; height: auto; display: block; font: 12px system-ui, sans-serif; }
+svg .grid { stroke: var(--line); }
+svg .tick, svg .title { fill: var(--soft); }
+svg .name { fill: var(--ink); }
+svg .line { fill: none; stroke-width: 2; }
+svg .front { fill: none; stroke: var(--soft); stroke-dasharray: 4 4; }
+svg .ring { fill: var(--panel); stroke-width: 2; }
+svg .s0 { --mine: var(--c0); } svg .s1 { --mine: var(--c1); }
+svg .s2 { --mine: var(--c2); } svg .s3 { --mine: var(--c3); }
+svg .s4 { --mine: var(--c4); } svg .s5 { --mine: var(--c5); }
+svg .s6 { --mine: var(--c6); } svg .s7 { --mine: var(--c7); }
+svg .hill { fill: var(--mine); fill-opacity: .35; stroke: var(--mine); }
+svg .mark { stroke: var(--mine); stroke-width: 2; }
+svg circle { fill-opacity: .75; }
+svg .line, svg .ring { stroke: var(--mine); }
+svg .bar, svg .dot, svg .key { fill: var(--mine); }
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +66,12 @@ class Point:
         size: 0-1, the point's area as a share of the largest; None for a plain small point.
     """
 
-    x: float
-    y: float
+    x: Number
+    y: Number
     name: str
     group: str
     best: bool
-    size: float | None = None
+    size: Number | None = None
 
     @property
     def radius(self) -> float:
@@ -46,7 +80,7 @@ class Point:
 
 
 def line_chart(
-    series: Sequence[tuple[str, Sequence[tuple[float, float]]]], x_title: str, y_title: str
+    series: Sequence[tuple[str, Sequence[tuple[Number, Number]]]], x_title: str, y_title: str
 ) -> str:
     """Draw one line for each (name, points) of `series` over shared axes; x counts something."""
     points = [point for _, line in series for point in line]
@@ -92,7 +126,7 @@ def scatter_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:
     return svg(HEIGHT, parts)
 
 
-def bar_chart(bars: Sequence[tuple[str, float, str]], unit: str) -> str:
+def bar_chart(bars: Sequence[tuple[str, Number, str]], unit: str) -> str:
     """Draw horizontal bars of (name, value, group) from zero, each with its value."""
     if not bars:
         return ""
@@ -116,7 +150,7 @@ def bar_chart(bars: Sequence[tuple[str, float, str]], unit: str) -> str:
 
 
 def _room_for(
-    name: str, x: float, y: float, taken: list[tuple[float, float, float]], radius: float
+    name: str, x: Number, y: Number, taken: list[tuple[float, float, float]], radius: Number
 ) -> tuple[float, float]:
     """Return the nearest place beside a point where its name covers no earlier one, and keep it."""
     width = LETTER * len(name)
@@ -147,7 +181,7 @@ class _Frame:
     """Maps data to the drawing and draws the axes around it."""
 
     def __init__(
-        self, points: Sequence[tuple[float, float]], *, y_from_zero: bool, counts: bool = False
+        self, points: Sequence[tuple[Number, Number]], *, y_from_zero: bool, counts: bool = False
     ) -> None:
         xs, ys = zip(*points, strict=True)
         self._xs = [tick for tick in ticks(0.0, max(xs)) if not counts or tick == int(tick)]
@@ -155,11 +189,11 @@ class _Frame:
         room = 0.0 if max(ys) > min(ys) else 0.05 * abs(max(ys))
         self._ys = ticks(0.0 if y_from_zero else min(ys) - room, max(ys) + room)
 
-    def x(self, value: float) -> float:
+    def x(self, value: Number) -> float:
         low, high = self._xs[0], self._xs[-1]
         return LEFT + (WIDTH - LEFT - RIGHT) * (value - low) / (high - low)
 
-    def y(self, value: float) -> float:
+    def y(self, value: Number) -> float:
         low, high = self._ys[0], self._ys[-1]
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
 
@@ -189,7 +223,7 @@ class _Frame:
         return "".join(parts)
 
 
-def ticks(low: float, high: float) -> list[float]:
+def ticks(low: Number, high: Number) -> list[float]:
     """Return about five round values that enclose low..high."""
     if high <= low:
         high = low + 1.0
@@ -200,6 +234,21 @@ def ticks(low: float, high: float) -> list[float]:
     return [round(step * index, 10) for index in range(first, last + 1)]
 
 
-def svg(height: float, parts: Sequence[str]) -> str:
+def standalone(drawings: Sequence[str]) -> str:
+    """Return drawings of `svg`, one below the other, as the text of one SVG file."""
+    heights = [float(re.findall(r'viewBox="0 0 \S+ (\S+)"', one)[0]) for one in drawings]
+    parts, top = [], 0.0
+    for drawing, height in zip(drawings, heights, strict=True):
+        place = f'<svg y="{top:g}" width="{WIDTH}" height="{height:g}" '
+        parts.append(drawing.replace("<svg ", place, 1))
+        top += height
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top:g}" '
+        f'style="background: var(--ground)"><style>{STYLE}svg svg {{ width: {WIDTH}px; }}</style>'
+        f"{''.join(parts)}</svg>\n"
+    )
+
+
+def svg(height: Number, parts: Sequence[str]) -> str:
     """Wrap the parts of a drawing of WIDTH and `height`."""
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(parts)}</svg>'

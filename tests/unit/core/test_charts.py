@@ -4,7 +4,15 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from edgeseg.cli.pages.charts import HEIGHT, Point, bar_chart, line_chart, scatter_chart, ticks
+from edgeseg.core.charts import (
+    HEIGHT,
+    Point,
+    bar_chart,
+    line_chart,
+    scatter_chart,
+    standalone,
+    ticks,
+)
 
 
 def elements(svg: str, tag: str) -> list[ElementTree.Element]:
@@ -81,3 +89,15 @@ def test_names_of_neighbours_do_not_cover_each_other():
 
 def test_nothing_gives_nothing():
     assert line_chart([], "x", "y") == scatter_chart([], "x", "y") == bar_chart([], "ms") == ""
+
+
+def test_a_drawing_that_stands_alone_has_its_style_and_its_parts_below_each_other():
+    charts = [line_chart([(name, [(1, 3.0), (2, 1.0)])], "epoch", "") for name in ("a", "b")]
+    root = ElementTree.fromstring(standalone(charts))
+    space = "{http://www.w3.org/2000/svg}"
+    assert root.tag == f"{space}svg"
+    first, second = root.findall(f"{space}svg")
+    assert float(second.get("y")) == float(first.get("height")) >= HEIGHT
+    assert float(root.get("viewBox").split()[-1]) == 2 * float(second.get("y"))
+    assert "prefers-color-scheme: dark" in root.find(f"{space}style").text
+    assert len(list(root.iter(f"{space}polyline"))) == 2
