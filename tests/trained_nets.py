@@ -17,9 +17,14 @@ OPTIONS = {
         "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8, "dropout": 0.0,
     },
     "segnet": {"width": 0.125},
+    "segnet-mobilenetv2": {
+        "width": 0.25, "aspp_channels": 16, "decoder_channels": 8, "dropout": 0.0,
+    },
     "segnet-basic": {"channels": 8, "kernel": 3},
 }  # fmt: skip
-STRIDES = {"deeplabv3plus-mobilenetv2": 16, "segnet": 32, "segnet-basic": 16}
+STRIDES = {
+    "deeplabv3plus-mobilenetv2": 16, "segnet": 32, "segnet-mobilenetv2": 32, "segnet-basic": 16,
+}  # fmt: skip
 
 
 def spec_of(arch: str, size_hw: tuple[int, int]) -> ModelSpec:

@@ -73,6 +73,7 @@ DEEPLAB = "deeplabv3plus-mobilenetv2"
         pytest.param("segnet-basic", ODD, "int8", marks=pytest.mark.slow),
         pytest.param("segnet", ODD, "fp32", marks=pytest.mark.slow),
         ("segnet", ODD, "int8"),
+        ("segnet-mobilenetv2", ODD, "fp32"),
     ],
 )
 def test_labels_are_torchs(arch: str, size_hw: tuple[int, int], precision: str) -> None:
@@ -98,7 +99,7 @@ def test_labels_at_full_size_are_torchs(arch: str) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("size_hw", [ODD, pytest.param((360, 480), marks=pytest.mark.slow)])
-@pytest.mark.parametrize("arch", ["segnet", "segnet-basic"])
+@pytest.mark.parametrize("arch", ["segnet", "segnet-basic", "segnet-mobilenetv2"])
 def test_where_arithmetic_is_exact_every_logit_is_torchs(
     arch: str, size_hw: tuple[int, int]
 ) -> None:
@@ -110,12 +111,16 @@ def test_where_arithmetic_is_exact_every_logit_is_torchs(
     with torch.no_grad():
         expected_labels, expected = deployed(spec, net, "int8", raw_logits=True)(rgb)
     assert len(np.unique(labels)) >= 2
-    assert np.array_equal(logits, expected.numpy())
+    # The light SegNet's logits are resized by four, whose fractions two runtimes round differently.
+    resized = 1e-4 if arch == "segnet-mobilenetv2" else 0
+    assert np.abs(logits - expected.numpy()).max() <= resized
     assert np.array_equal(labels, expected_labels.numpy())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("arch", ["segnet-basic", pytest.param("segnet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "arch", ["segnet-basic", "segnet-mobilenetv2", pytest.param("segnet", marks=pytest.mark.slow)]
+)
 def test_no_index_operator_is_left(arch: str, precision: str) -> None:
     for node in exported(arch, ODD, precision).graph.node:
         assert node.op_type not in {"MaxUnpool", "ScatterND", "ScatterElements", "Pad", "TopK"}

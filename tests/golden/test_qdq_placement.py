@@ -24,6 +24,8 @@ LIKE = {
     "deeplabv3-resnet101": "deeplabv3-resnet50",
     "deeplabv3-xception": "deeplabv3plus-xception",
     "deeplabv2-resnet101": "deeplabv3-resnet50",
+    "segnet-mobilenetv2": "segnet-efficientnetlite0",
+    "segnet-efficientnetlite2": "segnet-efficientnetlite0",
     "fcn-32s": "fcn-8s",
     "fcn-16s": "fcn-8s",
     "fcn-basic-noaddition": "fcn-basic",

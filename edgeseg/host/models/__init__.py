@@ -28,22 +28,30 @@ BACKBONES = Registry(
     },
 )
 
-# Each is a network on every backbone.
+# Each is a network on every backbone, but for those of ONLY_ON.
 HEADS = Registry(
     "head",
     "heads",
     {
         "deeplabv3plus": f"{_HERE}.deeplabv3plus:DeepLabV3Plus",
         "deeplabv3": f"{_HERE}.deeplabv3:DeepLabV3",
+        "segnet": f"{_HERE}.segnet_light:SegNetLight",
     },
 )
+# A head that is no network on every backbone: SegNet's un-pooling needs what inverted residuals
+# pool.
+ONLY_ON = {"segnet": ("mobilenetv2", "efficientnetlite0", "efficientnetlite2")}
 
 
 class Models(Registry):
-    """The registry of networks: HEAD-BACKBONE for every pair, then those of one piece."""
+    """The registry of networks: HEAD-BACKBONE for every pair that fits, then those of one piece."""
 
     def _pairs(self) -> dict[str, tuple[str, str]]:
-        return {f"{head}-{backbone}": (head, backbone) for head in HEADS for backbone in BACKBONES}
+        return {
+            f"{head}-{backbone}": (head, backbone)
+            for head in HEADS
+            for backbone in ONLY_ON.get(head, BACKBONES)
+        }
 
     def _entries(self) -> dict[str, str]:
         pairs = {

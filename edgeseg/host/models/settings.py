@@ -31,7 +31,7 @@ def check_settings(arch: str, options: Mapping[str, Any]) -> None:
 
 def _expected(name: str, value: Any) -> str:
     """Return what the option should be where it is not that, else nothing."""
-    if name in ("kernel", "output_stride") or name.endswith("channels"):
+    if name in ("kernel", "output_stride", "unpool_stages") or name.endswith("channels"):
         return "" if _is_count(value) else "a whole number of at least 1"
     if name == "width":
         return "" if _is_number(value) and value > 0 else "a number above 0"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgeseg.host.models.backbones.base import Backbone, renamed_layer
-from edgeseg.host.models.blocks import ConvBNReLU
+from edgeseg.host.models.blocks import ConvBNReLU, IndexedMaxPool2d
 
 STEM = 32
 LOW_LEVEL_STAGE = 1
@@ -52,6 +52,42 @@ class InvertedResidual(nn.Module):
         return self.body(x)
 
 
+class PooledInvertedResidual(InvertedResidual):
+    """An inverted residual that halves its map by indexed 2x2 max-pooling, not by a stride.
+
+    The depthwise convolution keeps the size; pooling stands between it and the projection, where
+    the block is widest. The layers and their names are those of the strided block, so that its
+    weights fit.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, expansion: int, *, kernel: int = 3, dilation: int
+    ) -> None:
+        """Build the block."""
+        super().__init__(
+            in_channels, out_channels, expansion, kernel=kernel, stride=1, dilation=dilation
+        )
+        self.hidden = in_channels * expansion
+        self.pool = IndexedMaxPool2d()
+        self.skip = False
+
+    def pooled(self, x: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """Map N,in,H,W to N,out,ceil(H/2),ceil(W/2).
+
+        Returns:
+            The block's result, and the pooling's indices with the N,hidden,H,W map that it read.
+        """
+        *widen, project = self.body
+        for layer in widen:
+            x = layer(x)
+        values, indices = self.pool(x)
+        return project(values), (indices, x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N,in,H,W to N,out,ceil(H/2),ceil(W/2)."""
+        return self.pooled(x)[0]
+
+
 class InvertedResidualNet(Backbone):
     """Stages of inverted residuals, returning the stride-4 and the deepest feature maps.
 
@@ -65,10 +101,13 @@ class InvertedResidualNet(Backbone):
     plus_rates = (3, 6, 9)
     stages: ClassVar[tuple[tuple[int, int, int, int, int], ...]]
 
-    def __init__(self, output_stride: int = 16, *, width: float = 1.0) -> None:
+    def __init__(self, output_stride: int = 16, *, width: float = 1.0, indexed: int = 0) -> None:
         """Build the network; strides beyond `output_stride` become dilations (atrous).
 
-        `width` is the paper's width multiplier; channels are rounded to multiples of 8.
+        Args:
+            output_stride: input size over that of the deepest map.
+            width: the paper's width multiplier; channels are rounded to multiples of 8.
+            indexed: how many strides, from the deepest, become indexed max-poolings.
 
         Raises:
             SpecError: `output_stride` is not 8, 16 or 32.
@@ -78,6 +117,7 @@ class InvertedResidualNet(Backbone):
         self.low_channels = _rounded(self.stages[LOW_LEVEL_STAGE][1] * width)
         self.out_channels = _rounded(self.stages[-1][1] * width)
         self.stem = ConvBNReLU(3, _rounded(STEM * width), 3, stride=2)
+        strided_until = output_stride >> indexed
         stages: list[nn.Module] = []
         channels, current_stride, dilation = _rounded(STEM * width), 2, 1
         for expansion, full_channels, repeats, stride, kernel in self.stages:
@@ -92,8 +132,17 @@ class InvertedResidualNet(Backbone):
                         dilation *= 2
                     else:
                         step, current_stride = 2, current_stride * 2
-                blocks.append(
-                    InvertedResidual(
+                pools = step == 2 and current_stride > strided_until
+                if pools:
+                    block: InvertedResidual = PooledInvertedResidual(
+                        channels,
+                        stage_channels,
+                        expansion,
+                        kernel=kernel,
+                        dilation=block_dilation,
+                    )
+                else:
+                    block = InvertedResidual(
                         channels,
                         stage_channels,
                         expansion,
@@ -101,7 +150,7 @@ class InvertedResidualNet(Backbone):
                         stride=step,
                         dilation=block_dilation,
                     )
-                )
+                blocks.append(block)
                 channels = stage_channels
             stages.append(nn.Sequential(*blocks))
         self.low_level = nn.Sequential(*stages[: LOW_LEVEL_STAGE + 1])
@@ -111,6 +160,29 @@ class InvertedResidualNet(Backbone):
         """Return features at stride 4 (24 channels at width 1) and at the output stride (320)."""
         low = self.low_level(self.stem(x))
         return low, self.high_level(low)
+
+    def pooled(
+        self, x: torch.Tensor
+    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
+        """Return the deepest features, and what each pooling saw, from the image down.
+
+        Returns:
+            Features, and per PooledInvertedResidual its indices and the map that it pooled.
+        """
+        x = self.stem(x)
+        seen = []
+        for stage in (*self.low_level, *self.high_level):
+            for block in stage:
+                if isinstance(block, PooledInvertedResidual):
+                    x, read = block.pooled(x)
+                    seen.append(read)
+                else:
+                    x = block(x)
+        return x, seen
+
+    def poolings(self) -> list[PooledInvertedResidual]:
+        """Return the blocks that pool, from the image down."""
+        return [block for block in self.modules() if isinstance(block, PooledInvertedResidual)]
 
     def _blocks(self) -> Iterator[tuple[int, str, bool]]:
         """Yield number, name of the body and whether it expands, of every inverted residual."""

@@ -1,5 +1,7 @@
 """What the architectures' own parts compute."""
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,8 +11,12 @@ from torch import nn
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError
 from edgeseg.host.models import build_model
-from edgeseg.host.models.backbones.inverted_residual import _rounded
-from edgeseg.host.models.blocks import learnt_upsampling, start_bilinear
+from edgeseg.host.models.backbones.inverted_residual import (
+    InvertedResidual,
+    PooledInvertedResidual,
+    _rounded,
+)
+from edgeseg.host.models.blocks import IndexedMaxPool2d, learnt_upsampling, start_bilinear
 
 
 @pytest.mark.parametrize(("factor", "kernel"), [(2, 4), (2, 8), (8, 16), (32, 64)])
@@ -111,6 +117,86 @@ def test_what_torch_refuses_later_is_refused_too():
 def test_single_channel_decoders_see_one_channel_each():
     model = build_model(small("segnet-basic-singlechanneldecoder"))
     assert all(decode[0].groups == decode[0].in_channels for decode in model.decoder)
+
+
+@pytest.mark.parametrize(
+    ("options", "stride", "shape"),
+    [
+        ({}, 32, (23, 31)),
+        ({"unpool_stages": 4}, 32, (45, 61)),
+        ({"unpool_stages": 1}, 32, (6, 8)),
+        ({}, 16, (45, 61)),
+    ],
+)
+def test_each_unpooling_doubles_a_light_segnets_logits(options, stride, shape):
+    spec = small("segnet-mobilenetv2", size_hw=(90, 122), **options)
+    spec = dataclasses.replace(spec, output_stride=stride)
+    model = build_model(spec).eval()
+    assert model(torch.randn(1, 3, 90, 122)).shape == (1, 11, *shape)
+    _, high = model.backbone(torch.randn(1, 3, 96, 128))
+    assert high.shape[-2:] == (96 // stride, 128 // stride)
+
+
+def test_a_light_segnets_unpooling_is_what_its_encoder_can_give():
+    with pytest.raises(SpecError, match="unpool_stages 4 is not 1 to 3"):
+        build_model(
+            dataclasses.replace(small("segnet-mobilenetv2", unpool_stages=4), output_stride=16)
+        )
+    with pytest.raises(SpecError, match="unpool_stages is 0, expected a whole number"):
+        build_model(small("segnet-mobilenetv2", unpool_stages=0))
+    with pytest.raises(SpecError, match="upsampling 'nearest' is not one of indices, bilinear"):
+        build_model(small("segnet-mobilenetv2", upsampling="nearest"))
+
+
+@pytest.mark.parametrize(
+    ("upsampling", "positions", "values"),
+    [
+        ("indices", True, False),
+        ("bilinear", False, False),
+        ("skip", True, True),
+        ("addition", True, True),
+    ],
+)
+def test_what_crosses_from_a_light_segnets_encoder_to_its_decoder(upsampling, positions, values):
+    """Scale, then shift, what the poolings read, the pooled path held fixed.
+
+    Scaling leaves the order of a window's cells and so their indices; a shift moves them.
+    """
+    torch.manual_seed(0)
+    model = build_model(small("segnet-efficientnetlite0", upsampling=upsampling)).eval()
+    with torch.no_grad():
+        x, seen = model.backbone.pooled(torch.randn(1, 3, 64, 96))
+        x = model.context(x)
+
+        def logits(change):
+            y = x
+            for block, (_, read) in zip(model.decoder, reversed(seen), strict=True):
+                # Distinct values, so that no window has two equal cells.
+                before = change(torch.arange(read.numel()).sin().view_as(read))
+                y = block(y, IndexedMaxPool2d()(before)[1], before)
+            return model.classifier(y)
+
+        start = logits(lambda before: before)
+        scaled = logits(lambda before: 2 * before)
+        moved = logits(lambda before: before.roll(1, -1))
+    assert bool((scaled != start).any()) == values
+    assert bool((moved != start).any()) == positions
+
+
+def test_a_pooled_block_starts_from_the_strided_blocks_weights():
+    torch.manual_seed(0)
+    strided = InvertedResidual(8, 12, 2, stride=2, dilation=1).eval()
+    pooled = PooledInvertedResidual(8, 12, 2, dilation=1).eval()
+    pooled.load_state_dict(strided.state_dict())
+    x = torch.randn(1, 8, 9, 14)
+    with torch.no_grad():
+        y, (indices, before) = pooled.pooled(x)
+        # The strided convolution computes every other cell of what is pooled.
+        assert torch.allclose(strided.body[1](strided.body[0](x)), before[..., ::2, ::2], atol=1e-6)
+        best = before.flatten(2).gather(2, indices.flatten(2)).view_as(indices)
+        assert torch.equal(y, pooled.body[2](best))
+        assert torch.equal(pooled(x), y)
+    assert y.shape == strided(x).shape
 
 
 def test_the_encoders_maps_reach_the_decoder_only_where_they_are_added():

@@ -153,6 +153,8 @@ def test_the_names_written_out_here_are_the_published_ones():
         ("deeplabv3plus-mobilenetv2", mobilenet_v2(), 51 * 5, 6),
         ("deeplabv3plus-efficientnetlite0", efficientnet_lite(LITE0), 48 * 5, 7),
         ("deeplabv3plus-efficientnetlite2", efficientnet_lite(LITE2), 63 * 5, 7),
+        ("segnet-efficientnetlite0", efficientnet_lite(LITE0), 48 * 5, 7),
+        ("segnet-mobilenetv2", mobilenet_v2(), 51 * 5, 6),
     ],
 )
 def test_every_encoder_tensor_is_found_under_its_published_name(
@@ -261,6 +263,8 @@ def test_an_efficientnet_computes_with_tensorflows_constant_in_the_root(tmp_path
         ("deeplabv3plus-efficientnetlite0", 127 / 255),
         ("deeplabv3plus-efficientnetlite2", 127 / 255),
         ("deeplabv3plus-mobilenetv2", 0.485),
+        ("segnet-efficientnetlite0", 127 / 255),
+        ("segnet-mobilenetv2", 0.485),
     ],
 )
 def test_frames_are_normalised_as_the_encoder_was_trained(arch, mean):

@@ -7,7 +7,7 @@ import pytest
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SpecError, UsageError
-from edgeseg.host.models import BACKBONES, HEADS, MODELS, build_model
+from edgeseg.host.models import BACKBONES, HEADS, MODELS, ONLY_ON, build_model
 
 # What checkpoints and bundles of earlier releases are called.
 OLD_PAIRS = {
@@ -18,9 +18,11 @@ OLD_PAIRS = {
 }  # fmt: skip
 
 
-def test_every_head_is_a_network_on_every_backbone():
-    pairs = [f"{head}-{backbone}" for head in HEADS for backbone in BACKBONES]
+def test_every_head_is_a_network_on_the_backbones_that_it_fits():
+    pairs = [f"{head}-{backbone}" for head in HEADS for backbone in ONLY_ON.get(head, BACKBONES)]
     assert list(MODELS)[: len(pairs)] == pairs
+    assert set(ONLY_ON) <= set(HEADS)
+    assert "segnet-resnet50" not in MODELS
     assert set(pairs) >= OLD_PAIRS
     for name in pairs:
         head, _, backbone = name.partition("-")

@@ -6,19 +6,22 @@ from edgeseg.host.training.fast_depthwise import fast_depthwise_backward
 
 
 @pytest.mark.parametrize(
-    ("stride", "dilation", "size", "bias"),
+    ("kernel", "stride", "dilation", "size", "bias"),
     [
-        (2, 1, (17, 22), False),
-        (2, 1, (16, 20), True),
-        (1, 2, (17, 22), True),
-        (1, 9, (8, 20), False),
-        (1, 3, (20, 13), False),
+        (3, 2, 1, (17, 22), False),
+        (3, 2, 1, (16, 20), True),
+        (3, 1, 2, (17, 22), True),
+        (3, 1, 9, (8, 20), False),
+        (3, 1, 3, (20, 13), False),
+        (5, 1, 1, (17, 22), True),
+        (5, 2, 1, (17, 22), False),
     ],
 )
-def test_gradients_equal_torchs_own(stride, dilation, size, bias):
+def test_gradients_equal_torchs_own(kernel, stride, dilation, size, bias):
     torch.manual_seed(0)
+    padding = dilation * (kernel // 2)
     layer = nn.Conv2d(
-        12, 12, 3, stride=stride, padding=dilation, dilation=dilation, groups=12, bias=bias
+        12, 12, kernel, stride=stride, padding=padding, dilation=dilation, groups=12, bias=bias
     )
     x = torch.randn(2, 12, *size, requires_grad=True)
     output = layer(x)
@@ -30,6 +33,19 @@ def test_gradients_equal_torchs_own(stride, dilation, size, bias):
     assert count == 1
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_wide_kernels_gradients_in_bf16_are_those_of_float() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(12, 12, 5, padding=2, groups=12)
+    x = torch.randn(2, 12, 17, 22, requires_grad=True)
+    direction = torch.randn(2, 12, 17, 22)
+    expected = torch.autograd.grad(layer(x), [x, *layer.parameters()], direction)
+    with fast_depthwise_backward(layer), torch.autocast("cpu", torch.bfloat16):
+        output = layer(x)
+        found = torch.autograd.grad(output, [x, *layer.parameters()], direction.bfloat16())
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.float() - theirs).norm() < 0.01 * theirs.norm()
 
 
 def test_other_layers_are_left_alone_and_all_are_restored():
