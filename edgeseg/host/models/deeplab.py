@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from edgeseg.errors import SpecError
 from edgeseg.host.models.backbones.resnet import ResNet101
 from edgeseg.host.models.backbones.vgg import conv_stack, vgg_encoder, vgg_groups
 from edgeseg.host.models.blocks import ConvBNReLU, Segmenter, initialize
 
 LARGE_FOV_RATE = 12
+# The two sets of rates of DeepLabv2's section 4.1.2: small and large fields of view.
+ASPP_RATES = {"S": (2, 4, 8, 12), "L": (6, 12, 18, 24)}
 
 
 class DeepLabLargeFOV(Segmenter):
@@ -83,16 +86,24 @@ class DeepLabV2(Segmenter):
         n_classes: int,
         *,
         output_stride: int = stride,
-        atrous_rates: Sequence[int] = (6, 12, 18, 24),
+        aspp: str = "L",
+        atrous_rates: Sequence[int] | None = None,
         width: float = 1.0,
     ) -> None:
         """Build the network; `width` scales the backbone.
 
+        `aspp` is "L" for the rates of ASPP-L or "S" for ASPP-S's 2, 4, 8, 12; `atrous_rates` are
+        rates of one's own in their place.
+
         Raises:
-            SpecError: `output_stride` is not 8 or 16, or `width` is too small.
+            SpecError: `output_stride` is not 8 or 16, `aspp` neither "S" nor "L", or `width` is too
+                small.
         """
         super().__init__()
         self.check_stride(output_stride, (8, 16))
+        if aspp not in ASPP_RATES:
+            raise SpecError(f"aspp is {aspp!r}, expected {' or '.join(ASPP_RATES)}")
+        atrous_rates = ASPP_RATES[aspp] if atrous_rates is None else atrous_rates
         self.backbone = ResNet101(output_stride, width=width)
         self.aspp = nn.ModuleList(
             nn.Conv2d(self.backbone.out_channels, n_classes, 3, padding=rate, dilation=rate)

@@ -143,7 +143,7 @@ def _kept_maps(model: nn.Module) -> list[nn.Module]:
         return list(model.encoder) if model.add_encoder else []
     if isinstance(model, UpsamplingBasic):
         return list(model.reduce[1:])
-    return list(model.skip_scores) if isinstance(model, FCN) else []
+    return model.kept if isinstance(model, FCN) else []
 
 
 def time_passes(

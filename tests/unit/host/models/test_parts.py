@@ -38,6 +38,56 @@ def test_fresh_fcn_scores_are_upsampled_bilinearly():
     assert float(model.classifier.weight[0, 0].detach().max()) == pytest.approx((63 / 64) ** 2)
 
 
+@pytest.mark.parametrize(("arch", "stride"), [("fcn-32s", 32), ("fcn-16s", 16), ("fcn-8s", 8)])
+def test_fixed_upsampling_is_interpolation_of_the_same_scores(arch, stride):
+    """Freshly made, the learnt one starts as interpolation too: the same logits off the rim."""
+    torch.manual_seed(0)
+    learnt = build_model(small(arch)).eval()
+    fixed = build_model(small(arch, upsampling="fixed")).eval()
+    names = ["score", *(f"skip_scores.{level}" for level in range(learnt.skips))]
+    scores = dict(zip([f"scores.{n}" for n in range(learnt.skips)], names, strict=False))
+    scores["classifier"] = names[-1]
+    theirs = learnt.state_dict()
+    renamed = {
+        f"{new}.{part}": theirs[f"{old}.{part}"]
+        for new, old in scores.items()
+        for part in ("weight", "bias")
+    }
+    ours = {k: v for k, v in theirs.items() if k.split(".")[0] in ("encoder", "fc6", "fc7")}
+    fixed.load_state_dict({**ours, **renamed})
+    x = torch.randn(1, 3, 256, 320)
+    with torch.no_grad():
+        logits = fixed(x)
+        assert logits.shape == (1, 11, 256 // stride, 320 // stride)
+        large = F.interpolate(logits, (256, 320), mode="bilinear", align_corners=False)
+        wanted = learnt(x)
+    inner = (..., slice(96, -96), slice(96, -96))
+    assert torch.allclose(large[inner], wanted[inner], atol=1e-4 * float(wanted.abs().max()))
+    assert sum(p.numel() for p in fixed.parameters()) < sum(p.numel() for p in learnt.parameters())
+
+
+def test_upsampling_and_aspp_of_another_name_are_refused():
+    with pytest.raises(SpecError, match="upsampling is 'cubic', expected learnt or fixed"):
+        build_model(small("fcn-8s", upsampling="cubic"))
+    with pytest.raises(SpecError, match="aspp is 'M', expected S or L"):
+        build_model(small("deeplabv2-resnet101", aspp="M"))
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [
+        ({}, (6, 12, 18, 24)),
+        ({"aspp": "L"}, (6, 12, 18, 24)),
+        ({"aspp": "S"}, (2, 4, 8, 12)),
+        ({"aspp": "S", "atrous_rates": [1, 3]}, (1, 3)),
+    ],
+)
+def test_deeplabv2_has_the_rates_of_aspp_s_and_l(options, rates):
+    model = build_model(small("deeplabv2-resnet101", **options))
+    assert tuple(branch.dilation[0] for branch in model.aspp) == rates
+    assert model(torch.randn(2, 3, 64, 96)).shape == (2, 11, 8, 12)
+
+
 def test_deeplabv2_starts_as_the_sum_of_its_branches():
     model = build_model(small("deeplabv2-resnet101")).eval()
     features = torch.randn(1, model.backbone.out_channels, 8, 12)
