@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from edgeseg.core.crf.mean_field import refine
+from edgeseg.core.crf.labels import refined_labels
 from edgeseg.core.crf.options import CrfOptions
-from edgeseg.core.crf.unary import resize_logits
-from edgeseg.core.images.fit import PAD_VALUE
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends.base import Backend
 
@@ -20,8 +18,7 @@ from edgeseg.runtime.backends.base import Backend
 class CrfBackend(Backend):
     """The labels of another backend's scores after mean-field inference on the frame's colours.
 
-    It works at the frame's size as the network sees it. Grey rows and columns at the frame's rim,
-    which letterboxing adds, keep the network's own label and say nothing to the picture.
+    It works at the frame's size as the network sees it (core/crf/labels.py).
 
     Args:
         backend: open, and one that gives scores per class; closed with this one.
@@ -60,14 +57,7 @@ class CrfBackend(Backend):
             cv2.setNumThreads(self.io.threads)
         try:
             for planes, frame, labels in zip(logits, frames, self._labels, strict=True):
-                large = resize_logits(planes, frame.shape[:2])
-                labels[:] = large.argmax(0)
-                inner = picture_of(frame)
-                labels[inner] = refine(
-                    np.ascontiguousarray(large[(slice(None), *inner)]),
-                    np.ascontiguousarray(frame[inner]),
-                    self._options,
-                ).argmax(0)
+                labels[:] = refined_labels(planes, frame, self._options)
         finally:
             if self.io.threads:
                 cv2.setNumThreads(before)
@@ -81,15 +71,3 @@ class CrfBackend(Backend):
     def close(self) -> None:
         """Close the other backend."""
         self._backend.close()
-
-
-def picture_of(frame: UInt8[np.ndarray, "h w 3"]) -> tuple[slice, slice]:
-    """Return rows and columns of a frame without the grey rim that letterboxing adds.
-
-    A frame that is grey all over is all picture.
-    """
-    painted = (frame != PAD_VALUE).any(2)
-    rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
-    if not len(rows):
-        return slice(0, frame.shape[0]), slice(0, frame.shape[1])
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from edgeseg.core.crf.labels import picture_of
 from edgeseg.core.crf.mean_field import Kernel, appearance_kernel, mean_field, smoothness_kernel
 from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.crf.unary import resize_logits
@@ -17,7 +18,6 @@ from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError
 from edgeseg.runtime.backends.base import Backend
-from edgeseg.runtime.backends.dense_crf import picture_of
 
 
 @dataclasses.dataclass(frozen=True)

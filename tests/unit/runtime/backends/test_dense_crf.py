@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from tinybundle import SIZE_HW, random_frame, tiny_bundle
 
+from edgeseg.core.crf.labels import picture_of
 from edgeseg.core.crf.mean_field import refine
 from edgeseg.core.crf.options import CrfOptions
-from edgeseg.core.images.fit import PAD_VALUE, fit_rgb
+from edgeseg.core.images.fit import fit_rgb
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.backends.base import Backend
-from edgeseg.runtime.backends.dense_crf import CrfBackend, picture_of
+from edgeseg.runtime.backends.dense_crf import CrfBackend
 
 OPTIONS = CrfOptions(appearance=4.0, position=6.0, colour=60.0, smoothness=2.0, radius=1.0)
 
@@ -55,11 +56,6 @@ def test_a_letterboxs_grey_rim_says_nothing_to_the_picture(tiny):
     labels = placement.invert_labels(CrfBackend(tiny, 3, OPTIONS).infer(canvas[None])[0])
     alone = np.ascontiguousarray(tiny.logits(canvas[None])[0][:, 12:36])
     assert np.array_equal(labels, refine(alone, wide, OPTIONS).argmax(0))
-
-
-def test_a_frame_of_the_rims_grey_is_all_picture():
-    grey = np.full((4, 6, 3), PAD_VALUE, np.uint8)
-    assert picture_of(grey) == (slice(0, 4), slice(0, 6))
 
 
 def test_it_closes_the_other_backend(tmp_path):

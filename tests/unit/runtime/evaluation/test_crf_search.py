@@ -8,6 +8,7 @@ from tinybundle import NAMES, PALETTE, SIZE_HW, spec, tiny_bundle
 
 from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.data.dataset import Sample
+from edgeseg.core.data.fingerprint import digest_of_samples
 from edgeseg.errors import DataError
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.backends.dense_crf import CrfBackend
@@ -26,6 +27,7 @@ class Blocks:
     class_names = NAMES
     palette = PALETTE
     ignore_index = 255
+    fingerprint = digest_of_samples
 
     def __init__(self, n=2, labels=True):
         self.n, self.labels = n, labels
