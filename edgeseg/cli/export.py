@@ -15,8 +15,8 @@ from edgeseg.cli.common.options import (
     precision_options,
     refuse_given,
 )
-from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, say
-from edgeseg.cli.common.quantize_options import calibrated_checkpoint, quantize_options
+from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, say, shown
+from edgeseg.cli.common.quantize_options import quantize_options
 from edgeseg.cli.export_ranges import write_calibration
 from edgeseg.core.options import DATA_HELP
 from edgeseg.core.output_checks import check_bundle, check_file
@@ -114,7 +114,8 @@ def command(
     """
     from edgeseg.core.data.open import open_dataset
     from edgeseg.host.export.calibration_ranges import version_number
-    from edgeseg.host.quantization.quantize import QuantizeOptions
+    from edgeseg.host.quantization.calibrate import calibrated_checkpoint
+    from edgeseg.host.quantization.options import QuantizeOptions
 
     if precision is None:
         raise UsageError("no precision is given; give one of --int8, --fp16, --fp32")
@@ -167,7 +168,8 @@ def command(
             )
         if calibrate is not None and precision == "int8" and not loaded.quantized:
             data = open_dataset(calibrate, "train", size_hw=loaded.spec.size_hw)
-            loaded = calibrated_checkpoint(loaded, choice, data, images)
+            with shown() as progress:
+                loaded = calibrated_checkpoint(loaded, choice, data, images, progress=progress)
         elif calibrate is not None:
             say("--calibrate is not used: " + ("the checkpoint has its INT8 ranges already"
                 if loaded.quantized else f"{precision} has no ranges"))  # fmt: skip

@@ -104,13 +104,33 @@ def line_chart(
     return svg(HEIGHT + KEY * len(series), parts)
 
 
-def scatter_chart(points: Sequence[Point], x_title: str, y_title: str) -> str:
-    """Draw points with their names; the best ones are joined."""
+def scatter_chart(
+    points: Sequence[Point],
+    x_title: str,
+    y_title: str,
+    *,
+    limit: tuple[float, str] | None = None,
+) -> str:
+    """Draw points with their names; the best ones are joined.
+
+    Args:
+        points: what is drawn.
+        x_title: of the axis to the right.
+        y_title: of the axis upwards.
+        limit: x of an upright line, and its name.
+    """
     if not points:
         return ""
     groups = sorted({point.group for point in points})
-    frame = _Frame([(point.x, point.y) for point in points], y_from_zero=False)
+    ends = [(point.x, point.y) for point in points]
+    frame = _Frame(ends + ([(limit[0], ends[0][1])] if limit else []), y_from_zero=False)
     parts = [frame.axes(x_title, y_title)]
+    if limit:
+        x = frame.x(limit[0])
+        parts.append(
+            f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+            f'<text class="tick" x="{x + 5:.1f}" y="{TOP + 10}">{escape(limit[1])}</text>'
+        )
     front = sorted((p.x, p.y) for p in points if p.best)
     path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in front)
     parts.append(f'<polyline class="front" points="{path}"/>')

@@ -360,12 +360,16 @@ def _problems(name: str, value: Any, about: Option) -> list[str]:
     below = about.most is None or (value < about.most if about.most_open else value <= about.most)
     if above and below and (about.least is None or value < math.inf):
         return []
-    limits = [
-        f"{word} {limit:g}"
-        for word, limit in (
-            ("more than" if about.least_open else "at least", about.least),
-            ("less than" if about.most_open else "at most", about.most),
-        )
-        if limit is not None
-    ]
+    limits = (
+        ["a finite number"]
+        if math.isinf(value)
+        else [
+            f"{word} {limit:g}"
+            for word, limit in (
+                ("more than" if about.least_open else "at least", about.least),
+                ("less than" if about.most_open else "at most", about.most),
+            )
+            if limit is not None
+        ]
+    )
     return [f"{spelled(name, about)} is {value}, expected {' and '.join(limits) or 'a number'}"]

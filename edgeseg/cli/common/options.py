@@ -309,19 +309,29 @@ def needs(*modules: str) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            missing = [name for name in modules if not importable(name)]
-            if missing:
-                verb = click.get_current_context().info_name
-                extras = ",".join(sorted({EXTRAS[name] for name in missing}))
-                raise BackendUnavailable(
-                    f"{verb} needs {' and '.join(missing)}, not installed here; "
-                    f"pip install 'edgeseg[{extras}]'"
-                )
+            check_installed(str(click.get_current_context().info_name), modules)
             return function(*args, **kwargs)
 
-        return wrapped  # type: ignore[return-value]
+        result: Any = wrapped
+        result.needed_modules = modules
+        return result
 
     return decorate
+
+
+def check_installed(verb: str, modules: Sequence[str]) -> None:
+    """Check that the libraries of a verb, keys of EXTRAS, can be imported.
+
+    Raises:
+        BackendUnavailable: names what is missing and the pip line that adds it.
+    """
+    missing = [name for name in modules if not importable(name)]
+    if missing:
+        extras = ",".join(sorted({EXTRAS[name] for name in missing}))
+        raise BackendUnavailable(
+            f"{verb} needs {' and '.join(missing)}, not installed here; "
+            f"pip install 'edgeseg[{extras}]'"
+        )
 
 
 def importable(name: str) -> bool:

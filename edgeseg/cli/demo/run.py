@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.common.output import megabytes, progress_bar, ratio
-from edgeseg.cli.common.quantize_options import calibration_frames, quantize_step
-from edgeseg.cli.common.train_options import BarListener
+from edgeseg.cli.common.output import megabytes, progress_bar, ratio, shown
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.report import Report
@@ -104,7 +102,7 @@ def train_float(plan: DemoPlan, out: Path) -> TrainResult:
     from edgeseg.host.models import build_model
     from edgeseg.host.training.augment import Augment
     from edgeseg.host.training.options import TrainOptions
-    from edgeseg.host.training.train import train
+    from edgeseg.host.training.train import ProgressListener, train
 
     options = TrainOptions(
         epochs=plan.epochs,
@@ -117,7 +115,7 @@ def train_float(plan: DemoPlan, out: Path) -> TrainResult:
         seed=plan.seed,
     )
     torch.manual_seed(plan.seed)
-    with progress_bar("train") as bar:
+    with shown() as progress:
         return train(
             plan.spec,
             build_model(plan.spec),
@@ -125,28 +123,30 @@ def train_float(plan: DemoPlan, out: Path) -> TrainResult:
             options,
             _fresh(out / "train"),
             validation=open_dataset("synthetic:30", "val", size_hw=plan.size_hw, seed=plan.seed),
-            listener=_listener(bar, plan.epochs),
+            listener=ProgressListener(progress, "train", plan.epochs),
         )
 
 
 def train_int8(plan: DemoPlan, trained: TrainResult, out: Path) -> TrainResult:
     """Calibrate the best float weights and train them on with INT8 rounding."""
     from edgeseg.host.checkpoint import module_from_checkpoint
-    from edgeseg.host.quantization.quantize import QuantizeOptions
+    from edgeseg.host.quantization.calibrate import calibration_frames, quantize_step
+    from edgeseg.host.quantization.options import QuantizeOptions
     from edgeseg.host.training.augment import Augment
     from edgeseg.host.training.options import TrainOptions
-    from edgeseg.host.training.train import train
+    from edgeseg.host.training.train import ProgressListener, train
 
     spec = plan.spec
     data = open_dataset(f"synthetic:{plan.images}", "train", size_hw=plan.size_hw, seed=plan.seed)
     teacher = module_from_checkpoint(trained.best)
-    with progress_bar("calibrate", CALIBRATION_IMAGES) as bar:
+    with shown() as progress:
         module, step = quantize_step(
             teacher,
             spec,
             QuantizeOptions(observer="mse"),
             calibration_frames(spec, data, CALIBRATION_IMAGES),
-            bar.update,
+            count=CALIBRATION_IMAGES,
+            progress=progress,
         )
     options = TrainOptions(
         epochs=plan.qat_epochs,
@@ -160,7 +160,7 @@ def train_int8(plan: DemoPlan, trained: TrainResult, out: Path) -> TrainResult:
         bf16=False,
         seed=plan.seed,
     )
-    with progress_bar("qat") as bar:
+    with shown() as progress:
         return train(
             spec,
             module,
@@ -171,7 +171,7 @@ def train_int8(plan: DemoPlan, trained: TrainResult, out: Path) -> TrainResult:
             steps_before=(*trained.best.steps, step),
             validation=open_dataset("synthetic:30", "val", size_hw=plan.size_hw, seed=plan.seed),
             teacher=teacher,
-            listener=_listener(bar, plan.qat_epochs),
+            listener=ProgressListener(progress, "qat", plan.qat_epochs),
         )
 
 
@@ -238,7 +238,3 @@ def _fresh(folder: Path) -> Path:
     for name in TRAINED:
         (folder / name).unlink(missing_ok=True)
     return folder
-
-
-def _listener(bar: object, epochs: int) -> BarListener:
-    return BarListener(bar, epochs, lines=not sys.stderr.isatty())  # type: ignore[arg-type]

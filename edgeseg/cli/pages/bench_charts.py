@@ -55,14 +55,37 @@ def distribution_chart(
 
 
 def grouped_bars(
-    groups: Sequence[str], series: Sequence[tuple[str, Sequence[float | None]]], x_title: str
+    groups: Sequence[str],
+    series: Sequence[tuple[str, Sequence[float | None]]],
+    x_title: str,
+    *,
+    ends: tuple[float, float] = (0.0, 1.0),
+    digits: int = 2,
+    band: tuple[float, float] | None = None,
 ) -> str:
-    """Draw, for each group, one thin bar for each (name, values) of 0-1."""
+    """Draw, for each group, one thin bar for each (name, values), from zero.
+
+    Args:
+        groups: what the bars are of.
+        series: a name and a value for each group, None for no bar.
+        x_title: what the values are.
+        ends: values that the axis holds; the first may be negative.
+        digits: of the figures beside the bars.
+        band: a range of values drawn behind the bars.
+    """
     if not groups or not series:
         return ""
-    axis = _Axis(0.0, 1.0)
+    axis = _Axis(*ends)
     step = len(series) * (THIN + 1) + 10
+    height = len(groups) * step
     parts = []
+    if band is not None:
+        low, high = axis.x(max(band[0], axis.low)), axis.x(min(band[1], axis.high))
+        parts.append(
+            f'<rect class="band" x="{low:.1f}" y="0" width="{max(0.0, high - low):.1f}" '
+            f'height="{height}"/>'
+        )
+    zero = axis.x(0.0)
     for place, group in enumerate(groups):
         top = place * step + 2
         parts.append(_name(group, top + (step - 10) / 2 + 4))
@@ -70,17 +93,18 @@ def grouped_bars(
             y, value = top + index * (THIN + 1), values[place]
             if value is None:
                 continue
-            width = axis.x(value) - LABEL
+            x = axis.x(value)
             parts.append(
-                f'<rect class="bar s{index}" x="{LABEL}" y="{y}" width="{width:.1f}" '
-                f'height="{THIN}" rx="2"><title>{escape(name)}: {value:.3f}</title></rect>'
+                f'<rect class="bar s{index}" x="{min(zero, x):.1f}" y="{y}" '
+                f'width="{abs(x - zero):.1f}" '
+                f'height="{THIN}" rx="2"><title>{escape(name)}: {value:.{digits + 1}f}</title>'
+                "</rect>"
             )
         best = [values[place] for _, values in series if values[place] is not None]
         if best:
-            text = " ".join(f"{value:.2f}" for value in best[:3])
+            text = " ".join(f"{value:.{digits}f}" for value in best[:3])
             x, middle = WIDTH - RIGHT + 8, top + (step - 10) / 2 + 4
             parts.append(f'<text class="tick" x="{x}" y="{middle}">{text}</text>')
-    height = len(groups) * step
     return svg(height + AXIS, [*parts, axis.draw(height, x_title)])
 
 
@@ -134,10 +158,11 @@ class _Axis:
 
     def __init__(self, low: float, high: float) -> None:
         self._ticks = ticks(low, high)
-        self.high = self._ticks[-1]
+        self.low, self.high = self._ticks[0], self._ticks[-1]
 
     def x(self, value: float) -> float:
-        return LABEL + (WIDTH - LABEL - RIGHT) * value / self.high
+        share = (value - self.low) / (self.high - self.low)
+        return LABEL + (WIDTH - LABEL - RIGHT) * share
 
     def draw(self, height: float, title: str) -> str:
         parts = [

@@ -85,7 +85,7 @@ def test_places_are_checked_before_anything_is_calibrated(
     def calibrates(*arguments: object) -> None:
         pytest.fail("it calibrated first")
 
-    monkeypatch.setattr("edgeseg.cli.export.calibrated_checkpoint", calibrates)
+    monkeypatch.setattr("edgeseg.host.quantization.calibrate.calibrated_checkpoint", calibrates)
     places = {"folder": tmp_path / "photos", "file": tmp_path / "file"}
     places["folder"].mkdir()
     places["file"].touch()
@@ -110,9 +110,9 @@ def test_a_checkpoint_named_from_its_own_folder_is_called_by_that_folder(
 @pytest.fixture(scope="module")
 def quantized(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small network with calibrated ranges."""
-    from edgeseg.cli.common.quantize_options import calibrated_checkpoint
     from edgeseg.core.data.open import open_dataset
     from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
+    from edgeseg.host.quantization.calibrate import calibrated_checkpoint
     from edgeseg.host.quantization.quantize import QuantizeOptions
 
     loaded = load_checkpoint(dense)

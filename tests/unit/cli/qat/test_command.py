@@ -135,7 +135,10 @@ def test_sensitivity_ranks_layers_and_auto_reuses_the_ranking(
     assert {row["layer"] for row in document["layers"]} == {
         f"{part}.{number}.0" for part in ("encoder", "decoder") for number in range(4)
     }
-    assert (tmp_path / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "sensitivity.html").read_text()
+    assert all(page.count(f">{row['layer']}</text>") == 1 for row in document["layers"])
+    # Two bars a layer, and the band behind them.
+    assert page.count("<rect") == 2 * len(document["layers"]) + 1
     assert run([*arguments, "--sensitivity", "--keep-float", "auto", "--max-drop", "1"]) == 0
     captured = capsys.readouterr()
     assert "left in float: none is needed" in captured.err
@@ -174,18 +177,18 @@ def test_the_comparison_table_goes_on_where_it_stopped(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from edgeseg.cli.qat import compare as qat_compare
+    from edgeseg.host.quantization import compare as qat_compare
 
     arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
     arguments += ["--compare-ptq", "--adaround", "--adaround-steps", "3", "--json"]
     score = qat_compare._scored
     calls: list[int] = []
 
-    def dies_at_the_fourth(job, module):
+    def dies_at_the_fourth(job, module, progress):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return score(job, module)
+        return score(job, module, progress)
 
     monkeypatch.setattr(qat_compare, "_scored", dies_at_the_fourth)
     assert run(arguments) == 130
@@ -206,16 +209,16 @@ def test_the_comparison_table_goes_on_where_it_stopped(
 @pytest.fixture
 def quick_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison trains as it does, and makes up all else."""
-    from edgeseg.cli.qat import compare as qat_compare
+    from edgeseg.host.quantization import compare as qat_compare
 
     network = qat_compare._network
 
-    def trained(job, kind, value, folder):
-        return network(job, kind, value, folder) if kind == "qat" else None
+    def trained(job, kind, value, folder, progress):
+        return network(job, kind, value, folder, progress) if kind == "qat" else None
 
     figures = {"miou": 0.5, "class_accuracy": 0.5, "global_accuracy": 0.5}
     monkeypatch.setattr(qat_compare, "_network", trained)
-    monkeypatch.setattr(qat_compare, "_scored", lambda job, module: figures)
+    monkeypatch.setattr(qat_compare, "_scored", lambda job, module, progress: figures)
 
 
 def test_a_comparison_with_other_options_trains_anew(
@@ -248,16 +251,16 @@ def test_a_killed_comparison_keeps_the_trainings_it_has(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from edgeseg.cli.qat import compare as qat_compare
+    from edgeseg.host.quantization import compare as qat_compare
 
     arguments = ["qat", str(small_checkpoint), "--data", data, *QUICK, "-o", str(tmp_path)]
     arguments += ["--epochs", "1", "--compare-ptq", "--json"]
     score = qat_compare._scored
 
-    def dies_after_training(job, module):
+    def dies_after_training(job, module, progress):
         if module is not None:
             raise KeyboardInterrupt
-        return score(job, module)
+        return score(job, module, progress)
 
     with monkeypatch.context() as patch:
         patch.setattr(qat_compare, "_scored", dies_after_training)
@@ -294,13 +297,15 @@ def test_a_comparison_does_not_show_the_figures_of_other_data_of_the_same_name(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from edgeseg.cli.qat import compare as qat_compare
+    from edgeseg.host.quantization import compare as qat_compare
 
     scored: list[str] = []
     figures = {"miou": 0.5, "class_accuracy": 0.5, "global_accuracy": 0.5}
-    monkeypatch.setattr(qat_compare, "_network", lambda job, kind, value, folder: None)
+    monkeypatch.setattr(qat_compare, "_network", lambda job, kind, value, folder, progress: None)
     monkeypatch.setattr(
-        qat_compare, "_scored", lambda job, module: scored.append(job.validation.name) or figures
+        qat_compare,
+        "_scored",
+        lambda job, module, progress: scored.append(job.validation.name) or figures,
     )
     options = [*QUICK, "--compare-ptq", "--json", "-o", str(tmp_path / "run")]
     arguments = ["qat", str(small_checkpoint), *options, "--data"]

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeseg.cli.common.quantize_options import calibration_frames
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.options import parse_settings
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
+from edgeseg.host.quantization.calibrate import calibration_frames
 from edgeseg.host.training.run_folder import run_folder
 
 

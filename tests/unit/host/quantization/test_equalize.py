@@ -4,7 +4,6 @@ from small_models import small
 from torch import nn
 from trained_nets import spec_of
 
-from edgeseg.cli.qat.job import QatJob
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint
 from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
@@ -12,6 +11,7 @@ from edgeseg.host.fx.tracing import trace
 from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import ConvBNReLU
 from edgeseg.host.quantization.equalize import equalizable, equalize
+from edgeseg.host.quantization.qat_setup import QatJob
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize, set_quantizing
 from edgeseg.host.training.loss.feature_distillation import FeatureTaps
 from edgeseg.host.training.options import TrainOptions

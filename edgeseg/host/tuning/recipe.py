@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from edgeseg.cli.tune.job import TuneJob
-    from edgeseg.host.tuning.search import Candidate
+import tomli_w
+
+from edgeseg.host.tuning.job import TuneJob
+from edgeseg.host.tuning.search import Candidate
+from edgeseg.host.tuning.study import digest_of
 
 
 def recipe_text(job: TuneJob, candidate: Candidate, data: str) -> str:
@@ -17,10 +19,6 @@ def recipe_text(job: TuneJob, candidate: Candidate, data: str) -> str:
         candidate: what to make.
         data: what --data said.
     """
-    import tomli_w
-
-    from edgeseg.host.tuning.study import digest_of
-
     plan, train = job.plan(candidate), job.train
     step: dict[str, Any] = {
         "kind": "prune",

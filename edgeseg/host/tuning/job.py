@@ -1,4 +1,4 @@
-"""What the options of `tune` come down to: cost and score of a candidate, and its network."""
+"""Builds, times and scores one candidate for `edgeseg tune`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,35 @@ import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgeseg.cli.common.output import say
-from edgeseg.cli.common.quantize_options import calibration_frames, quantize_step
+import onnx
+from torch import nn
+
+from edgeseg.core.bundle import Bundle, read_bundle, write_bundle
+from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.files import atomic_write_text
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from edgeseg.core.bundle import Bundle
-    from edgeseg.core.data.dataset import Dataset
-    from edgeseg.core.recipe import StepDone
-    from edgeseg.host.checkpoint import Checkpoint
-    from edgeseg.host.pruning.options import PruneOptions
-    from edgeseg.host.pruning.rounds import PrunePlan
-    from edgeseg.host.training.options import TrainOptions
-    from edgeseg.host.tuning.search import Candidate
+from edgeseg.core.progress import ProgressCallback, silent, tell
+from edgeseg.core.recipe import StepDone
+from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, module_from_checkpoint
+from edgeseg.host.cost import count_cost
+from edgeseg.host.export.export import OPSET, deployed, export_onnx
+from edgeseg.host.export.golden import golden_pair
+from edgeseg.host.pruning.options import PruneOptions
+from edgeseg.host.pruning.prune import prune
+from edgeseg.host.pruning.rounds import PrunePlan, prune_in_rounds
+from edgeseg.host.quantization.calibrate import calibration_frames, quantize_step
+from edgeseg.host.quantization.options import QuantizeOptions
+from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.train import BEST
+from edgeseg.host.training.validate import score_module
+from edgeseg.host.tuning.search import Candidate
+from edgeseg.host.tuning.study import digest_of
+from edgeseg.lint.boards import find_board
+from edgeseg.lint.roofline import model_roofline
+from edgeseg.runtime.backends import open_backend
 
 # Pairs of timed frames; each runs the reference, then the candidate.
 ROUNDS, WARM_UP = 15, 3
-RECIPE, CHECKPOINT = "recipe.toml", "best.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +61,7 @@ class TuneJob:
         max_ratio: no unit loses more.
         images: training images that repair a candidate and calibrate it.
         train: the short training of a candidate.
+        progress: gets messages.
     """
 
     start: Checkpoint
@@ -69,6 +78,7 @@ class TuneJob:
     max_ratio: float
     images: int
     train: TrainOptions
+    progress: ProgressCallback = silent
 
     @functools.cached_property
     def training_sha256(self) -> str:
@@ -77,8 +87,6 @@ class TuneJob:
 
     def prune_options(self, ratios: Mapping[str, float], *, repair: bool) -> PruneOptions:
         """Return the prune step that gives these unit ratios; a cost needs no repair."""
-        from edgeseg.host.pruning.options import PruneOptions
-
         return PruneOptions(
             layer_ratios=dict(ratios),
             round_to=self.round_to,
@@ -88,10 +96,6 @@ class TuneJob:
 
     def cost(self, ratios: Mapping[str, float], keep_float: tuple[str, ...]) -> float:
         """Return what the network costs pruned like this, before any training."""
-        from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.cost import count_cost
-        from edgeseg.host.pruning.prune import prune
-
         module = module_from_checkpoint(self.start)
         size_hw = self.start.spec.size_hw
         if ratios:
@@ -100,11 +104,6 @@ class TuneJob:
             return float(count_cost(module, size_hw).macs)
         bundle = self._bundle(module, keep_float, "candidate")
         if self.board:
-            import onnx
-
-            from edgeseg.lint.boards import find_board
-            from edgeseg.lint.roofline import model_roofline
-
             floors = model_roofline(
                 onnx.load(bundle.onnx_path),
                 find_board(self.board),
@@ -114,16 +113,11 @@ class TuneJob:
         return self._against_reference(bundle)
 
     def _against_reference(self, bundle: Bundle) -> float:
-        """Time a candidate and the dense network in turns; the ratio is free of the machine's mood.
+        """Time a candidate and the dense network in turns: that cancels clock and load changes.
 
         The reference's own milliseconds are measured once and kept with the run, for as long as
         the same network runs in the same way.
         """
-        from edgeseg.core.bundle import read_bundle
-        from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.tuning.study import digest_of
-        from edgeseg.runtime.backends import open_backend
-
         place = self.folder / "timed" / "reference"
         kept = place.with_suffix(".json")
         about = {
@@ -160,21 +154,15 @@ class TuneJob:
         self, module: nn.Module, keep_float: tuple[str, ...]
     ) -> tuple[nn.Module, StepDone]:
         """Return the calibrated network and its step."""
-        from edgeseg.host.quantization.quantize import QuantizeOptions
-
         frames = calibration_frames(self.start.spec, self.calibration, self.images)
         choice = QuantizeOptions(keep_float=keep_float)
-        network, step = quantize_step(module, self.start.spec, choice, frames, lambda done: None)
+        network, step = quantize_step(module, self.start.spec, choice, frames)
         # What a recipe needs beside the choice to calibrate the same ranges again.
         options = {**step.options, "images": self.images}
         return network, dataclasses.replace(step, options=options)
 
     def _bundle(self, module: nn.Module, keep_float: tuple[str, ...], name: str) -> Bundle:
         """Write a bundle to time; its labels mean nothing, so none are compared."""
-        from edgeseg.core.bundle import write_bundle
-        from edgeseg.host.export.export import OPSET, deployed, export_onnx
-        from edgeseg.host.export.golden import golden_pair
-
         spec = self.start.spec
         if self.precision == "int8":
             module, _ = self.quantized(module, keep_float)
@@ -187,8 +175,6 @@ class TuneJob:
 
     def plan(self, candidate: Candidate) -> PrunePlan:
         """Return what makes a candidate."""
-        from edgeseg.host.pruning.rounds import PrunePlan
-
         options = self.prune_options(candidate.ratios, repair=True)
         return PrunePlan(
             options, images=self.images, train=self.train, distill=self.train.distill > 0
@@ -200,16 +186,12 @@ class TuneJob:
         Trials have numbers, and another study in the same folder counts from 0 again: what was
         made otherwise is no trial of this one, and neither finished nor half of it is gone on with.
         """
-        from edgeseg.host.checkpoint import load_checkpoint
-        from edgeseg.host.pruning.rounds import prune_in_rounds
-        from edgeseg.host.training.train import BEST
-
         place = self.folder / "trials" / str(number)
         wanted, done = self._made_of(candidate), place / "done"
         if done.is_file() and done.read_text() == wanted:
             return load_checkpoint(place / BEST)
         if place.is_dir():
-            say(f"{place} is not known to hold this trial; making it anew")
+            tell(self.progress, f"{place} is not known to hold this trial; making it anew")
             shutil.rmtree(place)
         result = prune_in_rounds(
             self.start, self.plan(candidate), place, self.training, validation=self.validation
@@ -219,8 +201,6 @@ class TuneJob:
 
     def _made_of(self, candidate: Candidate) -> str:
         """Return as text all that decides a trial's float weights."""
-        from edgeseg.host.tuning.study import digest_of
-
         plan = self.plan(candidate)
         made = {
             "start": digest_of(self.start),
@@ -232,9 +212,6 @@ class TuneJob:
 
     def final(self, number: int, candidate: Candidate) -> tuple[Checkpoint, float]:
         """Return a trial's checkpoint, quantized where asked, and its validation mIoU."""
-        from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.training.validate import score_module
-
         checkpoint = self.made(number, candidate)
         module = module_from_checkpoint(checkpoint)
         if self.precision == "int8":
@@ -248,8 +225,5 @@ class TuneJob:
 
     def reference_miou(self) -> float:
         """Return the validation mIoU of the network as it is, in float."""
-        from edgeseg.host.checkpoint import module_from_checkpoint
-        from edgeseg.host.training.validate import score_module
-
         module = module_from_checkpoint(self.start)
         return float(score_module(self.start.spec, module, self.validation).to_json()["miou"])

@@ -1,4 +1,4 @@
-"""`edgeseg qat --compare-ptq`: one table of what each way into INT8 costs in mIoU."""
+"""Comparison of the ways into INT8: one table of what each costs in mIoU."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
-from edgeseg.cli.common.quantize_options import ADAROUND_STEPS, calibrated
-from edgeseg.core.files import atomic_write_text, sha256_file
+from torch import nn
+
+from edgeseg.core.files import atomic_write_text
+from edgeseg.core.progress import ProgressCallback, counted, silent, tell
+from edgeseg.errors import UsageError
+from edgeseg.host.checkpoint import module_from_checkpoint
+from edgeseg.host.quantization.calibrate import calibrated
 from edgeseg.host.quantization.observers import OBSERVERS
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from edgeseg.cli.qat.job import QatJob
+from edgeseg.host.quantization.options import ADAROUND_STEPS, QatOptions
+from edgeseg.host.quantization.qat_setup import QatJob, prepared, qat_folder
+from edgeseg.host.training.options import with_defaults
+from edgeseg.host.training.validate import check_labelled, score_module
 
 TABLE = "compare.json"
 FLOAT = "float"
@@ -25,19 +28,59 @@ FLOAT = "float"
 QAT, TAUGHT = "qat", "qat-distill"
 
 
-def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
-    """Measure every row that `folder` does not hold yet, and print the table.
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The table that `compare_job` filled.
 
-    Rows: float; PTQ with each observer; then, with the best of these, cross-layer equalisation,
+    Attributes:
+        folder: of the run; holds compare.json.
+        rows: scores as Scores.to_json gives them, by the row's name; "float" is the first.
+    """
+
+    folder: Path
+    rows: dict[str, dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `drop` is the mIoU lost against float."""
+        reference = self.rows[FLOAT]["miou"]
+        listed = [
+            {"name": name, "drop": reference - row["miou"], **row}
+            for name, row in self.rows.items()
+        ]
+        return {"run": str(self.folder), "rows": listed}
+
+
+def compare_job(options: QatOptions, progress: ProgressCallback = silent) -> Comparison:
+    """Measure every row that the run's folder does not hold yet.
+
+    Rows: float; PTQ with each observer; then, with the best of these, cross-layer equalization,
     bias correction, both, AdaRound, AdaRound and bias correction; QAT without a teacher and QAT
     with distillation, both trained as the other options say. Each row is written as it is done,
-    and a training that was cut off goes on, so that the command may be given again. With other
+    and a training that was cut off goes on, so that the job may be given again. With other
     options or data rows and trainings are made anew, the old ones removed.
+
+    Args:
+        options: as for `qat_job`.
+        progress: told of calibrations, trainings and scores.
+
+    Raises:
+        UsageError: `keep_float` is "auto", or an option changes nothing.
+        CheckpointError: the file is no checkpoint.
+        DataError: the data cannot be read, or no validation image has labels.
     """
+    if options.automatic:
+        raise UsageError("--compare-ptq compares one choice of layers; name those of --keep-float")
+    job = prepared(options, compares=True)
+    check_labelled(job.validation)
+    folder = qat_folder(options, job.checkpoint.spec.arch, asks=True)
+    return Comparison(folder, _filled(job, folder, progress))
+
+
+def _filled(job: QatJob, folder: Path, progress: ProgressCallback) -> dict[str, dict[str, Any]]:
     path = folder / TABLE
     extra = [[str(share), data.fingerprint()] for data, share in job.extra]
     key = {
-        "checkpoint_sha256": sha256_file(checkpoint),
+        "checkpoint_sha256": job.sha256,
         "calibration": [job.training.name, job.images],
         "validation": job.validation.name,
         # A name is only the last part of a path, and masks may change below it.
@@ -53,7 +96,7 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
         if _decisive(document["key"]) == _decisive(key):
             rows = document["rows"]
         else:
-            say(f"{path} was measured with other options or data; starting anew")
+            tell(progress, f"{path} was measured with other options or data; starting anew")
             for name in (QAT, TAUGHT):
                 # Resumed, they would put the old options' figures among the new ones.
                 if (folder / name).is_dir():
@@ -61,11 +104,11 @@ def compare(job: QatJob, checkpoint: Path, folder: Path, as_json: bool) -> None:
     for name, kind, value in _plan(job, rows):
         if name in rows:
             continue
-        say(f"measuring {name}")
-        module = _network(job, kind, value, folder)
-        rows[name] = _scored(job, module)
+        tell(progress, f"measuring {name}")
+        module = _network(job, kind, value, folder, progress)
+        rows[name] = _scored(job, module, progress)
         atomic_write_text(path, json.dumps({"format": 1, "key": key, "rows": rows}, indent=1))
-    _print(rows, folder, as_json)
+    return rows
 
 
 def _decisive(key: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +116,6 @@ def _decisive(key: dict[str, Any]) -> dict[str, Any]:
 
     An option that an older edgeseg did not write had the value that is the default now.
     """
-    from edgeseg.host.training.options import with_defaults
-
     return {**key, "training": with_defaults(key["training"])}
 
 
@@ -111,46 +152,19 @@ def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, s
     )
 
 
-def _network(job: QatJob, kind: str, value: Any, folder: Path) -> nn.Module:
-    from edgeseg.host.checkpoint import module_from_checkpoint
-
+def _network(
+    job: QatJob, kind: str, value: Any, folder: Path, progress: ProgressCallback
+) -> nn.Module:
     if kind == FLOAT:
         return module_from_checkpoint(job.checkpoint)
     if kind == "ptq":
-        return calibrated(job.checkpoint, value, job.training, job.images)[0]
+        return calibrated(job.checkpoint, value, job.training, job.images, progress=progress)[0]
     name, training = value
     # Not the best epoch: picked on the images of this table it would flatter QAT against PTQ.
-    return module_from_checkpoint(training.run(folder / name, resume=True).last)
+    return module_from_checkpoint(training.run(folder / name, resume=True, progress=progress).last)
 
 
-def _scored(job: QatJob, module: nn.Module) -> dict[str, Any]:
+def _scored(job: QatJob, module: nn.Module, progress: ProgressCallback) -> dict[str, Any]:
     """Score in float32, as exported; not in the bf16 that training may use."""
-    from edgeseg.host.training.validate import score_module
-
-    with progress_bar("score", len(job.validation)) as bar:
-        return score_module(
-            job.checkpoint.spec, module, job.validation, progress=bar.update
-        ).to_json()
-
-
-def _print(rows: dict[str, dict[str, Any]], folder: Path, as_json: bool) -> None:
-    reference = rows[FLOAT]["miou"]
-    if as_json:
-        listed = [
-            {"name": name, "drop": reference - row["miou"], **row} for name, row in rows.items()
-        ]
-        print_json({"run": str(folder), "rows": listed})
-        return
-    print_table(
-        ("network", "mIoU", "against float", "C", "G"),
-        [
-            (
-                name,
-                f"{row['miou']:.4f}",
-                f"{row['miou'] - reference:+.4f}",
-                f"{row['class_accuracy']:.4f}",
-                f"{row['global_accuracy']:.4f}",
-            )
-            for name, row in rows.items()
-        ],
-    )
+    told = counted(progress, "score", len(job.validation))
+    return score_module(job.checkpoint.spec, module, job.validation, progress=told).to_json()

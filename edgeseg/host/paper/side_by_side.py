@@ -1,0 +1,150 @@
+"""Comparison with the SegNet paper: the job of `edgeseg paper`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeseg.core.data.open import open_dataset
+from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
+from edgeseg.errors import UsageError
+from edgeseg.host.paper.footprint import time_passes
+from edgeseg.host.paper.options import PaperOptions
+from edgeseg.host.paper.published import REFERENCE, TABLES, PublishedRow
+from edgeseg.host.paper.tables import (
+    Job,
+    TableData,
+    cost_columns,
+    given_checkpoint,
+    jobs_of,
+    own_way,
+    run_job,
+    spec_for,
+)
+from edgeseg.host.training.augment import Augment
+from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.train import ProgressListener
+
+
+def paper_job(options: PaperOptions, progress: ProgressCallback = silent) -> dict[str, Any]:
+    """Train, score and time the networks of one of the paper's tables.
+
+    Args:
+        options: by the names of the verb's options.
+        progress: told of trainings, scores and timings.
+
+    Returns:
+        JSON values: table, data, size_hw, epochs, and `rows`, each with the name, our figures
+        ("ours") and the printed ones ("paper").
+
+    Raises:
+        UsageError: the table has no such row.
+        SpecError: an architecture refuses an option.
+        CheckpointError: a checkpoint is of another architecture or other classes.
+        DataError: the data cannot be read.
+    """
+    published = TABLES[options.table]
+    rows = _chosen(published, options.archs)
+    training = open_dataset(options.data, "train", size_hw=options.size, seed=options.seed)
+    archs = dict.fromkeys([*(row.arch for row in rows), REFERENCE[options.table]])
+    specs = {arch: spec_for(arch, training, options.size, options.settings) for arch in archs}
+    jobs = jobs_of(rows)
+    files = _files(options.checkpoints, jobs)
+    for job in jobs:
+        if job.name in files:
+            # Hours of training come before some of them are scored.
+            given = given_checkpoint(files[job.name], specs[job.arch])
+            if differs := own_way(given, specs[job.arch]):
+                tell(
+                    progress,
+                    f"{job.name}: the scores are of {files[job.name]} ({differs}), the costs of "
+                    "the row's own network, in float",
+                )
+    folder = options.out or Path("runs") / "paper" / options.table
+    scores: dict[str, dict[str, Any]] = {row.arch: {} for row in rows}
+    if jobs:
+        scored = open_dataset(
+            options.data,
+            options.split,
+            size_hw=options.size,
+            seed=options.seed,
+            limit=options.limit,
+        )
+        images = TableData.of(training, scored)
+        for number, job in enumerate(jobs, start=1):
+            tell(progress, f"{number}/{len(jobs)} {job.name}")
+            scores[job.arch][job.weighting] = run_job(
+                job,
+                specs[job.arch],
+                images,
+                _train_options(options),
+                folder / job.name,
+                checkpoint=files.get(job.name),
+                listener=ProgressListener(progress, job.name, options.epochs),
+                progress=_scoring(progress, job.name, len(scored)),
+            )
+    total = len(specs) * (options.rounds + 1)
+    times = time_passes(
+        specs,
+        rounds=options.rounds,
+        device=options.device,
+        progress=lambda done: progress(Progress("time", done, total)),
+    )
+    columns = cost_columns(options.table, specs, times)
+    reference = next(row for row in published if row.arch == REFERENCE[options.table])
+    return {
+        "table": options.table,
+        "data": training.name,
+        "size_hw": list(options.size),
+        "epochs": options.epochs if jobs else None,
+        "rows": [
+            {
+                "name": row.title,
+                "arch": row.arch,
+                "ours": {**columns[row.arch], **scores[row.arch]},
+                "paper": {**row.to_json(), "infer_ratio": _over(row.infer_ms, reference.infer_ms)},
+            }
+            for row in rows
+        ],
+    }
+
+
+def _train_options(options: PaperOptions) -> TrainOptions:
+    return TrainOptions(
+        epochs=options.epochs,
+        batch=options.batch,
+        lr=options.lr,
+        warmup_epochs=min(2.0, options.epochs / 10),
+        augment=Augment(crop_hw=options.crop or options.size, photometry="mild"),
+        validate_every=options.epochs,
+        seed=options.seed,
+        device=options.device,
+    )
+
+
+def _scoring(progress: ProgressCallback, stage: str, total: int) -> Any:
+    return lambda done: progress(Progress(stage, done, total, "scored"))
+
+
+def _chosen(rows: Sequence[PublishedRow], archs: Sequence[str]) -> list[PublishedRow]:
+    known = [row.arch for row in rows]
+    for arch in archs:
+        if arch not in known:
+            raise UsageError(f"the table has no {arch}; it has {', '.join(known)}")
+    return [row for row in rows if not archs or row.arch in archs]
+
+
+def _files(texts: Sequence[str], jobs: Sequence[Job]) -> dict[str, Path]:
+    known = [job.name for job in jobs]
+    files = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or name not in known:
+            raise UsageError(f"{text!r} is not NAME=FILE with NAME one of {', '.join(known)}")
+        files[name] = Path(path)
+    return files
+
+
+def _over(value: float | None, reference: float | None) -> float | None:
+    return None if value is None or reference is None else value / reference
