@@ -33,11 +33,14 @@ def random_frame(seed: int = 0, size_hw: tuple[int, int] = SIZE_HW) -> np.ndarra
     return rgb
 
 
-def graph(size_hw: tuple[int, int] = SIZE_HW, *, int8: bool = False) -> onnx.ModelProto:
+def graph(
+    size_hw: tuple[int, int] = SIZE_HW, *, int8: bool = False, reach: float = 1.0
+) -> onnx.ModelProto:
     """frame uint8 -> 1x1 conv -> ReLU -> residual add -> 1x1 conv -> argmax -> labels uint8.
 
     Every convolution is the identity. With `int8` the activations and weights pass through Q/DQ as
-    TensorRT wants them: int8, zero-point 0, weights per output channel.
+    TensorRT wants them: int8, zero-point 0, weights per output channel. `reach` is the value at
+    which the activations clip, where 1 is a colour of 255.
     """
     h, w = size_hw
     initializers = [
@@ -47,7 +50,7 @@ def graph(size_hw: tuple[int, int] = SIZE_HW, *, int8: bool = False) -> onnx.Mod
         numpy_helper.from_array(np.full(3, 1 / 127, np.float32), "eye_scale"),
         numpy_helper.from_array(np.zeros(3, np.int8), "eye_zero"),
         numpy_helper.from_array(np.zeros(3, np.float32), "bias"),
-        numpy_helper.from_array(np.float32(1 / 127), "scale"),
+        numpy_helper.from_array(np.float32(reach / 127), "scale"),
         numpy_helper.from_array(np.float32(2 / 127), "scale_sum"),
         numpy_helper.from_array(np.int8(0), "zero"),
     ]
@@ -100,13 +103,17 @@ def graph(size_hw: tuple[int, int] = SIZE_HW, *, int8: bool = False) -> onnx.Mod
 
 
 def tiny_bundle(
-    path: Path, *, precision: str = "fp32", size_hw: tuple[int, int] = SIZE_HW
+    path: Path,
+    *,
+    precision: str = "fp32",
+    size_hw: tuple[int, int] = SIZE_HW,
+    reach: float = 1.0,
 ) -> Bundle:
     """Write one of the graphs as a bundle."""
     frame = random_frame(99, size_hw)[None]
     return write_bundle(
         path,
-        graph(size_hw, int8=precision == "int8").SerializeToString(),
+        graph(size_hw, int8=precision == "int8", reach=reach).SerializeToString(),
         Golden(frame, expected_labels(frame)),
         name=f"tiny-{precision}",
         spec=spec(size_hw),

@@ -19,6 +19,9 @@ from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.core.output_checks import check_file, check_folder
 from edgeseg.errors import UsageError
 
+# With its optimisers off it computes a graph node by node, as the file has them.
+EXACT_BACKEND = "onnxruntime"
+
 
 @click.command(name="eval", epilog="Example: edgeseg eval runs/export/model --data synthetic:50")
 @click.argument("bundle")
@@ -52,6 +55,12 @@ from edgeseg.errors import UsageError
     help="Folder for --save-errors, whose earlier pictures there are replaced.  "
     "[default: runs/eval/BUNDLE]",
 )
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Run the graph file's own arithmetic, as TensorRT computes it: INT8 that clips at 127 "
+    "steps. On CPUs --backend onnxruntime is faster and lets what cannot be negative reach 255.",
+)
 @backend_option
 @json_option
 @needs("cv2")
@@ -64,6 +73,7 @@ def command(
     confusion: Path | None,
     save_errors: int,
     out: Path | None,
+    exact: bool,
     backend: str | None,
     threads: int,
     as_json: bool,
@@ -92,9 +102,15 @@ def command(
     else:
         check_folder("-o", folder)
         check_panels(folder)
-    name = first_backend(backend)
+    if exact and backend not in (None, EXACT_BACKEND):
+        raise UsageError(
+            f"--exact runs on {EXACT_BACKEND} with its optimisers off, not on {backend}; leave "
+            "--backend out"
+        )
+    name = EXACT_BACKEND if exact else first_backend(backend)
+    options = backend_options(name, threads) | ({"optimize": False} if exact else {})
     with (
-        open_backend(name, loaded, **backend_options(name, threads)) as opened,
+        open_backend(name, loaded, **options) as opened,
         progress_bar("eval", len(dataset)) as bar,
     ):
         result = evaluate(
@@ -116,7 +132,7 @@ def command(
         print_json(
             {
                 "bundle": bundle_json(loaded),
-                "backend": {"name": name, **runs.to_json()},
+                "backend": {"name": name, "exact": exact, **runs.to_json()},
                 "data": dataset.name,
                 **document,
             }
@@ -128,7 +144,7 @@ def command(
             (
                 loaded.name,
                 runs.runtime,
-                runs.precision,
+                f"{loaded.precision}, as the file says" if exact else runs.precision,
                 document["n_images"],
                 *(
                     ratio(document[key])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tinybundle import NAMES, tiny_bundle
 
 from edgeseg.cli import run
 from edgeseg.core.bundle import Bundle
@@ -48,6 +49,31 @@ def test_eval_scores_a_perfect_bundle_perfect(scenes, colour_bundle, capsys):
     assert set(result["per_class"]) == set(colour_bundle.spec.class_names)
     assert result["backend"]["name"] == "onnxruntime"
     assert result["bundle"]["sha256"] == colour_bundle.digest
+
+
+def test_eval_exact_clips_where_the_file_does(tmp_path, capsys):
+    """Red of 150 and blue of 200 are both above the graph's reach, so equal: the first wins."""
+    import cv2
+
+    bundle = tiny_bundle(tmp_path / "tiny", precision="int8", reach=0.5)
+    data = tmp_path / "data"
+    for folder in ("images/val", "masks/val"):
+        (data / folder).mkdir(parents=True)
+    (data / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    rgb[..., 0], rgb[..., 2] = 150, 200
+    cv2.imwrite(str(data / "images/val/a.png"), rgb[..., ::-1])
+    cv2.imwrite(str(data / "masks/val/a.png"), np.full((48, 64), 2, np.uint8))
+    arguments = ("eval", bundle.path, "--data", data, "--no-bf")
+    fast = document(capsys, *arguments, "--backend", "onnxruntime")
+    exact = document(capsys, *arguments, "--exact")
+    assert (fast["global_accuracy"], exact["global_accuracy"]) == (1.0, 0.0)
+    assert exact["confusion"][2][0] == 48 * 64
+    assert (fast["backend"]["exact"], exact["backend"]["exact"]) == (False, True)
+    assert run([*map(str, arguments), "--exact"]) == 0
+    assert "int8, as the file" in " ".join(capsys.readouterr().out.split())
+    assert run([*map(str, arguments), "--exact", "--backend", "openvino"]) == 2
+    assert "--exact runs on onnxruntime" in capsys.readouterr().err
 
 
 def test_eval_draws_its_worst_images_and_the_confusion_matrix(

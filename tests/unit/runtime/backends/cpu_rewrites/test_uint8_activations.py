@@ -54,10 +54,7 @@ def test_inside_the_int8_range_every_value_is_the_same():
 
 
 def test_above_the_int8_range_a_non_negative_value_is_kept_instead_of_clipped():
-    before = graph(int8=True)
-    for tensor in before.graph.initializer:
-        if tensor.name == "scale":
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.float32(0.5 / 127), "scale"))
+    before = graph(int8=True, reach=0.5)
     after = onnx.ModelProto.FromString(before.SerializeToString())
     rewrite_activations(after)
     frame = np.full((1, 48, 64, 3), 200, np.uint8)
