@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import edgeseg
 from edgeseg.cli.common.output import print_json, print_table, ratio, say
 from edgeseg.cli.pages.bench_charts import grouped_bars
@@ -104,24 +102,19 @@ def write_run_page(
 
 
 def _strips(checkpoint: Checkpoint, validation: Dataset) -> list[list[tuple[str, str]]]:
-    import torch
-
-    from edgeseg.core.images.fit import fit_rgb
+    from edgeseg.core.data.sampling import spread_indices
     from edgeseg.host.checkpoint import module_from_checkpoint
     from edgeseg.host.models.label_net import LabelNet
+    from edgeseg.host.training.validate import label_picture
 
     spec = checkpoint.spec
     net = LabelNet(spec, module_from_checkpoint(checkpoint)).eval()
-    n = len(validation)
     rows = []
-    for index in sorted({(2 * k + 1) * n // (2 * PICTURES) for k in range(PICTURES)}):
+    for index in spread_indices(len(validation), PICTURES):
         sample = validation[index]
         if sample.labels is None:
             continue
-        rgb, placement = fit_rgb(sample.rgb, spec.size_hw, spec.preprocess.resize)
-        with torch.inference_mode():
-            labels = net(torch.from_numpy(np.ascontiguousarray(rgb))[None])[0].numpy()
-        found = {"network": placement.invert_labels(labels)}
+        found = {"network": label_picture(spec, net, sample.rgb)}
         rows.append(
             strip(sample.rgb, sample.labels, found, spec.palette, spec.ignore_index, sample.name)
         )

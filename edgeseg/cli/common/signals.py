@@ -1,4 +1,4 @@
-"""Signals that end a run: what they do while it loads, and while it runs."""
+"""Handlers of SIGINT, SIGTERM and SIGHUP: exit while a run loads, end it with its report later."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stop_on_signal(stop: threading.Event) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for descriptor in terminals:
             if not os.isatty(descriptor):
-                # It was hung up: what is printed would fail, and with it the report to -o.
+                # The terminal is gone: a print to it would fail, and the report to -o with it.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
         print("edgeseg: ending; the report follows", file=sys.stderr)
 
@@ -45,7 +45,7 @@ def stop_on_signal(stop: threading.Event) -> Iterator[None]:
 def _endings() -> list[signal.Signals]:
     """Return the signals that ask a program to end, ctrl-C first."""
     found = [signal.SIGINT, signal.SIGTERM]
-    # Windows has none, and under nohup it is ignored, which is to stay so.
+    # Windows has no SIGHUP. Under nohup it is ignored, and must stay ignored.
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
         found.append(hangup)

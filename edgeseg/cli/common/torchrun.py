@@ -1,4 +1,4 @@
-"""The processes that torchrun started, if it did."""
+"""Joins the processes that torchrun started, from its environment variables."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def balanced(checkpoint: Checkpoint, weights: torch.Tensor, amount: float) -> Ch
     """Return the network with `amount` times log `weights` taken off its scores.
 
     Args:
-        checkpoint: any network of MODELS with a bias in its last layer, quantised or not.
+        checkpoint: any network of MODELS with a bias in its last layer, quantized or not.
         weights: one per class, as training weighs the loss at exponent 1.
         amount: the exponent that is taken back; negative finds more of the rare classes.
 

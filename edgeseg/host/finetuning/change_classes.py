@@ -1,4 +1,4 @@
-"""Retargeting: a trained network for other classes, its last layer fresh."""
+"""Gives a trained network other classes: its last layer is drawn anew, all others stay."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeseg.core.data.dataset import Dataset
 
 
-def retargeted(checkpoint: Checkpoint, data: Dataset) -> tuple[Checkpoint, tuple[str, ...]]:
+def with_classes_of(checkpoint: Checkpoint, data: Dataset) -> tuple[Checkpoint, tuple[str, ...]]:
     """Return a float checkpoint for the classes of `data`, and the tensors that start afresh.
 
     Every tensor whose shape follows from the number of classes is drawn anew (torch's present

@@ -1,4 +1,4 @@
-"""Unfolding: a quantised checkpoint as a float network again, batch norms included."""
+"""Turns a quantized checkpoint into a float network with batch norms, ready to be trained."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from edgeseg.host.fx.tracing import trace
 SHORTEST = 1e-6
 
 
-def unfolded(checkpoint: Checkpoint, batches: Iterable[torch.Tensor]) -> Checkpoint:
-    """Return the float network that a quantised one rounds, ready to be trained or pruned.
+def restored(checkpoint: Checkpoint, batches: Iterable[torch.Tensor]) -> Checkpoint:
+    """Return the float network that a quantized one rounds, ready to be trained or pruned.
 
-    Quantisation folded every batch norm into its convolution (host/fold.py), and a network without
-    them trains badly. Here each comes back as the one that changes nothing: with m and v the mean
-    and variance of what the convolution gives for `batches`, its running statistics are m and v,
-    its gain sqrt(v + e) and its shift the folded bias + m. Folding also scaled every filter, by
-    whatever its batch norm did, and a step of training moves a small filter too far and a large
-    one hardly. So each first gets the length that He's rule would start it with (sqrt 2), which
-    the batch norm undoes.
+    Quantization folded every batch norm into its convolution (host/fx/fold_batch_norm.py), and a
+    network without them trains badly. Here each batch norm comes back as one that changes nothing:
+    with m and v the mean and variance of what the convolution gives for `batches`, its running
+    statistics are m and v, its gain sqrt(v + e) and its shift the folded bias + m. Folding also
+    scaled every filter by its batch norm's gain. A training step moves a small filter too far and
+    a large one hardly at all, so each filter first gets the length that He's rule starts it with
+    (sqrt 2), which the batch norm undoes.
 
     Args:
-        checkpoint: of a quantised network, trained since or not.
+        checkpoint: of a quantized network, trained since or not.
         batches: normalised inputs N,3,H,W that look like the ones to train on.
 
     Returns:
         The checkpoint without its quantize step and what followed, which computes what the
-        quantised network does with its quantisers off, to float rounding.
+        quantized network does with its quantizers off, to float rounding.
 
     Raises:
-        UsageError: `batches` is empty, or the checkpoint is not quantised.
+        UsageError: `batches` is empty, or the checkpoint is not quantized.
         CheckpointError: its weights do not fit its architecture.
     """
     kinds = [step.kind for step in checkpoint.steps]
     if "quantize" not in kinds:
-        raise UsageError("the network is not quantised; there is nothing to unfold")
+        raise UsageError("the network is not quantized; there is no batch norm to restore")
     steps = checkpoint.steps[: kinds.index("quantize")]
     module = structure(checkpoint.spec, steps).eval()
     # Folded on a copy, to learn which batch norm went into which convolution.

@@ -16,8 +16,8 @@ from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint
-from edgeseg.host.finetuning.change_classes import retargeted
-from edgeseg.host.finetuning.restore_batch_norms import unfolded
+from edgeseg.host.finetuning.change_classes import with_classes_of
+from edgeseg.host.finetuning.restore_batch_norms import restored
 from edgeseg.host.models.label_net import Normalize
 
 # Frames on which the batch norms of a quantized network are measured again.
@@ -62,10 +62,10 @@ def fit_start(
         UsageError: pruning left the network other channels than one for each class.
     """
     if start.quantized:
-        start = unfolded(start, _frames(start.spec, data))
+        start = restored(start, _frames(start.spec, data))
         tell(progress, f"{path} is quantized; it goes on in float, its batch norms measured again")
     if start.spec.class_names != tuple(data.class_names):
-        start, fresh = retargeted(start, data)
+        start, fresh = with_classes_of(start, data)
         layers = ", ".join(sorted({key.rpartition(".")[0] for key in fresh}))
         tell(progress, f"{path} has other classes than {data.name}: {layers} starts afresh")
     return start

@@ -1,4 +1,4 @@
-"""Narrowing layers to the channels that stay, and the table of the widths that gives."""
+"""Narrows layers to the channels that stay, and lists their widths before and after."""
 
 from __future__ import annotations
 

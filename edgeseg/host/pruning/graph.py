@@ -1,4 +1,4 @@
-"""Which channels must go together: the units of structured pruning, from a dependency graph."""
+"""Finds the units of structured pruning: channels that must be removed together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost of a network at other widths, without building it: a search asks often."""
+"""Computes the cost of a network at other widths without building it, for a search."""
 
 from __future__ import annotations
 

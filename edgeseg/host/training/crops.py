@@ -1,4 +1,4 @@
-"""TrainSet: which crops an epoch sees, the same whatever process asks for them."""
+"""TrainSet: the crops of an epoch, equal in every process of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on several processes: what they must agree on, and nothing else.
+"""Training on several processes: shared gradients, batch statistics and counts.
 
 Gradients are averaged by torch's DistributedDataParallel. The rest is exact rather than averaged:
 batch norm sees the statistics of the whole batch, a rank's loss weighs what its labelled pixels

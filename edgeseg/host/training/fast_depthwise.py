@@ -122,8 +122,8 @@ class _AtrousDepthwise(torch.autograd.Function):
 def fast_depthwise_backward(module: nn.Module) -> Iterator[int]:
     """Use the rewritten backward in strided, atrous and wide depthwise convolutions of `module`.
 
-    It takes the place of the layer's `_conv_forward`, which fake-quantised convolutions call with
-    their quantised weight, so that quantization-aware training gains as much.
+    It takes the place of the layer's `_conv_forward`, which fake-quantized convolutions call with
+    their quantized weight, so that quantization-aware training gains as much.
 
     Yields the number of layers concerned; the module is as before when the context ends.
     """

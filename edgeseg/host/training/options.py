@@ -43,7 +43,7 @@ class TrainOptions:
         device: a torch device.
         distill: weight of the KL divergence to a teacher's logits, where one is given.
         distill_features: weight of the distance to a teacher's features, where one is given.
-        weights_first: for a quantised network, share of the epochs with float activations.
+        weights_first: for a quantized network, share of the epochs with float activations.
         follow_ranges: likewise, share of the epochs in which activation ranges still move.
     """
 

@@ -1,4 +1,4 @@
-"""The resumable state of a training run, in safetensors: nothing in it is ever executed."""
+"""The resumable state of a training run, one safetensors file; reading it executes no code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scoring a torch module on a dataset, as the device would run it."""
+"""Scores of a torch module on a data set: normalise, network, resize and argmax as exported."""
 
 from __future__ import annotations
 
@@ -93,13 +93,32 @@ def count_module(
     matrix = ConfusionMatrix(spec.n_classes, spec.ignore_index)
     for done, (frame, truth, placement) in enumerate(labelled(spec, dataset, indices), start=1):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            labels = placement.invert_labels(net(frame.to(device))[0].cpu().numpy())
+            labels = _labels(net, frame.to(device), placement)
         matrix.update(truth, labels)
         if outlines:
             outlines.update(truth, labels)
         progress(done)
     module.train(was_training)
     return matrix
+
+
+@torch.no_grad()
+def label_picture(
+    spec: ModelSpec, net: LabelNet, rgb: UInt8[np.ndarray, "h w 3"]
+) -> UInt8[np.ndarray, "h w"]:
+    """Return a network's labels of one picture, at the picture's own size.
+
+    Args:
+        spec: what the network is.
+        net: in evaluation mode, on the CPU.
+        rgb: the picture, of any size.
+    """
+    fitted, placement = fit_rgb(rgb, spec.size_hw, spec.preprocess.resize)
+    return _labels(net, torch.from_numpy(np.ascontiguousarray(fitted))[None], placement)
+
+
+def _labels(net: LabelNet, frame: torch.Tensor, placement: Placement) -> UInt8[np.ndarray, "h w"]:
+    return placement.invert_labels(net(frame)[0].cpu().numpy())
 
 
 def labelled(

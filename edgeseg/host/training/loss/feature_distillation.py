@@ -1,7 +1,7 @@
 """Feature distillation: what a student's convolutions read, held to what its teacher's read.
 
 Source: hints of Romero et al. 2015, "FitNets" (arXiv 1412.6550), section 2.2, without the
-regressor: a fake-quantised student has its teacher's widths.
+regressor: a fake-quantized student has its teacher's widths.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Objective: what a training step minimises: the labels' loss, a teacher's answers and features."""
+"""Objective: the loss of a training step, from labels and from a teacher's logits and features."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Objective:
             self.taps.close()
 
     def _taught(self, logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        """Return what the teacher says of the batch, 0 without one."""
+        """Return the loss against the teacher's logits and features, 0 without a teacher."""
         options, loss = self.options, logits.new_zeros(())
         if self.teacher is None or not (options.distill or self.taps):
             return loss

@@ -64,7 +64,7 @@ class Renormalized(nn.Module):
 def load_teachers(paths: Sequence[Path], student: ModelSpec) -> nn.Module | None:
     """Read the checkpoints that teach `student`; several teach as an ensemble, none gives None.
 
-    A teacher may have any architecture and may be pruned or quantised.
+    A teacher may have any architecture and may be pruned or quantized.
 
     Returns:
         A frozen network in eval mode, from normalised N,3,h,w to logits N,K,h',w'.

@@ -6,7 +6,7 @@ import torch
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.finetuning.restore_batch_norms import unfolded
+from edgeseg.host.finetuning.restore_batch_norms import restored
 from edgeseg.host.models import build_model
 from edgeseg.host.pruning.options import PruneOptions
 from edgeseg.host.pruning.prune import prune
@@ -31,7 +31,7 @@ def lively(arch):
     return Checkpoint(spec, (StepDone("train"),), module.eval().state_dict())
 
 
-def quantised(checkpoint, **options):
+def quantized(checkpoint, **options):
     choice = QuantizeOptions(observer="max", **options)
     module, metadata = quantize(module_from_checkpoint(checkpoint), choice, FRAMES)
     step = StepDone("quantize", choice.to_step(), metadata)
@@ -42,9 +42,9 @@ def quantised(checkpoint, **options):
 
 @pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("arch", ["deeplabv3plus-mobilenetv2", "segnet-basic", "fcn-8s"])
-def test_an_unfolded_network_computes_what_the_quantised_one_rounds(arch, learned):
-    given = quantised(lively(arch), learned_scales=learned)
-    found = unfolded(given, FRAMES)
+def test_an_unfolded_network_computes_what_the_quantized_one_rounds(arch, learned):
+    given = quantized(lively(arch), learned_scales=learned)
+    found = restored(given, FRAMES)
     assert [step.kind for step in found.steps] == ["train"]
     exact = module_from_checkpoint(given)
     set_quantizing(exact, False)
@@ -60,8 +60,8 @@ def test_its_filters_have_the_length_that_training_starts_with():
     state = dict(start.weights)
     state["refine.0.0.0.weight"] = state["refine.0.0.0.weight"].clone()
     state["refine.0.0.0.weight"][1] = 0
-    given = quantised(dataclasses.replace(start, weights=state))
-    module = module_from_checkpoint(unfolded(given, FRAMES))
+    given = quantized(dataclasses.replace(start, weights=state))
+    module = module_from_checkpoint(restored(given, FRAMES))
     lengths = {
         name: layer.weight.detach().flatten(1).norm(dim=1)
         for name, layer in module.named_modules()
@@ -74,7 +74,7 @@ def test_its_filters_have_the_length_that_training_starts_with():
 
 
 def test_its_batch_norms_know_the_statistics_of_the_frames():
-    module = module_from_checkpoint(unfolded(quantised(lively("segnet-basic")), FRAMES))
+    module = module_from_checkpoint(restored(quantized(lively("segnet-basic")), FRAMES))
     seen = {}
     norms = {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
     for name, norm in norms.items():
@@ -101,7 +101,7 @@ def test_a_pruned_network_keeps_its_widths():
         steps=(*start.steps, StepDone("prune", {}, metadata)),
         weights=narrow.state_dict(),
     )
-    found = unfolded(quantised(pruned), FRAMES)
+    found = restored(quantized(pruned), FRAMES)
     assert [step.kind for step in found.steps] == ["train", "prune"]
     shapes = {key: value.shape for key, value in narrow.state_dict().items()}
     assert {key: value.shape for key, value in found.weights.items()} == shapes
@@ -109,12 +109,12 @@ def test_a_pruned_network_keeps_its_widths():
 
 def test_what_cannot_be_unfolded_is_said():
     start = lively("segnet-basic")
-    with pytest.raises(UsageError, match="nothing to unfold"):
-        unfolded(start, FRAMES)
-    given = quantised(start)
+    with pytest.raises(UsageError, match="no batch norm to restore"):
+        restored(start, FRAMES)
+    given = quantized(start)
     with pytest.raises(UsageError, match="no frames"):
-        unfolded(given, [])
+        restored(given, [])
     lacking = {k: v for k, v in given.weights.items() if k != "decoder.0.0.bias"}
     assert len(lacking) == len(given.weights) - 1
     with pytest.raises(CheckpointError, match=r"decoder\.0\.0\.bias"):
-        unfolded(dataclasses.replace(given, weights=lacking), FRAMES)
+        restored(dataclasses.replace(given, weights=lacking), FRAMES)
