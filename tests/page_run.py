@@ -46,15 +46,14 @@ def prediction(index: int = 0, size_hw: tuple[int, int] = (48, 64), dropped: int
 def open_page(
     path: Path, token: str = "", address: str = "127.0.0.1:0", **extra
 ) -> Iterator[Dashboard]:
-    """Open a page and, when it closes, hold that it was quick and left no thread."""
+    """Open a page and, when it closes, hold that it left no thread."""
     before = threading.active_count()
     page = Dashboard(parse_address(address, token), tiny_bundle(path / "b"), {}, **extra)
     try:
         yield page
     finally:
-        start = time.perf_counter()
+        # A thread that does not end is waited for and then left behind.
         page.close()
-        assert time.perf_counter() - start < 2
         assert threading.active_count() == before
 
 

@@ -1,5 +1,8 @@
+import contextlib
 import socket
+import statistics
 import time
+from collections.abc import Callable
 
 import pytest
 from page_run import HandSource, ask, open_page, playing, prediction
@@ -12,6 +15,14 @@ TOKEN = "a-token-of-some-length"
 
 def connection(page) -> socket.socket:
     return socket.create_connection(("127.0.0.1", page._server.port), timeout=5)
+
+
+def until(ready: Callable[[], bool]) -> None:
+    """Wait for what another thread does; a busy machine may take its time."""
+    end = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_strangers_host_header_gets_nothing(tmp_path):
@@ -79,71 +90,77 @@ def test_what_is_no_question_is_answered_and_not_echoed(tmp_path, request_bytes,
 
 
 def test_enough_viewers_are_enough(tmp_path):
-    with open_page(tmp_path) as page:
-        viewers = [connection(page) for _ in range(MAX_CONNECTIONS)]
-        deadline = time.perf_counter() + 3
-        while page._server.connections < MAX_CONNECTIONS and time.perf_counter() < deadline:
-            time.sleep(0.01)
+    with open_page(tmp_path) as page, contextlib.ExitStack() as viewers:
+        first = viewers.enter_context(connection(page))
+        for _ in range(MAX_CONNECTIONS - 1):
+            viewers.enter_context(connection(page))
+        until(lambda: page._server.connections == MAX_CONNECTIONS)
         with connection(page) as one_more:
             assert one_more.recv(100).startswith(b"HTTP/1.1 503")
-        viewers.pop().close()
-        while page._server.connections >= MAX_CONNECTIONS and time.perf_counter() < deadline:
-            time.sleep(0.01)
+        first.close()
+        until(lambda: page._server.connections < MAX_CONNECTIONS)
         assert ask(page, "/")[0] == 200
-        for viewer in viewers:
-            viewer.close()
 
 
 def test_a_viewer_that_never_finishes_its_question_is_dropped(tmp_path, monkeypatch):
     monkeypatch.setattr(server_module, "REQUEST_S", 0.3)
     with open_page(tmp_path) as page, connection(page) as slow:
-        begin = time.perf_counter()
-        try:
-            while time.perf_counter() - begin < 5:
+        gone = False
+        for _ in range(300):
+            try:
                 slow.sendall(b"G")  # each byte comes in time, the question never ends
-                time.sleep(0.1)
-        except OSError:
-            pass
-        assert time.perf_counter() - begin < 3
+            except OSError:
+                gone = True
+                break
+            time.sleep(0.1)
+        assert gone
 
 
 def test_a_dead_viewer_slows_nobody_down(tmp_path):
-    """Eight viewers ask for large pictures and never read; the loop's calls stay short."""
-    with open_page(tmp_path) as page, playing(page, HandSource()) as sink:
-        dead = []
+    """Eight viewers ask for large pictures and never read; the loop's calls stay as they were."""
+
+    picture = prediction(1, (240, 320))
+
+    def write_all() -> tuple[float, float]:
+        """Return the median time of a write and the time of all."""
+        took = []
+        for _ in range(60):
+            start = time.perf_counter()
+            sink.write(picture)
+            took.append(time.perf_counter() - start)
+            time.sleep(0.005)
+        return statistics.median(took), sum(took)
+
+    with (
+        open_page(tmp_path) as page,
+        playing(page, HandSource()) as sink,
+        # Left open by a failed assertion, they would fail whichever test runs when they are found.
+        contextlib.ExitStack() as viewers,
+    ):
+        alone, _ = write_all()
         for _ in range(8):
-            viewer = connection(page)
+            viewer = viewers.enter_context(connection(page))
             viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             # Pipelined questions: the answers fill every buffer.
             viewer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
-            dead.append(viewer)
-        took = []
-        begin = time.perf_counter()
-        while time.perf_counter() - begin < 1.5:
-            start = time.thread_time()
-            sink.write(prediction(1, (240, 320)))
-            took.append(time.thread_time() - start)
-            time.sleep(0.01)
-        assert sorted(took)[len(took) // 2] < 0.005
-        assert max(took) < 0.1
+        watched, together = write_all()
+        # 1.0 to 1.3 where nothing else runs. One write that waits for a viewer takes SEND_S.
+        assert watched < 20 * alone
+        assert together < server_module.SEND_S
         assert ask(page, "/status")[0] == 200
-        for viewer in dead:
-            viewer.close()
 
 
 def test_it_ends_while_viewers_hang_on(tmp_path):
-    # open_page itself holds that closing took less than two seconds and left no thread.
-    idle = []
-    with open_page(tmp_path) as page, playing(page, HandSource()):
+    # open_page itself holds that closing leaves no thread, as a wait that runs out would.
+    with (
+        contextlib.ExitStack() as viewers,
+        open_page(tmp_path) as page,
+        playing(page, HandSource()),
+    ):
         for text in (
             b"",
             b"GET /sta",
             b"GET /frame?after=999999 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         ):
-            viewer = connection(page)
-            viewer.sendall(text)
-            idle.append(viewer)
-        time.sleep(0.2)
-        assert page._server.connections == 3
-    for viewer in idle:
-        viewer.close()
+            viewers.enter_context(connection(page)).sendall(text)
+        until(lambda: page._server.connections == 3)

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -83,11 +84,21 @@ def read_for(source, seconds: float) -> list[Frame]:
     return frames
 
 
+def read_until(source, ready: Callable[[list[Frame]], bool]) -> list[Frame]:
+    """Read until the frames so far are enough; a busy machine may take its time."""
+    frames, end = [], time.monotonic() + 30
+    while not ready(frames):
+        assert time.monotonic() < end, source.events
+        if isinstance(found := source.read(0.02), Frame):
+            frames.append(found)
+    return frames
+
+
 @pytest.mark.parametrize("how", ["break", "odd", "nothing", "behind"])
 def test_every_way_to_fail_ends_in_a_new_connection(how):
     camera = Camera((5, how), (10_000, "break"))
     with opened(camera) as source:
-        frames = read_for(source, 1.0)
+        frames = read_until(source, lambda frames: frames and frames[-1].index > 40)
         assert source.reconnects == 1
         assert source.state is State.LIVE
         assert camera.devices[0].closed
@@ -96,7 +107,6 @@ def test_every_way_to_fail_ends_in_a_new_connection(how):
         assert "secret" not in lost[0]
         if how == "behind":
             assert source.refused > 3
-    assert len(frames) > 20
     assert [frame.index for frame in frames] == sorted({frame.index for frame in frames})
     assert camera.devices[1].closed
 
@@ -105,7 +115,7 @@ def test_pauses_grow_to_their_limit_and_the_time_to_open_too():
     refused = SourceError("refused; try later")
     camera = Camera((2, "break"), refused)
     with opened(camera) as source:
-        assert len(read_for(source, 0.6)) == 2
+        assert len(read_until(source, lambda frames: len(camera.times) > 5)) == 2
         assert source.state in (State.LOST, State.CONNECTING)
         assert source.reconnects == 0
         # One line for the break, one for all the refusals.
@@ -113,8 +123,7 @@ def test_pauses_grow_to_their_limit_and_the_time_to_open_too():
     gaps = np.diff(camera.times[1:])
     assert camera.limits[:5] == [0.4, 0.1, 0.2, 0.4, 0.4]
     assert gaps[0] >= 0.04
-    assert all(0.08 <= gap < 0.2 for gap in gaps[1:])
-    assert len(gaps) >= 3
+    assert all(gap >= 0.08 for gap in gaps[1:])
 
 
 def test_the_first_opening_that_fails_is_an_error():
@@ -143,17 +152,19 @@ def test_a_camera_whose_clock_runs_wrong_is_believed_by_its_arrivals():
     connect = camera.connect
     camera.connect = lambda open_s: Slow(10_000, "break") if connect(open_s) else None
     with opened(camera) as source:
-        read_for(source, 1.6)
+        read_until(source, lambda frames: source.reconnects == 2)
+        assert len(read_until(source, lambda frames: len(frames) > 20)) > 20
         assert source.reconnects == 2
-        assert len(read_for(source, 0.5)) > 20
 
 
 def test_closing_during_a_pause_is_quick():
-    source = opened(Camera((1, "break"), SourceError("refused; try later")))
-    read_for(source, 0.3)
+    limits = dataclasses.replace(QUICK, back_off_s=60.0, back_off_most_s=60.0)
+    camera = Camera((1, "break"), SourceError("refused; try later"))
+    source = ReconnectingSource("cam://", camera.connect, limits, time.perf_counter_ns)
+    read_until(source, lambda frames: source.state is State.LOST)
     start = time.perf_counter()
     source.close()
-    assert time.perf_counter() - start < 0.3
+    assert time.perf_counter() - start < limits.back_off_s / 2
     assert source.read(0.01) is Outcome.END
 
 
@@ -163,7 +174,7 @@ def test_a_read_that_never_returns_is_left_behind_with_its_device(monkeypatch):
 
     class Stuck(Scripted):
         def grab(self):
-            free.wait(20)
+            free.wait(60)
             return
 
     device = Stuck(0, "nothing")
@@ -171,7 +182,7 @@ def test_a_read_that_never_returns_is_left_behind_with_its_device(monkeypatch):
     thread = source._thread
     start = time.perf_counter()
     source.close()
-    assert time.perf_counter() - start < 2.0
+    assert time.perf_counter() - start < 30
     # Closed under a running read, many libraries crash.
     assert not device.closed
     assert thread.name in LEFT_BEHIND
@@ -201,6 +212,8 @@ def test_a_stream_joined_between_key_frames_is_given_time(first_s, lost):
         "cam://", lambda open_s: BetweenKeyFrames(0.6), limits, time.perf_counter_ns
     )
     with source:
-        frames = read_for(source, 1.2)
+        frames = read_until(
+            source, lambda frames: frames or State.LOST in [e.state for e in source.events]
+        )
         assert bool(frames) != lost
         assert (State.LOST in [event.state for event in source.events]) == lost

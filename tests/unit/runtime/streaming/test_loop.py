@@ -83,27 +83,30 @@ def test_stage_times_add_up_to_end_to_end(bundle):
     report = Loop(backend, bundle, source, [sink]).run().report
     stages = report.latency_ms
     assert set(stages) == {"capture", "preprocess", "infer", "sink", "wait", "end_to_end"}
-    assert 4 <= stages["capture"].p50 < 15
-    assert 6 <= stages["infer"].p50 < 20
-    assert 2 <= stages["sink"].p50 < 10
-    assert stages["end_to_end"].p50 > 12
+    assert stages["capture"].p50 >= 4
+    assert stages["infer"].p50 >= 6
+    assert stages["sink"].p50 >= 2
+    one_by_one = sum(stages[name].p50 for name in ("capture", "preprocess", "infer", "sink"))
+    assert stages["end_to_end"].p50 > one_by_one
     # Stages overlap, so the slowest sets the rate: 1/6 ms, not 1/12 ms.
-    assert 83 < report.fps < 167
+    assert report.fps > 1.2 * 1000 / one_by_one
+    assert report.fps < 1000 / 6 * 1.1
 
 
 def test_a_live_source_gives_the_newest_frame_and_counts_the_rest(bundle):
     sink = ListSink()
-    camera = TickingCamera(0.005, frames=60)
+    camera = TickingCamera(0.001, frames=200)
     with camera:
         result = Loop(ArgmaxBackend(sleep_s=0.02), bundle, camera, [sink]).run()
     indices = [p.frame.index for p in sink.taken]
     report = result.report
     assert indices == sorted(set(indices))
     assert report.dropped > 20
-    assert report.frames + report.dropped == 60
+    assert report.frames + report.dropped == 200
     assert sum(p.frame.dropped_before for p in sink.taken) == report.dropped
     # One frame time of the camera, one inference, and scheduling: never a queue of old frames.
-    assert 20 <= report.frame_age_ms.p50 < 60
+    infer = report.latency_ms["infer"].p50
+    assert infer <= report.frame_age_ms.p50 < 3 * infer
     assert report.run["live"] is True
     assert camera.released
 
@@ -285,11 +288,10 @@ def test_streaming_miou_leaves_out_what_arrives_after_the_run(bundle):
 
 def test_streaming_miou_falls_with_delay(bundle):
     scores = []
-    for sleep_s in (0.0, 0.1):
+    for sleep_s in (0.0, 0.3):
         frames = ChangingOnce(24)
-        with PacedSource(frames, 50.0, time.perf_counter_ns) as source:
+        with PacedSource(frames, 20.0, time.perf_counter_ns) as source:
             report = Loop(ArgmaxBackend(sleep_s=sleep_s), bundle, source).run().report
         assert report.accuracy.miou == 1.0
         scores.append(report.accuracy.streaming_miou)
-    assert scores[0] > 0.9
     assert scores[1] < scores[0] - 0.1

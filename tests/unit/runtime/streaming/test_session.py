@@ -3,12 +3,11 @@
 import threading
 
 import pytest
-from tinybundle import tiny_bundle
+from tinybundle import random_frame, tiny_bundle
 
+from edgeseg.core.images.io import write_png
 from edgeseg.errors import UsageError
 from edgeseg.runtime.streaming.session import StreamOptions, open_session, stream
-
-SOURCE = "synthetic://?frames=4&size=48x64"
 
 
 @pytest.fixture
@@ -18,11 +17,18 @@ def bundle(tmp_path):
     return str(tmp_path / "tiny")
 
 
-def test_a_session_runs_to_the_end_and_tells_its_progress(bundle, tmp_path):
+@pytest.fixture
+def images(tmp_path):
+    for number in range(4):
+        write_png(tmp_path / "images" / f"{number}.png", random_frame(number))
+    return str(tmp_path / "images")
+
+
+def test_a_session_runs_to_the_end_and_tells_its_progress(bundle, images, tmp_path):
     told, lines = [], []
     options = StreamOptions(
         bundle=bundle,
-        sources=(SOURCE, SOURCE),
+        sources=(images, images),
         sinks=(f"{tmp_path}/out-{{n}}.jsonl",),
         backend="onnxruntime",
         threads=1,
@@ -41,8 +47,8 @@ def test_a_session_runs_to_the_end_and_tells_its_progress(bundle, tmp_path):
     assert threading.active_count() == threads
 
 
-def test_stop_ends_an_open_session(bundle):
-    options = StreamOptions(bundle=bundle, sources=(SOURCE,), backend="onnxruntime", threads=1)
+def test_stop_ends_an_open_session(bundle, images):
+    options = StreamOptions(bundle=bundle, sources=(images,), backend="onnxruntime", threads=1)
     with open_session(options) as session:
         session.stop.set()
         (result,) = session.run()
