@@ -139,6 +139,7 @@ def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int, str]:
         normalize_in_rows,
         widen_frame,
     )
+    from edgeseg.runtime.backends.cpu_rewrites.masks import select_by_product
     from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
 
     model = onnx.load(bundle.onnx_path)
@@ -148,6 +149,7 @@ def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int, str]:
         rewrite_activations(model)
         channels = WIDTH if widen_frame(model, INPUT) else RGB
         normalize_in_rows(model, INPUT)
+    select_by_product(model)
     return bytes(model.SerializeToString()), channels, output
 
 
