@@ -85,7 +85,7 @@ def test_places_are_checked_before_anything_is_calibrated(
     def calibrates(*arguments: object) -> None:
         pytest.fail("it calibrated first")
 
-    monkeypatch.setattr("edgeseg.host.quantization.calibrate.calibrated_checkpoint", calibrates)
+    monkeypatch.setattr("edgeseg.host.export.job.calibrated_checkpoint", calibrates)
     places = {"folder": tmp_path / "photos", "file": tmp_path / "file"}
     places["folder"].mkdir()
     places["file"].touch()

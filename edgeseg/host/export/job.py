@@ -1,0 +1,177 @@
+"""The job of `edgeseg export`: a checkpoint, or a model of the zoo, becomes a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from edgeseg.core.bundle import Bundle, read_bundle
+from edgeseg.core.data.open import open_dataset
+from edgeseg.core.files import atomic_dir, atomic_write_text
+from edgeseg.core.output_checks import check_bundle, check_file
+from edgeseg.core.progress import ProgressCallback, silent, tell
+from edgeseg.core.suggest import unknown
+from edgeseg.core.zoo import ZOO, zoo_checkpoint, zoo_names
+from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.checkpoint import Checkpoint, load_checkpoint
+from edgeseg.host.cost import checkpoint_cost
+from edgeseg.host.export.calibration_ranges import (
+    calibration_of,
+    cross_check,
+    read_cache,
+    read_table,
+    version_number,
+)
+from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint
+from edgeseg.host.export.job_options import CALIBRATING, ExportJobOptions
+from edgeseg.host.quantization.calibrate import calibrated_checkpoint
+
+
+def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -> Bundle:
+    """Write the bundle of a checkpoint; it appears complete or not at all.
+
+    A checkpoint of a quantization-aware training brings its INT8 ranges; a float one takes them
+    from `options.calibrate`.
+
+    Args:
+        options: by the names of the verb's options.
+        progress: told of the calibration, and of what is not used.
+
+    Returns:
+        The bundle, read back.
+
+    Raises:
+        UsageError: options contradict each other, or an INT8 export has no ranges.
+        CheckpointError: the file is no checkpoint.
+        ExportError: the graph is not valid, or its labels are not torch's.
+    """
+    options.refuse_idle()
+    precision = options.precision or ""
+    if options.calibration_cache:
+        version_number(options.tensorrt)
+    reads = (options.checkpoint, options.calibrate)
+    check_file("--calibration-table", options.calibration_table, "ranges.txt", reads)
+    check_file("--calibration-cache", options.calibration_cache, "calibration.cache", reads)
+    path, name = find_start(options.checkpoint, precision)
+    if path is None and options.writes_ranges:
+        raise UsageError(f"the zoo ships no checkpoint of {name}, and so no ranges to write")
+    folder = options.out or Path("runs/export") / f"{name}-{precision}"
+    check_bundle("-o", folder)
+    if path is None:
+        why = f"the zoo holds {name} in {precision} already; leave them out"
+        options.refuse_given(CALIBRATING, why)
+        tell(progress, f"the zoo holds {name} in {precision} already; copying it")
+        return copy_of_zoo(name, folder)
+    given = load_checkpoint(path)
+    start = with_ranges(given, path, options, progress)
+    # Keep the scores only if they were measured in this precision.
+    scores = start.scores if given.quantized == (precision == "int8") else {}
+    cost = checkpoint_cost(start)
+    bundle = bundle_from_checkpoint(
+        start,
+        precision,
+        folder,
+        options=ExportOptions(
+            raw_logits=options.raw_logits,
+            simplify=options.simplify,
+            plugin=options.unpool == "plugin",
+            name=name,
+        ),
+        reference={**scores, "params": cost.params, "macs": cost.macs},
+    )
+    if options.writes_ranges:
+        write_ranges(start, name, options, progress)
+    return bundle
+
+
+def with_ranges(
+    given: Checkpoint, path: Path, options: ExportJobOptions, progress: ProgressCallback
+) -> Checkpoint:
+    """Return the checkpoint as it is exported: calibrated where INT8 needs it and data are given.
+
+    Raises:
+        UsageError: the checkpoint has its ranges already, and options ask for others.
+    """
+    if given.quantized:
+        options.refuse_given(
+            CALIBRATING,
+            f"{path} has its INT8 ranges already; leave them out, or give the float checkpoint "
+            "and --calibrate DATA",
+        )
+    if options.calibrate is None:
+        return given
+    if options.precision == "int8" and not given.quantized:
+        data = open_dataset(options.calibrate, "train", size_hw=given.spec.size_hw)
+        choice = options.quantize_options()
+        return calibrated_checkpoint(given, choice, data, options.images, progress=progress)
+    why = (
+        "the checkpoint has its INT8 ranges already"
+        if given.quantized
+        else f"{options.precision} has no ranges"
+    )
+    tell(progress, f"--calibrate is not used: {why}")
+    return given
+
+
+def find_start(given: str | None, precision: str) -> tuple[Path | None, str]:
+    """Return the checkpoint's path and the model's name; no path where only a zoo bundle serves.
+
+    Raises:
+        CheckpointError: a folder is given.
+        UsageError: there is no such model, or the zoo has it in another precision only.
+    """
+    names = zoo_names()
+    if given is not None and (Path(given).exists() or Path(given).suffix):
+        path = Path(given)
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder; give the .safetensors file of a run")
+        # Resolved, since "best.safetensors" and "../best.safetensors" name no folder.
+        return path, path.parent.resolve().name if path.stem in ("best", "last") else path.stem
+    if given is None and not names:
+        raise UsageError(
+            "no checkpoint is given and this install ships no model; give the .safetensors file "
+            "that edgeseg train or edgeseg qat wrote"
+        )
+    name = given or names[0]
+    if name not in names:
+        raise UsageError(unknown("checkpoint or zoo model", name, names))
+    shipped = zoo_checkpoint(name)
+    held = read_bundle(ZOO / name).precision
+    if shipped is None and held != precision:
+        raise UsageError(
+            f"the zoo ships {name} as {held} only; for {precision} give the .safetensors file "
+            "that edgeseg train or edgeseg qat wrote"
+        )
+    return shipped, name
+
+
+def copy_of_zoo(name: str, folder: Path) -> Bundle:
+    """Copy a bundle of the zoo to `folder`."""
+    source = read_bundle(ZOO / name)
+    with atomic_dir(folder) as temporary:
+        for file in source.path.iterdir():
+            shutil.copyfile(file, temporary / file.name)
+    return read_bundle(folder)
+
+
+def write_ranges(
+    checkpoint: Checkpoint, name: str, options: ExportJobOptions, progress: ProgressCallback
+) -> None:
+    """Write the table for review and TensorRT's cache, as far as they are asked for.
+
+    Each file is read back and checked.
+
+    Raises:
+        UsageError: the version has no calibration cache.
+        CheckpointError: what was written is not what the checkpoint holds.
+    """
+    calibration = calibration_of(checkpoint, name)
+    read = {}
+    if table := options.calibration_table:
+        atomic_write_text(table, calibration.to_table())
+        read[str(table)] = read_table(table.read_text())
+    if cache := options.calibration_cache:
+        atomic_write_text(cache, calibration.to_cache(options.tensorrt))
+        read[str(cache)] = read_cache(cache.read_text())
+    cross_check(calibration, read)
+    tell(progress, f"{', '.join(read)}: {len(calibration.scales)} tensors, read back and equal")
