@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import RecipeError
 
-# What may follow what. Pruning after quantisation would prune fake-quantised wrappers, and a
-# network is folded once, right before its fake-quantisers go in.
+# What may follow what. Pruning after quantization would prune fake-quantized wrappers, and a
+# network is folded once, right before its fake-quantizers go in.
 MAY_FOLLOW: dict[str | None, tuple[str, ...]] = {
     None: ("train",),
     "train": ("prune", "finetune", "quantize", "balance"),
@@ -28,42 +28,6 @@ REASONS = {
     "finetune": "after quantization a network is trained with its rounding, by qat",
 }
 KINDS = ("train", "prune", "finetune", "quantize", "qat", "balance")
-TRAINING = (
-    "data", "mix", "mix_share", "crop", "epochs", "batch", "lr", "seed", "photometry",
-    "class_weights", "result", "stop_after",
-)  # fmt: skip
-# What a float network alone is trained with.
-FLOAT_TRAINING = ("teacher", "distill", "classmix", "encoder_lr", "hold_out")
-PRUNING = (
-    "ratio", "target_macs", "target_params", "importance", "scope", "layer_ratios", "max_ratio",
-    "round_to", "seed", "data", "images", "sparsity", "repair",
-)  # fmt: skip
-# What `prune --epochs` trains with between its rounds.
-PRUNED_TRAINING = (
-    "rounds", "mix", "mix_share", "hold_out", "crop", "epochs", "batch", "lr", "photometry",
-    "class_weights", "distill", "validate_every", "result",
-)  # fmt: skip
-QUANTIZING = (
-    "data", "observer", "percentile", "images", "keep_float", "max_drop", "equalize",
-    "bias_correct", "adaround", "adaround_steps",
-)  # fmt: skip
-QAT = ("distill", "distill_features", "scales", "freeze_after", "weights_first")
-# Options by kind, named as the command line names them.
-KEYS: dict[str, tuple[str, ...]] = {
-    "train": (
-        *TRAINING,
-        *FLOAT_TRAINING,
-        "encoder_weights",
-        "size",
-        "set",
-        "normalize",
-    ),
-    "prune": (*PRUNING, *PRUNED_TRAINING),
-    "finetune": (*TRAINING, *FLOAT_TRAINING),
-    "quantize": QUANTIZING,
-    "qat": (*TRAINING, *QAT),
-    "balance": ("data", "hold_out", "take_back"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +37,7 @@ class StepDone:
     Attributes:
         kind: one of KINDS.
         options: the options the step ran with, JSON values.
-        metadata: what it decided (kept channels, quantiser groups), JSON values.
+        metadata: what it decided (kept channels, quantizer groups), JSON values.
     """
 
     kind: str
@@ -118,12 +82,15 @@ class Recipe:
     start: str | None = None
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Recipe:
+    def from_document(
+        cls, document: Mapping[str, Any], keys: Mapping[str, Collection[str]] | None = None
+    ) -> Recipe:
         """Check a parsed TOML document and build the recipe.
 
         Args:
             document: `arch = "…"`, `start = "…"` where there is a checkpoint to go on from, and a
                 list `step` of tables, each with `kind` and its options.
+            keys: names of the options that a step may have, by kind; None checks no names.
 
         Raises:
             RecipeError: every unknown key, unknown kind and illegal order, in one message.
@@ -151,9 +118,9 @@ class Recipe:
                 continue
             options = {key: value for key, value in table.items() if key != "kind"}
             problems += [
-                f"step {number} ({kind}): {unknown('key', key, KEYS[kind])}"
+                f"step {number} ({kind}): {unknown('key', key, keys[kind])}"
                 for key in options
-                if key not in KEYS[kind]
+                if keys is not None and key not in keys[kind]
             ]
             steps.append(Step(kind, options))
         kinds = [step.kind for step in steps]

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import importlib
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgeseg.cli.common.options import PATH, json_option, needs
-from edgeseg.cli.common.output import print_json, print_table, ratio, say
-from edgeseg.errors import EdgesegError, RecipeError, UsageError
-
-STAGE = "stage.json"
+from edgeseg.cli.common.options import PATH, check_installed, json_option, needs, typed_command
+from edgeseg.cli.common.output import print_json, print_table, ratio, shown
+from edgeseg.errors import UsageError
 
 
 @click.command(
@@ -43,106 +39,71 @@ def command(
     Given again, it skips steps that are done and resumes the one that was cut off. A step whose
     options or input have changed since is refused.
     """
-    from edgeseg.cli.recipe.steps import INPUT, checkpoint_of, names_of, stages
-    from edgeseg.core.recipe import Recipe
+    from edgeseg.host.recipe.plan import read_recipe, stages
+    from edgeseg.host.recipe.run import recipe_job
 
-    recipe = Recipe.from_document(_toml(file))
-    data = {}
-    for text in where:
-        name, equals, place = text.partition("=")
-        if not equals or not name or not place:
-            raise UsageError(f"--where {text!r} is no NAME=DATA, such as camvid=/data/camvid")
-        data[name] = place
-    folder = out or Path("runs/recipe") / file.stem
-    plan = stages(recipe, data)
-    if idle := sorted(set(data) - names_of(recipe)):
-        raise UsageError(
-            f"--where {idle[0]}: {file} has no such name; it has "
-            f"{', '.join(sorted(names_of(recipe))) or 'none'}"
-        )
-    before = Path(data.get(recipe.start, recipe.start)) if recipe.start else None
+    recipe = read_recipe(file)
+    places = _places(where)
     if dry_run:
-        for number, stage in enumerate(plan):
-            given = [
-                str(before) if word == INPUT and not number else word for word in stage.arguments
-            ]
-            # The result of the step before has no place yet, and its mark is no word for a shell.
-            print("edgeseg", stage.verb, *(w if w == INPUT else shlex.quote(w) for w in given))
+        _print_commands(recipe, places)
         return
-    if before is not None and not before.is_file():
-        raise UsageError(
-            f"{before}, which the recipe starts from, is no file; say where it is with "
-            f"--where {recipe.start}=CHECKPOINT"
+    _check_installed({stage.verb for stage in stages(recipe, places)})
+    folder = out or Path("runs/recipe") / file.stem
+    with shown() as progress:
+        result = recipe_job(
+            recipe, folder, places, progress, command=typed_command(), on_step=_show_page
         )
-    rows: list[dict[str, Any]] = []
-    for stage in plan:
-        own = folder / stage.name
-        _carry_out(stage, own, before)
-        before = checkpoint_of(own) or before
-        record = own / "scores.json"
-        scores = json.loads(record.read_text()) if record.is_file() else {}
-        rows.append({"step": stage.name, "folder": str(own), "scores": scores.get("scores")})
     if as_json:
-        print_json({"run": str(folder), "checkpoint": str(before), "steps": rows})
+        print_json(result.to_json())
         return
     print_table(
         ("step", "folder", "mIoU"),
-        [(row["step"], row["folder"], ratio((row["scores"] or {}).get("miou"))) for row in rows],
-        title=f"result: {before}",
+        [
+            (step["step"], step["folder"], ratio((step["scores"] or {}).get("miou")))
+            for step in result.steps
+        ],
+        title=f"result: {result.checkpoint}",
     )
 
 
-def _carry_out(stage: Any, folder: Path, before: Path | None) -> None:
-    """Run one stage unless it is done; leave stage.json that says so.
+def _check_installed(verbs: set[str]) -> None:
+    """Check that the verbs of all steps have their libraries, before the first one trains."""
+    from edgeseg.cli import VERBS
 
-    Raises:
-        RecipeError: the folder holds the stage with other options or another input.
-        EdgesegError: the command failed; it has said why.
-    """
-    from edgeseg.cli import run
-    from edgeseg.cli.recipe.steps import INPUT
-    from edgeseg.core.files import atomic_write_text, sha256_file
-
-    arguments = [str(before) if word == INPUT else word for word in stage.arguments]
-    state = {
-        "command": [stage.verb, *stage.arguments],
-        "input_sha256": sha256_file(before) if before else None,
-    }
-    path = folder / STAGE
-    again = path.is_file()
-    if again:
-        known = json.loads(path.read_text())
-        done = known.pop("done")
-        if known != state:
-            raise RecipeError(
-                f"{folder} holds this step with other options or another input; give another -o, "
-                "or remove that folder and those after it"
-            )
-        if done:
-            say(f"{stage.name}: done already")
-            return
-    atomic_write_text(path, json.dumps({**state, "done": False}, indent=1) + "\n")
-    words = [stage.verb, *arguments, "-o", str(folder / stage.place)]
-    words += ["--resume"] if again and stage.resumes else []
-    say(f"{stage.name}: edgeseg {shlex.join(words)}")
-    # The steps' own tables are progress here; the result is this command's.
-    with contextlib.redirect_stdout(sys.stderr):
-        code = run(words)
-    if code:
-        raise EdgesegError(
-            f"step {stage.name} ended with exit code {code}; give the same command to go on there"
-        )
-    atomic_write_text(path, json.dumps({**state, "done": True}, indent=1) + "\n")
+    for verb in sorted(verbs):
+        verb_command = importlib.import_module(VERBS[verb]).command
+        check_installed(verb, verb_command.callback.needed_modules)
 
 
-def _toml(file: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{file}: {error.strerror or error}; give a recipe's TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file} is no TOML: {error}") from error
+def _places(texts: tuple[str, ...]) -> dict[str, str]:
+    places = {}
+    for text in texts:
+        name, equals, place = text.partition("=")
+        if not equals or not name or not place:
+            raise UsageError(f"--where {text!r} is no NAME=DATA, such as camvid=/data/camvid")
+        places[name] = place
+    return places
+
+
+def _print_commands(recipe: Any, places: dict[str, str]) -> None:
+    """Print what would be run, each a command to be typed."""
+    from edgeseg.host.recipe.plan import INPUT, stages
+    from edgeseg.host.recipe.run import check_where, start_of
+
+    plan = stages(recipe, places)
+    check_where(recipe, places)
+    before = start_of(recipe, places)
+    for number, stage in enumerate(plan):
+        words = stage.line(None if number else before)
+        # The previous step has not run, so its file has no path: print the placeholder without
+        # shell quotes.
+        print("edgeseg", *(word if word == INPUT else shlex.quote(word) for word in words))
+
+
+def _show_page(result: Any) -> None:
+    """Write the page of a step that trained or pruned; other steps have none."""
+    from edgeseg.cli.common.run_page import show_page
+    from edgeseg.host.training.run_folder import RunResult
+
+    if isinstance(result, RunResult):
+        show_page(result)

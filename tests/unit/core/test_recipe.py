@@ -31,7 +31,8 @@ def test_every_mistake_is_reported_in_one_message():
                     {"kind": "prune"},
                     {"kind": "shrink"},
                 ],
-            }
+            },
+            {"quantize": ("observer", "images"), "prune": ()},
         )
     message = str(caught.value)
     assert "'arc'" in message

@@ -12,9 +12,9 @@ import pytest
 
 from edgeseg.cli import run
 from edgeseg.cli.export import command as export
-from edgeseg.cli.recipe.steps import stages
-from edgeseg.core.recipe import QUANTIZING, Recipe
+from edgeseg.core.recipe import Recipe
 from edgeseg.errors import RecipeError
+from edgeseg.host.recipe.plan import KEYS, stages
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -69,7 +69,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def commands(recipe: str) -> list[list[str]]:
-    parsed = Recipe.from_document(tomllib.loads(recipe))
+    parsed = Recipe.from_document(tomllib.loads(recipe), KEYS)
     return [[stage.verb, *stage.arguments] for stage in stages(parsed, {"camvid": "/d"})]
 
 
@@ -160,9 +160,25 @@ def test_what_only_qat_can_carry_out_is_refused_in_a_recipe_that_ends_with_quant
     assert f"--{named.replace('_', '-')}" in commands(TRAIN + both)[-1]
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("epochs = 0", "step 1 (train): --epochs is 0, expected at least 1"),
+        ('epochs = "many"', "step 1 (train): --epochs: 'many' is not a whole number"),
+        ('photometry = "mlid"', "unknown photometry 'mlid'; did you mean 'mild'?"),
+        ("epohcs = 1", "did you mean 'epochs'?"),
+    ],
+)
+def test_a_wrong_value_is_named_before_anything_runs(tmp_path, capsys, changed, said) -> None:
+    path = written(tmp_path, TRAIN.replace("epochs = 1", changed) + QAT)
+    assert run(["recipe", str(path), "-o", str(tmp_path / "run")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_export_has_every_other_option_of_quantize() -> None:
     known = {word for parameter in export.params for word in parameter.opts}
-    words = {f"--{key.replace('_', '-')}" for key in QUANTIZING} - {"--data"}
+    words = {f"--{key.replace('_', '-')}" for key in KEYS["quantize"]} - {"--data"}
     assert words - known == {"--max-drop"}
 
 
@@ -197,7 +213,8 @@ def test_a_step_that_fails_is_named_and_gone_on_with(
     path = str(written(tmp_path, TRAIN))
     assert run(["recipe", path, *rest]) == 1  # `camvid` is no folder here
     output = capsys.readouterr()
-    assert "step 1-train ended with exit code 1" in output.err
+    assert "step 1-train: " in output.err
+    assert "give the same command to go on there" in output.err
     assert output.out == ""
 
 
@@ -212,7 +229,7 @@ def test_a_dry_run_prints_the_commands_and_bad_files_are_refused(
     assert words[:5] == ["edgeseg", "train", "segnet-basic", "--data", "/data/Cam Vid"]
     one_side = re.sub(r"crop = .*", "crop = 32", TRAIN)
     assert run(["recipe", str(written(tmp_path, one_side)), "--dry-run"]) == 2
-    assert "crop is 32, expected [HEIGHT, WIDTH]" in capsys.readouterr().err
+    assert "step 1 (train): --crop: 32 is not a size" in capsys.readouterr().err
     assert run(["recipe", str(written(tmp_path, "arch = ")), "--dry-run"]) == 2
     assert run(["recipe", str(tmp_path / "none.toml")]) == 2
     assert run(["recipe", str(written(tmp_path, TRAIN)), "--where", "camvid"]) == 2
