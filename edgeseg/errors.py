@@ -12,6 +12,7 @@
     |-- SinkError                1   an output cannot be opened or written
     |-- BackendError             1   a runtime refused the graph or failed while running it
     |-- BackendUnavailable       5   this machine lacks a runtime or device; the message names it
+    |-- BoardError               5   a board cannot be reached, is in use, or lacks something
     `-- BudgetMissed                 a measured figure is outside its limit
         |-- AccuracyMissed       3
         `-- LatencyMissed        4   latency or memory
@@ -72,6 +73,12 @@ class BackendError(EdgesegError):
 
 class BackendUnavailable(EdgesegError):
     """This machine lacks the runtime, driver or device that was asked for."""
+
+    exit_code = 5
+
+
+class BoardError(EdgesegError):
+    """A board cannot be reached, is in use, or lacks what is needed there."""
 
     exit_code = 5
 

@@ -42,6 +42,8 @@ VERBS = {
     "gate": "edgeseg.cli.gate.command",
     "compare": "edgeseg.cli.compare",
     "doctor": "edgeseg.cli.doctor",
+    "board": "edgeseg.cli.board.command",
+    "on": "edgeseg.cli.board.on",
 }
 # Threads that could not be waited for: a reference network, a camera's library without limits, and
 # a sink that hangs (target/shadow.py, target/sources/live.py, target/loop.py).

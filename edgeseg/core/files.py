@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
+def atomic_write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write `data` to a temporary name beside `path`, then rename it over `path`.
 
     A link is followed; a device or a pipe, such as /dev/stdout, is written into.
@@ -31,16 +31,16 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def atomic_write_text(path: Path, text: str) -> None:
+def atomic_write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write UTF-8 `text` to `path` as atomic_write_bytes does."""
-    atomic_write_bytes(path, text.encode())
+    atomic_write_bytes(path, text.encode(), mode)
 
 
 @contextlib.contextmanager

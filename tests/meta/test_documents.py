@@ -11,6 +11,7 @@ import pytest
 
 import edgeseg
 from edgeseg.cli import VERBS, edgeseg_command
+from edgeseg.cli.board.on import OWN
 
 REPOSITORY = Path(edgeseg.__file__).parent.parent
 DOCUMENTS = sorted(
@@ -39,10 +40,19 @@ def test_commands_name_verbs_and_options_that_exist(path: Path):
         if len(words) < 2 or words[1].startswith("-") or words[1] == "VERB":
             continue
         assert words[1] in VERBS, f"{path.name}: {' '.join(words)}"
-        command = edgeseg_command.get_command(context, words[1])
+        command, rest = edgeseg_command.get_command(context, words[1]), words[2:]
         assert command is not None
+        if isinstance(command, click.Group) and rest:
+            command, rest = command.get_command(context, rest[0]), rest[1:]
+            assert command is not None, f"{path.name}: {' '.join(words)}"
+        if words[1] == "on" and len(rest) > 1:
+            # The words of the verb that runs on the board.
+            if rest[1] not in VERBS:
+                assert rest[1] in OWN or rest[1] == "VERB", f"{path.name}: {' '.join(words)}"
+                continue
+            command, rest = edgeseg_command.get_command(context, rest[1]), rest[2:]
         known = {name for option in command.params for name in option.opts} | {"--help"}
-        options = {word.split("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)}
+        options = {word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
         assert options <= known, f"{path.name}: {' '.join(words)}"
 
 

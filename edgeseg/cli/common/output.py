@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
 
 Item = TypeVar("Item")
+# Seconds between two lines of progress.
+LINES_S = 0.5
 
 
 def say(message: str) -> None:
@@ -67,9 +71,33 @@ class Progress:
         self._progress.update(self._task, completed=done, total=total, note=note)
 
 
+class LineProgress(Progress):
+    """Progress as lines of JSON on standard error, for `edgeseg on`, which draws the bar."""
+
+    def __init__(self, title: str, total: float | None) -> None:
+        """Say that `title` has begun."""
+        self._title, self._said = title, 0.0
+        self.update(0, total)
+
+    def update(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far it is, twice a second at most, and its end."""
+        now = time.monotonic()
+        if now - self._said < LINES_S and done != total:
+            return
+        self._said = now
+        what = f"{self._title} {note}".strip()
+        say(f"edgeseg-progress {json.dumps({'done': done, 'total': total, 'what': what})}")
+
+
 @contextlib.contextmanager
 def progress_bar(title: str, total: float | None = None) -> Iterator[Progress]:
-    """Show a progress bar while the body runs; silent where standard error is not a terminal."""
+    """Show a progress bar while the body runs; silent where standard error is not a terminal.
+
+    Where EDGESEG_PROGRESS is "lines" it is said in lines of JSON instead.
+    """
+    if os.environ.get("EDGESEG_PROGRESS") == "lines":
+        yield LineProgress(title, total)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress

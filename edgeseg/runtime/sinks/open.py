@@ -74,6 +74,17 @@ def open_sink(
     )
 
 
+def written_place(uri: str) -> tuple[str, str] | None:
+    """Return the scheme and the path of what a sink leaves, None where it leaves nothing.
+
+    Raises:
+        UsageError: `uri` is no sink.
+    """
+    scheme, rest = _parse(uri)
+    kind: type[Sink] = SINKS.load(scheme)
+    return (scheme, rest) if kind.writes_path and rest else None
+
+
 def check_sinks(
     uris: Sequence[str],
     sources: Sequence[str],
