@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from edgeseg.host.training.distributed import Ranks
 
 
-def first_of_ranks() -> bool:
-    """Tell whether this process is the one of those that torchrun started that prints."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 @contextlib.contextmanager
 def joined_ranks(device: str) -> Iterator[tuple[Ranks, str]]:
     """Join the other processes for the body; yields this one's place and its device.

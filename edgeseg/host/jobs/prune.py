@@ -15,9 +15,8 @@ from edgeseg.host.checkpoint import load_float_checkpoint, module_from_checkpoin
 from edgeseg.host.jobs.options import PruneJobOptions
 from edgeseg.host.pruning.options import PruneOptions
 from edgeseg.host.pruning.rounds import PRUNED, TABLE, PrunePlan, PruneResult, prune_in_rounds
-from edgeseg.host.training.augment import Augment
-from edgeseg.host.training.data import fitting, mixed_in, splits, training_crop_hw
-from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.data import fitting, mixed_in, splits
+from edgeseg.host.training.options import train_options
 from edgeseg.host.training.run_folder import RunResult, run_folder, write_record
 from edgeseg.host.training.train import LAST, STATE, ProgressListener
 from edgeseg.host.training.validate import score_module
@@ -63,7 +62,9 @@ def prune_job(options: PruneJobOptions, progress: ProgressCallback = silent) -> 
         options.rounds,
         options.sparsity or "",
         options.images,
-        _fine_tuning(options, spec.size_hw) if options.epochs else None,
+        train_options(options, spec.size_hw, warmup_epochs=min(1.0, options.epochs / 10))
+        if options.epochs
+        else None,
         options.distill > 0,
         options.result,
     )
@@ -121,23 +122,6 @@ def _check(options: PruneJobOptions) -> None:
         options.refuse_given(TRAINING_ONLY, "without --epochs nothing is trained")
     if options.data is None:
         options.refuse_given(("images", "val_limit"), "there is no --data")
-
-
-def _fine_tuning(options: PruneJobOptions, size_hw: tuple[int, int]) -> TrainOptions:
-    return TrainOptions(
-        epochs=options.epochs,
-        batch=options.batch,
-        lr=options.lr,
-        warmup_epochs=min(1.0, options.epochs / 10),
-        class_weight_exponent=options.class_weights,
-        augment=Augment(
-            crop_hw=training_crop_hw(options.crop, size_hw), photometry=options.photometry
-        ),
-        validate_every=options.validate_every,
-        seed=options.seed,
-        device=options.device,
-        distill=options.distill,
-    )
 
 
 def _document(result: PruneResult, folder: Path, scores: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,11 +19,10 @@ from edgeseg.host.jobs.options import TrainJobOptions
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.pretrained import expected_statistics, load_encoder_weights
 from edgeseg.host.pruning.rounds import PRUNED
-from edgeseg.host.training.augment import Augment
-from edgeseg.host.training.data import fitting, mixed_in, splits, training_crop_hw
+from edgeseg.host.training.data import fitting, mixed_in, splits
 from edgeseg.host.training.distributed import ALONE, Ranks
 from edgeseg.host.training.loss.teachers import load_teachers
-from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.options import train_options
 from edgeseg.host.training.run_folder import RunResult, recorded, run_folder
 from edgeseg.host.training.train import LAST, ProgressListener, train
 
@@ -61,7 +60,14 @@ def train_job(
         training, validation = fitting(init, start.spec, training, validation)
     spec = start.spec if start else _new_spec(options, training, size)
     extra = mixed_in(options, training, size)
-    how = _train_options(options, size)
+    how = train_options(
+        options,
+        size,
+        encoder_lr=options.encoder_lr,
+        # A short run must not end inside its warm-up.
+        warmup_epochs=min(2.0, options.epochs / 10),
+        classmix=options.classmix,
+    )
     teacher = load_teachers(options.teacher, spec)
     folder = run_folder(
         "train", options.arch, options.out, used_by=(LAST, PRUNED), again=options.resume
@@ -121,27 +127,6 @@ def _new_spec(options: TrainJobOptions, data: Dataset, size_hw: tuple[int, int])
         else Preprocess(normalize=normalize),
         output_stride=stride,
         options=settings,
-    )
-
-
-def _train_options(options: TrainJobOptions, size_hw: tuple[int, int]) -> TrainOptions:
-    return TrainOptions(
-        epochs=options.epochs,
-        batch=options.batch,
-        lr=options.lr,
-        encoder_lr=options.encoder_lr,
-        # A short run must not end inside its warm-up.
-        warmup_epochs=min(2.0, options.epochs / 10),
-        class_weight_exponent=options.class_weights,
-        augment=Augment(
-            crop_hw=training_crop_hw(options.crop, size_hw),
-            photometry=options.photometry,
-            classmix=options.classmix,
-        ),
-        validate_every=options.validate_every,
-        seed=options.seed,
-        device=options.device,
-        distill=options.distill,
     )
 
 

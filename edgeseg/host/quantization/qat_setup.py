@@ -24,9 +24,8 @@ from edgeseg.host.checkpoint import (
 from edgeseg.host.quantization.calibrate import calibrated, calibration_list
 from edgeseg.host.quantization.options import QatOptions, QuantizeOptions
 from edgeseg.host.quantization.quantize import folded
-from edgeseg.host.training.augment import Augment
-from edgeseg.host.training.data import fitting, mixed_in, training_crop_hw
-from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.data import fitting, mixed_in
+from edgeseg.host.training.options import TrainOptions, train_options
 from edgeseg.host.training.run_folder import run_folder
 from edgeseg.host.training.train import LAST, ProgressListener, TrainResult, train
 
@@ -162,28 +161,14 @@ def prepared(
         mixed_in(options, training, spec.size_hw),
         options.quantize_options(),
         options.images,
-        train_options(options, spec.size_hw),
-    )
-
-
-def train_options(options: QatOptions, size_hw: tuple[int, int]) -> TrainOptions:
-    """Return how a network of input `size_hw` is trained by the verb's options."""
-    return TrainOptions(
-        epochs=options.epochs,
-        batch=options.batch,
-        lr=options.lr,
-        warmup_epochs=0,
-        class_weight_exponent=options.class_weights,
-        augment=Augment(
-            crop_hw=training_crop_hw(options.crop, size_hw), photometry=options.photometry
+        train_options(
+            options,
+            spec.size_hw,
+            warmup_epochs=0.0,
+            distill_features=options.distill_features,
+            weights_first=options.weights_first,
+            follow_ranges=options.freeze_after if options.scales == "ema" else 0.0,
         ),
-        validate_every=options.validate_every,
-        seed=options.seed,
-        device=options.device,
-        distill=options.distill,
-        distill_features=options.distill_features,
-        weights_first=options.weights_first,
-        follow_ranges=options.freeze_after if options.scales == "ema" else 0.0,
     )
 
 

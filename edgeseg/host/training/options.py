@@ -12,6 +12,8 @@ import torch
 
 from edgeseg.errors import BackendUnavailable, UsageError
 from edgeseg.host.training.augment import Augment
+from edgeseg.host.training.data import training_crop_hw
+from edgeseg.host.training.job_options import EpochOptions, TrainingOptions
 
 # Options that change nothing about the weights that a training ends with.
 MAY_CHANGE = ("device", "validate_every")
@@ -115,6 +117,40 @@ def with_defaults(written: Mapping[str, Any]) -> dict[str, Any]:
 def _flat(written: Mapping[str, Any]) -> dict[str, Any]:
     everything = {**written, **written.get("augment", {})}
     return {key: everything[key] for key in everything if key not in (*MAY_CHANGE, "augment")}
+
+
+def train_options(
+    job: TrainingOptions, size_hw: tuple[int, int], *, classmix: float = 0.0, **more: Any
+) -> TrainOptions:
+    """Return how a job trains its network.
+
+    Args:
+        job: options of the job.
+        size_hw: height and width of the network's input.
+        classmix: see Augment.
+        more: fields of TrainOptions that the job's options do not tell, or tell otherwise.
+
+    Raises:
+        UsageError: a value is impossible.
+        BackendUnavailable: the device is not here.
+    """
+    told: dict[str, Any] = {
+        "batch": job.batch,
+        "lr": job.lr,
+        "seed": job.seed,
+        "device": job.device,
+        "distill": job.distill,
+    }
+    if isinstance(job, EpochOptions):
+        told |= {
+            "epochs": job.epochs,
+            "class_weight_exponent": job.class_weights,
+            "validate_every": job.validate_every,
+        }
+    augment = Augment(
+        crop_hw=training_crop_hw(job.crop, size_hw), photometry=job.photometry, classmix=classmix
+    )
+    return TrainOptions(**{**told, **more}, augment=augment)
 
 
 def check_device(name: str) -> None:

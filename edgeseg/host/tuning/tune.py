@@ -18,9 +18,8 @@ from edgeseg.host.checkpoint import Checkpoint, load_float_checkpoint, save_chec
 from edgeseg.host.pruning.options import PruneOptions
 from edgeseg.host.pruning.prune import absolute
 from edgeseg.host.pruning.rounds import PrunePlan, check_prunable
-from edgeseg.host.training.augment import Augment
-from edgeseg.host.training.data import fitting, training_crop_hw
-from edgeseg.host.training.options import TrainOptions
+from edgeseg.host.training.data import fitting
+from edgeseg.host.training.options import train_options
 from edgeseg.host.training.run_folder import run_folder, write_record
 from edgeseg.host.training.validate import check_labelled
 from edgeseg.host.tuning.job import TuneJob
@@ -155,19 +154,13 @@ def _prepared(options: TuneOptions, start: Checkpoint, progress: ProgressCallbac
         options.round_to,
         options.max_ratio,
         options.images,
-        TrainOptions(
+        train_options(
+            options,
+            spec.size_hw,
             epochs=epochs,
-            batch=options.batch,
-            lr=options.lr,
             warmup_epochs=min(1.0, epochs / 10),
-            augment=Augment(
-                crop_hw=training_crop_hw(options.crop, spec.size_hw),
-                photometry=options.photometry,
-            ),
             validate_every=epochs,
             seed=seed,
-            device=options.device,
-            distill=options.distill,
         ),
         progress,
     )
