@@ -36,6 +36,15 @@ def run_key(**facts: Any) -> dict[str, Any]:
     return key
 
 
+def data_fact(dataset: Dataset) -> dict[str, Any]:
+    """Return what a key keeps of a data set; for a caller that makes many keys of one data set."""
+    return {
+        "name": dataset.name,
+        "samples": len(dataset),
+        FINGERPRINT: dataset.fingerprint(),
+    }
+
+
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what differs between a kept key and this run's, one text each; for a refusal.
 
@@ -54,8 +63,8 @@ def is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return before.keys() >= now.keys() and not changes(before, now)
 
 
-def key_digest(key: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a key, the same whatever the order of its facts."""
+def key_digest(key: Any) -> str:
+    """Return the SHA-256 of a key, or of a part of one, whatever the order of its facts."""
     return hashlib.sha256(json.dumps(_content(key), sort_keys=True).encode()).hexdigest()
 
 
@@ -69,7 +78,7 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "deciding"):
         return _plain(value.deciding())
     if isinstance(value, Dataset):
-        return {"name": value.name, "samples": len(value), FINGERPRINT: value.fingerprint()}
+        return data_fact(value)
     if hasattr(value, "to_json"):
         return _plain(value.to_json())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -78,24 +87,30 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _is_data(value: Any) -> bool:
+    return isinstance(value, Mapping) and FINGERPRINT in value
+
+
 def _content(value: Any) -> Any:
     """Leave a data set's name out: only its fingerprint says what it holds."""
+    if _is_data(value):
+        return value[FINGERPRINT]
     if isinstance(value, Mapping):
-        if FINGERPRINT in value:
-            return value[FINGERPRINT]
         return {name: _content(one) for name, one in value.items()}
     return [_content(one) for one in value] if isinstance(value, list) else value
 
 
 def _equal(before: Any, now: Any) -> bool:
-    if isinstance(before, str) and isinstance(now, Mapping) and FINGERPRINT in now:
+    if _is_data(now) and isinstance(before, str):
         # An older edgeseg kept the name alone.
         return before == str(now["name"])
+    if isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(map(_equal, before, now))
     return bool(_content(before) == _content(now))
 
 
 def _said(key: str, before: Any, now: Any) -> str:
-    if isinstance(now, Mapping) and FINGERPRINT in now:
+    if _is_data(now):
         was = before["name"] if isinstance(before, Mapping) else before
         if was == now["name"]:
             return f"{key} {was!r} with other content than now"

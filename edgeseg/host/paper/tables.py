@@ -13,8 +13,9 @@ import torch
 
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.data.views import with_ignored
-from edgeseg.core.files import atomic_write_text, sha256_file
+from edgeseg.core.files import atomic_write_text
 from edgeseg.core.metrics.boundary_f1 import BoundaryF1
+from edgeseg.core.run_key import FINGERPRINT, changes, data_fact, is_same, run_key
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, module_from_checkpoint
@@ -56,19 +57,19 @@ class TableData:
     Attributes:
         training: training set.
         scored: labelled frames for G, C, mIoU and BF.
-        training_sha256: the fingerprint of the training set.
-        scored_sha256: likewise for the frames.
+        training_fact: what a run key keeps of the training set.
+        scored_fact: likewise for the frames.
     """
 
     training: Dataset
     scored: Dataset
-    training_sha256: str
-    scored_sha256: str
+    training_fact: Mapping[str, Any]
+    scored_fact: Mapping[str, Any]
 
     @classmethod
     def of(cls, training: Dataset, scored: Dataset) -> TableData:
         """Hash the two."""
-        return cls(training, scored, training.fingerprint(), scored.fingerprint())
+        return cls(training, scored, data_fact(training), data_fact(scored))
 
 
 def jobs_of(rows: Sequence[PublishedRow]) -> list[Job]:
@@ -170,19 +171,19 @@ def run_job(
     if not checkpoint:
         options = dataclasses.replace(options, class_weight_exponent=WEIGHTINGS[job.weighting])
         _check_plan(folder, spec, data, options)
-    told = {
-        "epochs": options.epochs,
-        "images": len(data.training),
-        "data": data.scored.name,
-        "data_sha256": data.scored_sha256,
-        "size_hw": list(spec.size_hw),
-        "checkpoint": str(checkpoint) if checkpoint else None,
-        "checkpoint_sha256": sha256_file(checkpoint) if checkpoint else None,
-    }
+    told = run_key(
+        epochs=options.epochs,
+        images=len(data.training),
+        data=data.scored_fact["name"],
+        data_fingerprint=data.scored_fact[FINGERPRINT],
+        size_hw=spec.size_hw,
+        checkpoint=str(checkpoint) if checkpoint else None,
+        checkpoint_sha256=checkpoint,
+    )
     result = folder / RESULT
     if result.is_file():
         done: dict[str, Any] = json.loads(result.read_text())
-        if all(done.get(key) == value for key, value in told.items()):
+        if is_same(done, told):
             return done
     if checkpoint:
         given = given_checkpoint(checkpoint, spec)
@@ -215,20 +216,10 @@ def _check_plan(folder: Path, spec: ModelSpec, data: TableData, options: TrainOp
     the folder against its correction. An option that an older edgeseg did not write had the value
     that is the default now, and of other things that it did not write nothing is known.
     """
-    plan = {
-        **_plan(spec, options),
-        "data": data.training.name,
-        "data_sha256": data.training_sha256,
-        "images": len(data.training),
-    }
+    plan = run_key(**_plan(spec, options), data=data.training_fact, images=len(data.training))
     if (folder / PLAN).is_file() and _is_trained(folder):
         written = json.loads((folder / PLAN).read_text())
-        before = {**_plan(ModelSpec(spec.arch), TrainOptions()), **written}
-        changed = [
-            f"{key} {before[key]}, now {now}"
-            for key, now in plan.items()
-            if key in before and before[key] != now
-        ]
+        changed = changes({**_plan(ModelSpec(spec.arch), TrainOptions()), **written}, plan)
         if changed:
             raise CheckpointError(
                 f"{folder} holds a run with {'; '.join(changed)}; give the same options again to "
@@ -238,9 +229,8 @@ def _check_plan(folder: Path, spec: ModelSpec, data: TableData, options: TrainOp
 
 
 def _plan(spec: ModelSpec, options: TrainOptions) -> dict[str, Any]:
-    """Return what decides a training, but for its images, as a file gives it back."""
-    plain: dict[str, Any] = json.loads(json.dumps(spec.to_json()))
-    return {**plain, **options.deciding()}
+    """Return what decides a training besides its images, as a file gives it back."""
+    return run_key(**spec.to_json(), **options.deciding())
 
 
 def _is_trained(folder: Path) -> bool:

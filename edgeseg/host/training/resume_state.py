@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import nn
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.files import atomic_write_bytes
 from edgeseg.core.recipe import StepDone
+from edgeseg.core.run_key import changes, key_digest, run_key
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.training.curves import EpochRow
@@ -35,24 +35,18 @@ def made_with(
     extra: Sequence[tuple[Dataset, float]],
 ) -> dict[str, Any]:
     """Return what a run must have in common with the one it goes on with, JSON values."""
-    before = json.dumps([one.to_json() for one in steps_before], sort_keys=True)
     network = spec.to_json()
-    made: dict[str, Any] = {
-        "arch": spec.arch,
+    return run_key(
+        arch=spec.arch,
         **{key: network[key] for key in DECIDING},
-        "kind": step.kind,
-        "data": data.name,
-        "images": len(data),
-        "data's fingerprint": data.fingerprint(),
-        "mix": [[other.name, share] for other, share in extra],
-        "mix's fingerprint": [other.fingerprint() for other, _ in extra],
-        "steps_before": hashlib.sha256(before.encode()).hexdigest(),
+        kind=step.kind,
+        data=data,
+        images=len(data),
+        mix=extra,
+        steps_before=key_digest([one.to_json() for one in steps_before]),
         **options.deciding(),
         **{f"{role}'s sha256": hashes for role, hashes in step.metadata.items()},
-    }
-    # As the file will give it back: tuples become lists.
-    plain: dict[str, Any] = json.loads(json.dumps(made))
-    return plain
+    )
 
 
 def save_state(
@@ -125,13 +119,7 @@ def load_state(
 
 
 def _check_same_run(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare what both know of: an older edgeseg wrote fewer things, or none at all."""
-    before = with_defaults(before) if before else {}
-    changed = [
-        f"{key} {before[key]!r}, now {now[key]!r}"
-        for key in now
-        if key in before and before[key] != now[key]
-    ]
+    changed = changes(with_defaults(before) if before else {}, now)
     if changed:
         raise UsageError(
             f"{path.parent} holds a run with {'; '.join(changed)}; give the same again, or another "

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from edgeseg.core.run_key import changes
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint
 
@@ -46,10 +47,9 @@ def open_study(storage: str, name: str, seed: int, about: Mapping[str, Any]) -> 
     held = study.user_attrs.get("about")
     if held is None:
         study.set_user_attr("about", dict(about))
-    # Of what an older edgeseg did not write nothing is known.
-    elif differ := sorted(key for key in about if key in held and held[key] != about[key]):
+    elif differ := changes(held, about):
         raise UsageError(
-            f"{storage} holds a study with another {', '.join(differ)}; give another --storage"
+            f"{storage} holds a study with {'; '.join(differ)}; give another --storage"
         )
     return study
 

@@ -92,6 +92,9 @@ def test_an_older_key_resumes_but_is_no_cached_result():
     now = run_key(lr=0.1, data=Data("mine", (1,)), images=3)
     assert changes(older, now) == []
     assert not is_same(older, now)
+    mixed = run_key(mix=[(Data("x", (1,)), 0.5)])
+    assert changes({"mix": [["x", 0.5]]}, mixed) == []
+    assert len(changes({"mix": [["x", 0.25]]}, mixed)) == 1
     assert changes({**older, "data": "other"}, now) == ["data 'other', now 'mine'"]
 
 
