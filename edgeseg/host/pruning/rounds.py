@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.data.sampling import spread_indices
 from edgeseg.core.data.views import Fitted
 from edgeseg.core.recipe import StepDone, order_problems
+from edgeseg.core.run_key import changes, data_fact, run_key
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, RecipeError, UsageError
 from edgeseg.host.checkpoint import (
@@ -34,6 +34,8 @@ from edgeseg.host.training.options import TrainOptions
 from edgeseg.host.training.train import BEST, LAST, TrainListener, TrainResult, train
 
 PRUNED, TABLE = "pruned.safetensors", "widths.txt"
+# In a step's metadata: the images that decided its widths.
+LOOKED_AT = "looked_at"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +162,7 @@ def prune_in_rounds(
                 module, spec.size_hw, options, frames, whole=unit_widths(dense),
                 ignore_index=spec.ignore_index, progress=progress,
             )  # fmt: skip
-            steps.append(StepDone("prune", record, metadata))
+            steps.append(StepDone("prune", record, {**metadata, **_looked_at(options, data)}))
         if last and plan.sparsity:
             module, metadata = sparsify(module)
             steps.append(StepDone("prune", {"sparsity": plan.sparsity}, metadata))
@@ -199,6 +201,13 @@ def _record(options: PruneOptions, plan: PrunePlan, data: Dataset | None) -> dic
     return record
 
 
+def _looked_at(options: PruneOptions, data: Dataset | None) -> dict[str, Any]:
+    """Return what tells the images that decided the widths from others of the same name."""
+    if data is None or not looks_at_images(options):
+        return {}
+    return {LOOKED_AT: data_fact(data)}
+
+
 def _check_same_plan(
     path: Path, start: Checkpoint, plan: PrunePlan, before: Cost, data: Dataset | None
 ) -> None:
@@ -211,17 +220,25 @@ def _check_same_plan(
     known = [step.to_json() for step in start.steps]
     if [step.to_json() for step in steps[: len(known)]] != known:
         raise UsageError(f"{path} was made from another checkpoint; give that, or another -o")
-    planned = [_record(o, plan, data) for o in _rounds(plan, before) if o.asks_for_anything]
+    planned = [
+        {**_record(o, plan, data), **_looked_at(o, data)}
+        for o in _rounds(plan, before)
+        if o.asks_for_anything
+    ]
     if plan.sparsity:
         planned.append({"sparsity": plan.sparsity})
-    done = [step.options for step in steps[len(known) :] if step.kind == "prune"]
-    # As a file gives them back: tuples become lists.
-    for was, now in zip(done, json.loads(json.dumps(planned)), strict=False):
+    done = [
+        {**step.options, **{k: v for k, v in step.metadata.items() if k == LOOKED_AT}}
+        for step in steps[len(known) :]
+        if step.kind == "prune"
+    ]
+    for was, options in zip(done, planned, strict=False):
         # An older edgeseg wrote fewer of them.
-        differ = [key for key in was if was[key] != now.get(key)]
-        if differ:
-            changed = "; ".join(f"{key} {was[key]}, now {now.get(key)}" for key in differ)
-            raise UsageError(f"{path} was pruned with {changed}; give the same, or another -o")
+        changed = changes(was, {**dict.fromkeys(was), **run_key(**options)})
+        if changed:
+            raise UsageError(
+                f"{path} was pruned with {'; '.join(changed)}; give the same, or another -o"
+            )
     # The last round takes its sparsity with it.
     if len(done) != len(planned) and len(done) >= plan.rounds:
         raise UsageError(f"{path} was pruned in {len(done)} steps; give the same, or another -o")

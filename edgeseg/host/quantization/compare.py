@@ -13,6 +13,7 @@ from torch import nn
 
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import ProgressCallback, counted, silent, tell
+from edgeseg.core.run_key import is_same, run_key
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import module_from_checkpoint
 from edgeseg.host.quantization.calibrate import calibrated
@@ -78,22 +79,21 @@ def compare_job(options: QatOptions, progress: ProgressCallback = silent) -> Com
 
 def _filled(job: QatJob, folder: Path, progress: ProgressCallback) -> dict[str, dict[str, Any]]:
     path = folder / TABLE
-    extra = [[str(share), data.fingerprint()] for data, share in job.extra]
-    key = {
-        "checkpoint_sha256": job.sha256,
-        "calibration": [job.training.name, job.images],
-        "validation": job.validation.name,
-        # A name is only the last part of a path, and masks may change below it.
-        "data_sha256": [data.fingerprint() for data in (job.training, job.validation)],
-        "percentile": job.choice.percentile,
-        "keep_float": list(job.choice.keep_float),
-        "training": {**job.options.deciding(), "extra": extra},
-    }
-    key = json.loads(json.dumps(key))
+    key = run_key(
+        checkpoint_sha256=job.sha256,
+        calibration=[job.training, job.images],
+        validation=job.validation,
+        percentile=job.choice.percentile,
+        keep_float=job.choice.keep_float,
+        training=job.options,
+        mix=job.extra,
+    )
     rows: dict[str, dict[str, Any]] = {}
     if path.is_file():
         document = json.loads(path.read_text())
-        if _decisive(document["key"]) == _decisive(key):
+        before = document["key"]
+        # An option that an older edgeseg did not write had the value that is the default now.
+        if is_same({**before, "training": with_defaults(before["training"])}, key):
             rows = document["rows"]
         else:
             tell(progress, f"{path} was measured with other options or data; starting anew")
@@ -109,14 +109,6 @@ def _filled(job: QatJob, folder: Path, progress: ProgressCallback) -> dict[str, 
         rows[name] = _scored(job, module, progress)
         atomic_write_text(path, json.dumps({"format": 1, "key": key, "rows": rows}, indent=1))
     return rows
-
-
-def _decisive(key: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a table's key decides its figures.
-
-    An option that an older edgeseg did not write had the value that is the default now.
-    """
-    return {**key, "training": with_defaults(key["training"])}
 
 
 def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
+from edgeseg.core.run_key import is_same, run_key
 from edgeseg.errors import UsageError
 from edgeseg.host.quantization.calibrate import calibrated
 from edgeseg.host.quantization.options import QatOptions
@@ -63,18 +64,16 @@ def ranked(job: QatJob, folder: Path, *, progress: ProgressCallback = silent) ->
 
     Leaves sensitivity.json in `folder`.
     """
-    key = {
-        "checkpoint_sha256": job.sha256,
-        "options": dataclasses.replace(job.choice, keep_float=()).to_step(),
-        "calibration": [job.training.name, job.images],
-        "images": job.validation.name,
-        # A name is only the last part of a path, and masks may change below it.
-        "data_sha256": [data.fingerprint() for data in (job.training, job.validation)],
-    }
+    key = run_key(
+        checkpoint_sha256=job.sha256,
+        options=dataclasses.replace(job.choice, keep_float=()).to_step(),
+        calibration=[job.training, job.images],
+        validation=job.validation,
+    )
     path = folder / SENSITIVITY
     if path.is_file():
         document = json.loads(path.read_text())
-        if document["key"] == key:
+        if is_same(document["key"], key):
             tell(progress, f"{path}: measured already")
             return Sensitivity.from_json(document)
     choice = dataclasses.replace(job.choice, keep_float=(), learned_scales=False)

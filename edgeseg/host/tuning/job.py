@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 from torch import nn
@@ -19,6 +20,7 @@ from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.recipe import StepDone
+from edgeseg.core.run_key import data_fact, is_same, run_key
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint, module_from_checkpoint
 from edgeseg.host.cost import count_cost
 from edgeseg.host.export.export import OPSET, deployed, export_onnx
@@ -81,9 +83,9 @@ class TuneJob:
     progress: ProgressCallback = silent
 
     @functools.cached_property
-    def training_sha256(self) -> str:
-        """What the training images hash to, read once for all trials."""
-        return self.training.fingerprint()
+    def training_fact(self) -> dict[str, Any]:
+        """What a run key keeps of the training images, hashed once for all trials."""
+        return data_fact(self.training)
 
     def prune_options(self, ratios: Mapping[str, float], *, repair: bool) -> PruneOptions:
         """Return the prune step that gives these unit ratios; a cost needs no repair."""
@@ -120,14 +122,14 @@ class TuneJob:
         """
         place = self.folder / "timed" / "reference"
         kept = place.with_suffix(".json")
-        about = {
-            "start": digest_of(self.start),
-            "precision": self.precision,
-            "backend": self.backend,
-            "threads": self.threads,
-        }
+        about = run_key(
+            start=digest_of(self.start),
+            precision=self.precision,
+            backend=self.backend,
+            threads=self.threads,
+        )
         held = json.loads(kept.read_text()) if kept.is_file() else {}
-        known = place.is_dir() and {**held, **about} == held
+        known = place.is_dir() and is_same(held, about)
         if not known:
             self._bundle(module_from_checkpoint(self.start), (), "reference")
         options = {"threads": self.threads} if self.threads else {}
@@ -188,7 +190,7 @@ class TuneJob:
         """
         place = self.folder / "trials" / str(number)
         wanted, done = self._made_of(candidate), place / "done"
-        if done.is_file() and done.read_text() == wanted:
+        if done.is_file() and is_same(json.loads(done.read_text()), wanted):
             return load_checkpoint(place / BEST)
         if place.is_dir():
             tell(self.progress, f"{place} is not known to hold this trial; making it anew")
@@ -196,19 +198,17 @@ class TuneJob:
         result = prune_in_rounds(
             self.start, self.plan(candidate), place, self.training, validation=self.validation
         )
-        atomic_write_text(done, wanted)
+        atomic_write_text(done, json.dumps(wanted) + "\n")
         return result.checkpoint
 
-    def _made_of(self, candidate: Candidate) -> str:
-        """Return as text all that decides a trial's float weights."""
-        plan = self.plan(candidate)
-        made = {
-            "start": digest_of(self.start),
-            "candidate": dataclasses.asdict(candidate),
-            "plan": {**dataclasses.asdict(plan), "train": self.train.deciding()},
-            "data_sha256": self.training_sha256,
-        }
-        return json.dumps(made, sort_keys=True) + "\n"
+    def _made_of(self, candidate: Candidate) -> dict[str, Any]:
+        """Return all that decides a trial's float weights."""
+        return run_key(
+            start=digest_of(self.start),
+            candidate=candidate,
+            plan=self.plan(candidate),
+            data=self.training_fact,
+        )
 
     def final(self, number: int, candidate: Candidate) -> tuple[Checkpoint, float]:
         """Return a trial's checkpoint, quantized where asked, and its validation mIoU."""

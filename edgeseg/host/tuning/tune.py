@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
+from edgeseg.core.run_key import run_key
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_float_checkpoint, save_checkpoint
 from edgeseg.host.pruning.options import PruneOptions
@@ -176,27 +177,27 @@ def _target(options: TuneOptions, dense: float) -> float:
 
 
 def _study(options: TuneOptions, job: TuneJob, space: Space, target: float) -> optuna.Study:
-    about = {
-        "checkpoint": digest_of(job.start),
-        "target": target,
-        "unit": job.unit,
-        "backend": job.backend,
-        "board": options.board,
-        "precision": options.precision,
-        "trial_epochs": options.trial_epochs,
-        "data": job.training.name,
-        "validation": job.validation.name,
-        "round_to": options.round_to,
-        "keep": list(space.kept),
-        "lr": options.lr,
-        "photometry": options.photometry,
-        "distill": options.distill,
-        "max_ratio": options.max_ratio,
-        "images": options.images,
-        "batch": options.batch,
-        "crop": list(job.train.augment.crop_hw),
-        "search_float": options.search_float,
-    }
+    about = run_key(
+        checkpoint=digest_of(job.start),
+        target=target,
+        unit=job.unit,
+        backend=job.backend,
+        board=options.board,
+        precision=options.precision,
+        trial_epochs=options.trial_epochs,
+        data=job.training_fact,
+        validation=job.validation,
+        round_to=options.round_to,
+        keep=list(space.kept),
+        lr=options.lr,
+        photometry=options.photometry,
+        distill=options.distill,
+        max_ratio=options.max_ratio,
+        images=options.images,
+        batch=options.batch,
+        crop=list(job.train.augment.crop_hw),
+        search_float=options.search_float,
+    )
     storage = options.storage or str(job.folder / "study.log")
     try:
         return open_study(storage, options.study or STUDY, options.seed, about)
