@@ -31,7 +31,7 @@ def test_who_searches_something_else_is_refused(storage):
     about = {"checkpoint": "abc", "target": 60.0}
     open_study(storage, "s", 0, about)
     open_study(storage, "s", 1, about)
-    with pytest.raises(UsageError, match="another target"):
+    with pytest.raises(UsageError, match=r"with target 60\.0, now 50\.0; give another --storage"):
         open_study(storage, "s", 0, {**about, "target": 50.0})
     # Under another name the same storage holds another study.
     open_study(storage, "t", 0, {**about, "target": 50.0})
