@@ -14,7 +14,6 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import edgeseg
 from edgeseg.core.files import sha256_file
 from edgeseg.errors import BoardError
 
@@ -35,7 +34,7 @@ def edgeseg_wheel(cache: Path) -> tuple[Path, str]:
     Raises:
         BoardError: this edgeseg runs without having been installed, so it has no metadata.
     """
-    package = Path(edgeseg.__file__).parent
+    package = Path(__file__).parents[2]
     try:
         distribution = importlib.metadata.distribution("edgeseg")
     except importlib.metadata.PackageNotFoundError:
