@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgeseg.cli.common.crf_options import crf_option
 from edgeseg.cli.common.options import (
     PATH,
     backend_option,
@@ -16,11 +17,15 @@ from edgeseg.cli.common.options import (
 )
 from edgeseg.cli.common.output import bundle_json, print_json, print_table, progress_bar, ratio, say
 from edgeseg.cli.common.runtimes import backend_options
+from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.output_checks import check_file, check_folder
 from edgeseg.errors import UsageError
 
 # With its optimisers off it computes a graph node by node, as the file has them.
 EXACT_BACKEND = "onnxruntime"
+
+# Rows of a search that the terminal gets.
+SHOWN = 10
 
 
 @click.command(name="eval", epilog="Example: edgeseg eval runs/export/model --data synthetic:50")
@@ -61,6 +66,12 @@ EXACT_BACKEND = "onnxruntime"
     help="Run the graph file's own arithmetic, as TensorRT computes it: INT8 that clips at 127 "
     "steps. On CPUs --backend onnxruntime is faster and lets what cannot be negative reach 255.",
 )
+@crf_option
+@click.option(
+    "--crf-search",
+    is_flag=True,
+    help="Search the CRF's values on training images and print the best; needs --split train.",
+)
 @backend_option
 @json_option
 @needs("cv2")
@@ -74,6 +85,8 @@ def command(
     save_errors: int,
     out: Path | None,
     exact: bool,
+    crf: CrfOptions | None,
+    crf_search: bool,
     backend: str | None,
     threads: int,
     as_json: bool,
@@ -83,12 +96,16 @@ def command(
     G, C and mIoU come from one confusion matrix over all images, void pixels left out, at each
     image's own size. BF is the boundary F1, mean over the classes of an image, then over images.
     """
+    if crf_search:
+        _search(bundle, data, split, limit, crf, backend, threads, as_json=as_json)
+        return
     from edgeseg.cli.pages.error_pictures import check_panels, confusion_chart, write_panels
     from edgeseg.core.data.open import open_dataset
     from edgeseg.core.images.io import write_png
     from edgeseg.core.zoo import find_bundle
     from edgeseg.runtime.backends import open_backend
     from edgeseg.runtime.backends.choose import first_backend
+    from edgeseg.runtime.backends.dense_crf import CrfBackend, refined
     from edgeseg.runtime.evaluation.evaluate import evaluate
 
     loaded = find_bundle(bundle)
@@ -102,6 +119,11 @@ def command(
     else:
         check_folder("-o", folder)
         check_panels(folder)
+    if exact and crf:
+        raise UsageError(
+            "--crf needs the network's scores, and --exact runs the whole file, which ends in "
+            "labels; leave one out"
+        )
     if exact and backend not in (None, EXACT_BACKEND):
         raise UsageError(
             f"--exact runs on {EXACT_BACKEND} with its optimisers off, not on {backend}; leave "
@@ -113,16 +135,19 @@ def command(
         open_backend(name, loaded, **options) as opened,
         progress_bar("eval", len(dataset)) as bar,
     ):
+        running = refined(opened, loaded.spec.n_classes, crf)
         result = evaluate(
-            opened,
+            running,
             loaded.spec,
             dataset,
             boundary=not no_bf,
             keep_worst=save_errors,
             progress=bar.update,
         )
-        runs = opened.io
+        runs = running.io
     document = result.to_json()
+    if isinstance(running, CrfBackend):
+        document["crf"] = running.to_json()
     if result.worst:
         write_panels(folder, result.worst, dataset.palette, dataset.ignore_index)
         say(f"the {len(result.worst)} worst images are in {folder}")
@@ -154,6 +179,9 @@ def command(
         ],
         title=dataset.name,
     )
+    if "crf" in document:
+        say(f"the dense CRF took {document['crf']['ms_per_frame']:.0f} ms an image, the network's "
+            "own time not included")  # fmt: skip
     print_table(
         ("class", "IoU", "accuracy", "BF"),
         [
@@ -161,3 +189,78 @@ def command(
             for name, row in document["per_class"].items()
         ],
     )
+
+
+def _search(
+    bundle: str,
+    data: str,
+    split: str,
+    limit: int | None,
+    crf: CrfOptions | None,
+    backend: str | None,
+    threads: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Search the CRF's values and print the candidates, best first."""
+    from edgeseg.core.data.open import open_dataset
+    from edgeseg.core.zoo import find_bundle
+    from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.backends.choose import first_backend
+    from edgeseg.runtime.evaluation.crf_search import search_crf
+
+    why = "--crf-search scores the candidates by G, C and mIoU"
+    refuse_given(("no_bf", "confusion", "save_errors", "out", "exact"), why)
+    if split != "train":
+        raise UsageError(
+            "--crf-search chooses values, which validation and test images must not do; add "
+            "--split train, and --limit 20 for a start"
+        )
+    loaded = find_bundle(bundle)
+    dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit)
+    name = first_backend(backend)
+    with (
+        open_backend(name, loaded, **backend_options(name, threads)) as opened,
+        progress_bar("search", 2 * len(dataset)) as bar,
+    ):
+        network, *trials = search_crf(
+            opened, loaded.spec, dataset, start=crf or CrfOptions(), progress=bar.update
+        )
+    best = trials[0].options or CrfOptions()
+    if as_json:
+        rows = [
+            {
+                "crf": trial.options and trial.options.to_json(),
+                "miou": trial.scores.miou,
+                "global_accuracy": trial.scores.global_accuracy,
+                "class_accuracy": trial.scores.class_accuracy,
+            }
+            for trial in (network, *trials)
+        ]
+        print_json({"bundle": bundle_json(loaded), "data": dataset.name, "trials": rows})
+        return
+    print_table(
+        ("appearance", "position", "colour", "smoothness", "radius", "mIoU", "G", "C"),
+        [
+            (
+                *(
+                    f"{value:g}"
+                    for key, value in trial.options.to_json().items()
+                    if key != "iterations"
+                ),
+                *scores,
+            )
+            if trial.options
+            else ("no CRF", "", "", "", "", *scores)
+            for trial in (network, *trials[:SHOWN])
+            for scores in [
+                tuple(
+                    ratio(getattr(trial.scores, key))
+                    for key in ("miou", "global_accuracy", "class_accuracy")
+                )
+            ]
+        ],
+        title=f"{dataset.name}, {len(dataset)} images, the best {SHOWN} of {len(trials)}",
+    )
+    settings = " ".join(f"--crf-set {key}={value:g}" for key, value in best.to_json().items())
+    say(f"next: edgeseg eval {bundle} --data {data} --crf {settings}")

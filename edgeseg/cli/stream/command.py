@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeseg.cli.common.crf_options import crf_option
 from edgeseg.cli.common.options import (
     DURATION,
     PATH,
@@ -134,6 +135,7 @@ OPENCV_RTSP = (
     help="Write the report to this file as well, for edgeseg gate; with several cameras one file "
     "each, numbered.",
 )
+@crf_option
 @dashboard_options
 @backend_option
 @json_option

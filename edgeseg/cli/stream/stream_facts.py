@@ -8,6 +8,8 @@ from edgeseg.core.report import Report
 def stream_facts(report: Report) -> list[tuple[str, str]]:
     """Return rows of a name and a text; none for what the run did not have."""
     rows = []
+    if report.run.get("crf"):
+        rows.append(("dense CRF", _crf(report)))
     if report.connection is not None:
         found = report.connection
         rows.append(
@@ -37,6 +39,17 @@ def stream_facts(report: Report) -> list[tuple[str, str]]:
     if report.shadow is not None:
         rows += _shadow(report)
     return rows
+
+
+def _crf(report: Report) -> str:
+    found = report.run["crf"]
+    if found["ms_per_frame"] is None:
+        return "no frame was refined"
+    text = f"{found['ms_per_frame']:.0f} ms a frame"
+    infer = report.latency_ms.get("infer")
+    if infer is not None and infer.p50 > 0:
+        text += f", {min(1.0, found['ms_per_frame'] / infer.p50):.0%} of infer"
+    return text
 
 
 def _shadow(report: Report) -> list[tuple[str, str]]:

@@ -28,11 +28,11 @@ class CrfOptions:
         iterations: mean-field steps.
     """
 
-    appearance: float = 4.0
-    position: float = 50.0
-    colour: float = 10.0
+    appearance: float = 3.0
+    position: float = 20.0
+    colour: float = 4.0
     smoothness: float = 3.0
-    radius: float = 2.0
+    radius: float = 1.0
     iterations: int = 5
 
     def __post_init__(self) -> None:

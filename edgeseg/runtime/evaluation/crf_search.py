@@ -30,10 +30,10 @@ class CrfGrid:
     """
 
     appearance: tuple[float, ...] = (1.0, 3.0, 6.0)
-    position: tuple[float, ...] = (20.0, 50.0, 100.0)
+    position: tuple[float, ...] = (10.0, 20.0, 50.0)
     colour: tuple[float, ...] = (4.0, 8.0, 16.0)
     smoothness: tuple[float, ...] = (0.0, 1.0, 3.0, 6.0)
-    radius: tuple[float, ...] = (1.0, 3.0)
+    radius: tuple[float, ...] = (1.0, 2.0)
 
     def first(self, start: CrfOptions) -> list[CrfOptions]:
         """Return the candidates of the appearance kernel."""

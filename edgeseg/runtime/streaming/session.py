@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.spec import ModelSpec
 from edgeseg.core.zoo import find_bundle
 from edgeseg.errors import UsageError
 from edgeseg.runtime.backends.base import Backend
 from edgeseg.runtime.backends.batched import batched_bundle, check_rows
 from edgeseg.runtime.backends.choose import first_backend, options_for
+from edgeseg.runtime.backends.dense_crf import CrfBackend, refined
 from edgeseg.runtime.backends.open import open_backend
 from edgeseg.runtime.backends.shared import SharedBackend
 from edgeseg.runtime.dashboard.open import open_dashboard
@@ -71,6 +73,7 @@ class StreamOptions:
         plugin: library with TensorRT plugins.
         has_display: whether a window can be opened.
         notify_socket: address of systemd's watchdog, "" for none.
+        crf: refine the labels by a dense CRF of these options; None for the network's own.
 
     Raises:
         UsageError: options contradict each other; every contradiction is in the message.
@@ -104,6 +107,7 @@ class StreamOptions:
     plugin: Path | None = None
     has_display: bool = True
     notify_socket: str = ""
+    crf: CrfOptions | None = None
 
     def __post_init__(self) -> None:
         """Refuse options that contradict each other."""
@@ -154,6 +158,7 @@ class Session:
     _lanes: Sequence[Backend]
     _telemetry: Telemetry
     _frames: int | None
+    _crf: CrfBackend | None
 
     def run(
         self, progress: Callable[[float, float | None], None] = lambda done, total: None
@@ -166,7 +171,7 @@ class Session:
         Raises:
             Exception: what a camera's loop raised and its report cannot hold.
         """
-        return run_all(
+        results = run_all(
             self._loops,
             self._lanes,
             self.sources,
@@ -175,6 +180,16 @@ class Session:
             self._frames,
             progress,
         )
+        if self._crf is None:
+            return results
+        told = {"crf": self._crf.to_json()}
+        return [
+            dataclasses.replace(
+                result,
+                report=dataclasses.replace(result.report, run={**result.report.run, **told}),
+            )
+            for result in results
+        ]
 
 
 def stream(
@@ -241,6 +256,7 @@ def open_session(options: StreamOptions, tell: Tell = lambda line: None) -> Iter
         )
         if options.batch > 1:
             check_rows(running, loaded, options.batch)
+        running = refined(running, loaded.spec.n_classes, options.crf)
         stop = threading.Event()
         shadows = _open_shadows(stack, options, loaded, name, stop, tell)
         pages = open_dashboard(
@@ -260,7 +276,8 @@ def open_session(options: StreamOptions, tell: Tell = lambda line: None) -> Iter
             sinks[0].append(stack.enter_context(WatchdogSink(options.notify_socket)))
         lanes = _lanes(stack, running, len(sources))
         loops = _loops(stack, options, loaded, lanes, sources, sinks, shadows)
-        yield Session(sources, stop, loops, lanes, telemetry, options.frames)
+        crf = running if isinstance(running, CrfBackend) else None
+        yield Session(sources, stop, loops, lanes, telemetry, options.frames, crf)
 
 
 def _for_batch(stack: contextlib.ExitStack, bundle: Bundle, n: int) -> Bundle:
