@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.data.views import hold_out
+from edgeseg.core.metrics.boundary_f1 import BoundaryF1
 from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
 from edgeseg.host.finetuning.balance import balanced
@@ -29,6 +30,7 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", metavar="DRIVE=CHECKPOINT")
     parser.add_argument("--camvid", required=True, help="folder in CamVid's layout")
+    parser.add_argument("--bf", action="store_true", help="boundary F1 of each drive too; slower")
     parser.add_argument("--take-back", type=float, default=0.0, help="as edgeseg balance has it")
     arguments = parser.parse_args()
     total: ConfusionMatrix | None = None
@@ -42,18 +44,19 @@ def main() -> None:
             weights = median_frequency_weights(rest, limit=WEIGHT_SAMPLES)
             checkpoint = balanced(checkpoint, weights, arguments.take_back)
         module = module_from_checkpoint(checkpoint)
-        counts = count_module(spec, module, held, range(len(held)), bf16=True)
-        show(drive, counts.scores())
+        outlines = BoundaryF1(spec.n_classes, spec.ignore_index) if arguments.bf else None
+        counts = count_module(spec, module, held, range(len(held)), bf16=True, outlines=outlines)
+        show(drive, counts.scores(), outlines.score() if outlines else None)
         total = counts if total is None else total + counts
     if total is not None:
         show("all", total.scores())
 
 
-def show(name: str, scores: Scores) -> None:
+def show(name: str, scores: Scores, bf: float | None = None) -> None:
     """Print one line."""
     print(
         f"{name:8} mIoU {scores.miou:.4f}  G {scores.global_accuracy:.4f}  "
-        f"C {scores.class_accuracy:.4f}"
+        f"C {scores.class_accuracy:.4f}" + (f"  BF {bf:.4f}" if bf is not None else "")
     )
 
 

@@ -22,6 +22,8 @@ from edgeseg.host.models.blocks import ConvBNReLU, MaxUnpool2d, initialize
 
 # How a decoder block doubles its map, and what it takes from the encoder to do so.
 UPSAMPLING = ("indices", "bilinear", "skip", "addition")
+UNPOOLS = ("indices", "addition")
+ADDS = ("skip", "addition")
 # At stride 32 a 360x480 frame is 12x15 cells: these see it whole.
 CONTEXT_RATES = (2, 4)
 REFINEMENT = 2
@@ -58,11 +60,11 @@ class UnpoolBlock(nn.Module):
                 take its size alone.
         """
         x = self.expand(x)
-        if self.upsampling in ("indices", "addition"):
+        if self.upsampling in UNPOOLS:
             x = self.unpool(x, indices, before)
         else:
             x = F.interpolate(x, size=before.shape[-2:], mode="bilinear", align_corners=False)
-        if self.upsampling in ("skip", "addition"):
+        if self.upsampling in ADDS:
             x = x + before
         return self.refine(self.project(self.depthwise(x)))
 
@@ -123,6 +125,7 @@ class SegNetLight(OnBackbone):
                 f"unpool_stages {unpool_stages} is not 1 to {halvings}, the halvings after the "
                 f"stem at output stride {output_stride}"
             )
+        self.upsampling = upsampling
         self.backbone = self.backbone_type(output_stride, width=width, indexed=unpool_stages)
         self.context = ASPP(
             self.backbone.out_channels, aspp_channels, CONTEXT_RATES, dropout, separable=True
@@ -136,6 +139,17 @@ class SegNetLight(OnBackbone):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(channels, n_classes, 1)
         initialize(self, [self.classifier])
+
+    @property
+    def uses_indices(self) -> bool:
+        """Whether pooling indices wait for the decoder."""
+        return self.upsampling in UNPOOLS
+
+    @property
+    def kept(self) -> list[nn.Module]:
+        """The layers whose maps wait for the decoder, where it adds them."""
+        adds = self.upsampling in ADDS
+        return [block.body[-2] for block in self.backbone.poolings()] if adds else []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a normalised N,3,H,W image to logits, by default N,K,ceil(H/4),ceil(W/4)."""

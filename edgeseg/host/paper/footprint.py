@@ -19,6 +19,7 @@ from edgeseg.host.models import build_model
 from edgeseg.host.models.blocks import IndexedMaxPool2d
 from edgeseg.host.models.fcn import FCN
 from edgeseg.host.models.segnet_basic import IndexBasic, UpsamplingBasic
+from edgeseg.host.models.segnet_light import SegNetLight
 
 BITS_OF_INDEX = 2
 CELLS_OF_WINDOW = 4
@@ -126,8 +127,9 @@ def decoder_storage(spec: ModelSpec) -> Storage:
     def maps(layer: nn.Module, inputs: Any, output: Any) -> None:
         kept.append((output.numel() * BITS_OF_VALUE, output[0, 0].numel()))
 
+    unpools = model.uses_indices if isinstance(model, SegNetLight) else True
     for layer in model.modules():
-        if isinstance(layer, IndexedMaxPool2d):
+        if isinstance(layer, IndexedMaxPool2d) and unpools:
             layer.register_forward_hook(indices)
     for layer in _kept_maps(model):
         layer.register_forward_hook(maps)
@@ -143,7 +145,7 @@ def _kept_maps(model: nn.Module) -> list[nn.Module]:
         return list(model.encoder) if model.add_encoder else []
     if isinstance(model, UpsamplingBasic):
         return list(model.reduce[1:])
-    return model.kept if isinstance(model, FCN) else []
+    return model.kept if isinstance(model, (FCN, SegNetLight)) else []
 
 
 def time_passes(

@@ -47,6 +47,18 @@ def test_storage_at_an_odd_size_is_that_of_the_tensors_kept() -> None:
     # the maps before pooling, and the indices as well
     assert added.bytes == 64 * 4 * full + 64 * (cells + 3 * 4) * 2 // 8
     assert added.first_bits == 64 * 32
+    # Three poolings of 144, 240 and 672 channels, from 90x120, 45x60 and 23x30 cells.
+    windows = 144 * 45 * 60 + 240 * 23 * 30 + 672 * 12 * 15
+    maps = 4 * (144 * 90 * 120 + 240 * 45 * 60 + 672 * 23 * 30)
+    for upsampling, kept in (
+        ("indices", windows // 4),
+        ("bilinear", 0),
+        ("skip", maps),
+        ("addition", windows // 4 + maps),
+    ):
+        options = {"upsampling": upsampling}
+        spec = ModelSpec("segnet-efficientnetlite0", output_stride=32, options=options)
+        assert decoder_storage(spec).bytes == kept
     skips = decoder_storage(ModelSpec("fcn-8s", size_hw=size, output_stride=32))
     assert skips.bytes == 11 * 4 * (6 * 8 + 3 * 4)
 
