@@ -47,6 +47,9 @@ def test_a_bundle_is_small_int8_and_tells_its_scores(name):
             lost = twin["miou"] - scores["miou"]
             most = MOST_LOST.get(data, MOST_LOST_ELSEWHERE) + MORE_LOST.get(name, 0)
             assert lost <= most, (data, runtime)
+    for data, scores in reference.get("exact", {}).items():
+        twin = reference["fp32"][data]["onnxruntime"]
+        assert twin["miou"] - scores["miou"] <= MOST_LOST.get(data, MOST_LOST_ELSEWHERE)
 
 
 @pytest.mark.parametrize("name", zoo_names())
