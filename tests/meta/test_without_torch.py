@@ -33,7 +33,7 @@ class Finder(real):
         return None if absent else real.find_spec(name, path, target)
 sys.meta_path[sys.meta_path.index(real)] = Finder
 """
-HOST_PACKAGES = ("torch", "torch_pruning", "onnxscript", "safetensors", "matplotlib")
+HOST_PACKAGES = ("torch", "torch_pruning", "onnxscript", "safetensors")
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "cv2", "onnx")
 
 

@@ -64,7 +64,7 @@ def test_a_range_is_positive_and_at_most_the_maximum(seed: int, name: str) -> No
 
 @settings(deadline=None)
 @given(seed=seeds, order=st.permutations(range(8)))
-def test_quantising_commutes_with_a_permutation_of_output_channels(
+def test_quantizing_commutes_with_a_permutation_of_output_channels(
     seed: int, order: list[int]
 ) -> None:
     torch.manual_seed(seed)

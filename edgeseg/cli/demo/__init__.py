@@ -1,1 +1,1 @@
-"""demo."""
+"""Command line of `edgeseg demo`, its stages and its page."""

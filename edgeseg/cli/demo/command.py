@@ -1,4 +1,4 @@
-"""`edgeseg demo`: the whole way, small, on this machine."""
+"""`edgeseg demo`: trains, quantizes, exports and streams a small network on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages of the demo, each on its own."""
+"""Runs the stages of the demo."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def stream_all(
 
 
 def check_out(out: Path) -> None:
-    """Refuse a folder whose train/ or qat/ hold what no demo left there.
+    """Refuse a folder if train/ or qat/ in it hold files that the demo does not write.
 
     Raises:
         UsageError: it names the first such file.
@@ -231,7 +231,9 @@ def check_out(out: Path) -> None:
         held = folder.iterdir() if folder.is_dir() else ()
         foreign = sorted(path.name for path in held if path.name not in TRAINED)
         if foreign:
-            raise UsageError(f"{folder} holds {foreign[0]}, which is no demo's; give another -o")
+            raise UsageError(
+                f"{folder} holds {foreign[0]}, which the demo does not write; give another -o"
+            )
 
 
 def _fresh(folder: Path) -> Path:

@@ -1,1 +1,1 @@
-"""qat."""
+"""Command line of `edgeseg qat`."""

@@ -69,7 +69,7 @@ def print_ranking(ranking: Ranking, as_json: bool) -> None:
         f"({found.n_images} images)",
     )
     usual, spread = found.usual_gain, found.gain_spread
-    say(f"leaving just any layer in float gains {usual:+.4f} ± {spread:.4f}; look beyond it")
+    say(f"leaving any one layer in float gains {usual:+.4f} ± {spread:.4f}; look beyond it")
     say(f"all {len(found.trials)} layers: {folder / SENSITIVITY}, page: {page}")
 
 

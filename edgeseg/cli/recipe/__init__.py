@@ -1,1 +1,1 @@
-"""recipe."""
+"""Command line of `edgeseg recipe`."""

@@ -1,1 +1,1 @@
-"""tune."""
+"""Command line of `edgeseg tune`."""

@@ -1,4 +1,4 @@
-"""The page of a search: every trial's cost against its mIoU, and what no other beats."""
+"""The page of a search: the cost of every trial against its mIoU."""
 
 from __future__ import annotations
 

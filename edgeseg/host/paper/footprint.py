@@ -1,4 +1,4 @@
-"""What a network needs while it runs: seconds on this machine, bytes on any."""
+"""Measures the seconds of a network on this machine, and counts its bytes of memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch lea
 
     Attributes:
         now: bytes alive of what was made inside.
-        peak: the most there ever were.
+        peak: the most that were alive at once.
     """
 
     def __init__(self) -> None:

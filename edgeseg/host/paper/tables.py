@@ -1,4 +1,4 @@
-"""Our side of the SegNet paper's tables: train each network, score it, measure its cost."""
+"""Trains and scores the networks of the SegNet paper's tables, and measures their costs."""
 
 from __future__ import annotations
 
@@ -210,11 +210,11 @@ def run_job(
 
 
 def _check_plan(folder: Path, spec: ModelSpec, data: TableData, options: TrainOptions) -> None:
-    """Note how a folder's network is trained, or hold that it is the same as before.
+    """Write how a folder's network is trained; refuse a folder that holds one trained otherwise.
 
-    A plan binds once there is something made by it: a command that could not start must not lock
-    the folder against its correction. An option that an older edgeseg did not write had the value
-    that is the default now, and of other things that it did not write nothing is known.
+    A plan binds once something was made by it: a command that could not start must not lock the
+    folder against its correction. An option that an older edgeseg did not write had the value that
+    is the default now; other facts that it did not write are not compared.
     """
     plan = run_key(**_plan(spec, options), data=data.training_fact, images=len(data.training))
     if (folder / PLAN).is_file() and _is_trained(folder):

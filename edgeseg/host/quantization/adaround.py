@@ -1,4 +1,4 @@
-"""AdaRound: each weight is rounded up or down, whichever keeps the layer's output.
+"""AdaRound: rounds each weight up or down, whichever keeps the layer's output.
 
 Rounding to nearest is best for a weight alone, not for the sum it goes into. A soft rounding
 h(V) in [0, 1] is added to floor(w / s) and trained to keep the layer's float output, with a
@@ -54,7 +54,7 @@ def adaround(
     better than rounding to nearest on the whole of `reads` is dropped.
 
     Args:
-        layer: the fake-quantised convolution; zero padding.
+        layer: the fake-quantized convolution; zero padding.
         reads: its inputs N,C,H,W in INT8.
         wanted: its outputs N,K,h,w in float.
         relu: whether a ReLU follows, whose result then counts (eq. 25).

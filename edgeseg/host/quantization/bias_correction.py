@@ -1,4 +1,4 @@
-"""Bias correction: what rounding shifts on average goes into the bias.
+"""Bias correction: adds the mean error that rounding causes to each bias.
 
 The mean of a layer's output in INT8 differs from that in float, since rounding errors of weights
 do not cancel over inputs of non-zero mean. The difference, measured on calibration batches with
@@ -19,7 +19,7 @@ def correct_bias(
     """Move a layer's bias so that its mean output by channel is the wanted one, in place.
 
     Args:
-        layer: a fake-quantised convolution, or a float one with quantised inputs.
+        layer: a fake-quantized convolution, or a float one with quantized inputs.
         reads: its inputs N,C,H,W in INT8.
         wanted: its outputs N,K,h,w in float.
 

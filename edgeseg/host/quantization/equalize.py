@@ -1,4 +1,4 @@
-"""Cross-layer equalisation: the same function with weights of like range in every channel.
+"""Cross-layer equalization: rescales channels so that their weights have like ranges.
 
 A ReLU passes positive factors through, so channel i between two convolutions may be divided by
 s_i in the first and multiplied by s_i in the second. With r1 and r2 the largest weights of the
@@ -24,7 +24,7 @@ HOMOGENEOUS_FUNCTIONS = (F.relu, torch.relu, F.dropout)
 
 
 def equalize(graph_module: fx.GraphModule) -> list[tuple[str, str]]:
-    """Equalise every pair of convolutions that only a ReLU or nothing stands between, in place.
+    """Equalize every pair of convolutions that only a ReLU or nothing stands between, in place.
 
     Args:
         graph_module: a traced network whose batch norms are folded.
@@ -79,7 +79,7 @@ def _passes_factors(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 @torch.no_grad()
 def _equalize_pair(first: nn.Conv2d, second: nn.Conv2d) -> float:
-    """Equalise one pair; return the largest of all factors and their inverses."""
+    """Equalize one pair; return the largest of all factors and their inverses."""
     groups = second.groups
     # weight (out, in / groups, kh, kw): input channel g * (in / groups) + j is read by column j
     # of the output rows of group g.

@@ -24,7 +24,7 @@ AUTO = "auto"
 
 @dataclasses.dataclass(frozen=True)
 class QuantizeOptions:
-    """How a network is quantised.
+    """How a network is quantized.
 
     Attributes:
         observer: how a range is chosen: a name in OBSERVERS.

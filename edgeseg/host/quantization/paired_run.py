@@ -1,4 +1,4 @@
-"""Running one traced network in float and in INT8 side by side, node by node."""
+"""Runs a traced network in float and in INT8 side by side, node by node."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Visit = Callable[[fx.Node, nn.Module, list[torch.Tensor], list[torch.Tensor]], N
 
 @torch.no_grad()
 def walk(module: fx.GraphModule, batches: Sequence[torch.Tensor], visit: Visit) -> None:
-    """Run all batches through both forms of a fake-quantised network, node after node.
+    """Run all batches through both forms of a fake-quantized network, node after node.
 
     When a convolution is visited, everything before it is final, so that each layer is adjusted
     to inputs as they will be. Memory holds the live tensors of all batches, twice.
 
     Args:
-        module: what `quantize` made, quantising.
+        module: what `quantize` made, quantizing.
         batches: normalised inputs N,3,H,W.
         visit: called at every convolution, in execution order.
     """
@@ -85,7 +85,7 @@ def last_readers(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
 
 
 def switch(layer: nn.Module | None, quantizing: bool) -> None:
-    """Switch one layer's fake quantisation, if it has any that deployment applies."""
+    """Switch one layer's fake quantization, if it has any that deployment applies."""
     if isinstance(layer, (ActivationQuantizer, QuantConv2d, QuantConvTranspose2d)) and (
         not isinstance(layer, ResidualObserver)
     ):

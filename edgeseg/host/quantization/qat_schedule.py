@@ -12,13 +12,13 @@ from edgeseg.host.training.options import TrainOptions
 
 
 class QatSchedule(Hook):
-    """Begins and ends the epochs of a fake-quantised network."""
+    """Begins and ends the epochs of a fake-quantized network."""
 
     # A quantized network is judged by the arithmetic it is exported with.
     float32_validation = True
 
     def __init__(self, step: StepDone) -> None:
-        """Take the quantize step, whose network alone says all that is needed."""
+        """Take the quantize step; nothing of it is needed, the network says it all."""
 
     def start(self, module: nn.Module, options: TrainOptions) -> None:
         """Keep the network and the two shares of the options."""
@@ -42,7 +42,7 @@ class QatSchedule(Hook):
 def begin_epoch(
     module: nn.Module, epoch: int, epochs: int, *, weights_first: float, follow_ranges: float
 ) -> None:
-    """Set a fake-quantised network up for the steps of one epoch; the same on a resumed run.
+    """Set a fake-quantized network up for the steps of one epoch; the same on a resumed run.
 
     Args:
         module: what `quantize` or `replay` made.
@@ -66,6 +66,6 @@ def begin_epoch(
 
 
 def end_epoch(module: nn.Module) -> None:
-    """Set the network up as it will be deployed: all of it quantised, no range moves."""
+    """Set the network up as it will be deployed: all of it quantized, no range moves."""
     set_observing(module, False)
     set_quantizing(module, True)

@@ -1,14 +1,14 @@
-"""Where Q/DQ pairs go: a plan over a traced graph, by rules that keep TensorRT's fusions whole.
+"""Plan of the Q/DQ pairs of a traced graph, by rules that keep TensorRT's fusions whole.
 
     convolution       both inputs; its output not wrapped for its own sake
     residual add      every operand but one; that one is a convolution's output, so that
                       convolution + add (+ ReLU) stays one INT8 kernel
     concatenation     inputs and result share one scale
     bilinear resize   none before, one after
-    max pooling       before it, so that values and indices come from quantised numbers
+    max pooling       before it, so that values and indices come from quantized numbers
     max un-pooling    the pooled scale again, right after it
     average pooling   in and out
-    head              float weight, quantised input
+    head              float weight, quantized input
 
 A pair stands at the tensor's producer, after its ReLU, and every reader shares it.
 Source: TensorRT developer guide, "Q/DQ Layer-Placement Recommendations".
@@ -30,7 +30,7 @@ from edgeseg.host.quantization.fake_quant.layers import (
     quantized_layer,
 )
 
-# Child module that holds the activation quantisers, and so the prefix of their saved scales.
+# Child module that holds the activation quantizers, and so the prefix of their saved scales.
 QUANTIZERS = "activation"
 # The same for the ranges of the convolutions that adds read unwrapped.
 RESIDUALS = "residual"
@@ -41,8 +41,8 @@ class Point:
     """One Q/DQ pair.
 
     Attributes:
-        node: the traced node whose result it quantises.
-        group: the scale it uses; points of one group share one quantiser.
+        node: the traced node whose result it quantizes.
+        group: the scale it uses; points of one group share one quantizer.
         observe: whether calibration counts the tensor here; False for repeated values.
     """
 
@@ -67,8 +67,8 @@ class Plan:
     Attributes:
         points: the pairs, in execution order.
         layers: the convolutions, in execution order.
-        adds: for each residual add, its quantised and its unwrapped operands.
-        concats: for each quantised concatenation, its scale group and its inputs.
+        adds: for each residual add, its quantized and its unwrapped operands.
+        concats: for each quantized concatenation, its scale group and its inputs.
         head: the layer that keeps a float weight.
     """
 
@@ -84,7 +84,11 @@ class Plan:
         return tuple(dict.fromkeys(point.group for point in self.points))
 
     def to_text(self) -> str:
-        """Return the table that the golden tests keep."""
+        """Return the table that golden tests and checkpoints keep.
+
+        Its wording is a file format: `replay` compares it with what older checkpoints hold, so the
+        spelling "quantised" stays.
+        """
         width = max(len(row.layer) for row in self.layers) + 2
         second = max([len(row.input) for row in self.layers] + [len("input scale")]) + 2
         lines = [f"{'layer':{width}}{'input scale':{second}}weight"]
@@ -119,7 +123,7 @@ def plan(graph_module: fx.GraphModule, keep_float: Sequence[str] = ()) -> Plan:
 
 
 def apply_plan(graph_module: fx.GraphModule, decided: Plan) -> None:
-    """Insert the pairs and swap in fake-quantised convolutions, in place."""
+    """Insert the pairs and swap in fake-quantized convolutions, in place."""
     graph_module.add_module(
         QUANTIZERS, nn.ModuleDict({group: ActivationQuantizer() for group in decided.groups})
     )
@@ -158,7 +162,7 @@ class _Planner:
         _check_names(keep_float, convs)
         self.keep_float = set(keep_float)
         if not convs:
-            raise UsageError("the network has no convolution to quantise")
+            raise UsageError("the network has no convolution to quantize")
         self.head = "classifier" if "classifier" in convs else convs[-1]
         self.demanded: set[fx.Node] = set()
         self.parent: dict[fx.Node, fx.Node] = {}
@@ -210,10 +214,10 @@ class _Planner:
                 self.demanded.add(inputs[0])
         elif kind == "add":
             bare = self._unwrapped(inputs, depth)
-            quantised = [source for source in inputs if source is not bare]
-            self.demanded.update(quantised)
+            quantized = [source for source in inputs if source is not bare]
+            self.demanded.update(quantized)
             self.adds.append(
-                (node.name, tuple(n.name for n in quantised), (bare.name,) if bare else ())
+                (node.name, tuple(n.name for n in quantized), (bare.name,) if bare else ())
             )
         elif kind == "indexed_pool":
             self.demanded.add(inputs[0])

@@ -1,4 +1,4 @@
-"""Quantisation of a network: fold, place Q/DQ, calibrate. QAT is training the result further."""
+"""Quantizes a network: folds its batch norms, places Q/DQ pairs, calibrates their ranges."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def quantize(
     progress: Callable[[int], None] = lambda done: None,
     refining: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[fx.GraphModule, dict[str, Any]]:
-    """Fold batch norms, place fake-quantisers and calibrate their ranges.
+    """Fold batch norms, place fake-quantizers and calibrate their ranges.
 
     Args:
         module: a float network; it is not changed.
@@ -51,7 +51,7 @@ def quantize(
         refining: told how many convolutions AdaRound or bias correction have done, and of how many.
 
     Returns:
-        The fake-quantised network in evaluation mode, and metadata for the checkpoint's step.
+        The fake-quantized network in evaluation mode, and metadata for the checkpoint's step.
 
     Raises:
         UsageError: `batches` is empty, a value is not finite, or `keep_float` is wrong.
@@ -103,11 +103,11 @@ def quantize(
 
 
 def folded(module: nn.Module, *, even_out: bool) -> fx.GraphModule:
-    """Return the float network that quantize places its quantisers in; `module` is not changed.
+    """Return the float network that quantize places its quantizers in; `module` is not changed.
 
     Args:
         module: a float network.
-        even_out: equalise it too: the same answers from other channels.
+        even_out: equalize it too: the same answers from other channels.
     """
     graph_module = trace(copy.deepcopy(module).eval())
     fold_batch_norms(graph_module)
@@ -128,7 +128,7 @@ def replay(module: nn.Module, step: StepDone) -> fx.GraphModule:
     if recorded is not None and list(recorded) != decided.to_text().splitlines():
         raise CheckpointError(
             "this edgeseg places Q/DQ otherwise than the one that wrote the checkpoint; "
-            "quantise the float checkpoint again"
+            "quantize the float checkpoint again"
         )
     if options.learned_scales:
         learn_scales(quantized)
@@ -136,7 +136,7 @@ def replay(module: nn.Module, step: StepDone) -> fx.GraphModule:
 
 
 def quantizers_of(module: nn.Module) -> dict[str, ActivationQuantizer]:
-    """Return the activation quantisers by scale group; empty for a float network."""
+    """Return the activation quantizers by scale group; empty for a float network."""
     held = getattr(module, QUANTIZERS, None)
     if not isinstance(held, nn.ModuleDict):
         return {}
@@ -151,7 +151,7 @@ def is_quantized(module: nn.Module) -> bool:
 def set_observing(module: nn.Module, observing: bool) -> None:
     """Let inputs move the ranges, or freeze them.
 
-    A quantiser without an observer of its own (after calibration) gets a moving average that
+    A quantizer without an observer of its own (after calibration) gets a moving average that
     starts at its calibrated range.
     """
     for layer in _quantizers(module):
@@ -161,7 +161,7 @@ def set_observing(module: nn.Module, observing: bool) -> None:
 
 
 def set_quantizing(module: nn.Module, quantizing: bool) -> None:
-    """Switch the effect of all fake-quantisers, of activations and weights, on or off."""
+    """Switch the effect of all fake-quantizers, of activations and weights, on or off."""
     for layer in module.modules():
         if not isinstance(layer, ResidualObserver) and isinstance(
             layer, (ActivationQuantizer, QuantConv2d, QuantConvTranspose2d)
@@ -177,7 +177,7 @@ def _build(
     module: nn.Module, options: QuantizeOptions, *, even_out: bool = False
 ) -> tuple[fx.GraphModule, Plan]:
     if is_quantized(module):
-        raise UsageError("the network is quantised already; quantise its float checkpoint")
+        raise UsageError("the network is quantized already; quantize its float checkpoint")
     training = module.training
     graph_module = folded(module, even_out=even_out)
     decided = plan(graph_module, options.keep_float)

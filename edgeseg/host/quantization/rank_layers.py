@@ -1,4 +1,4 @@
-"""Ranking of layers by what INT8 costs them, and the choice of those left in float."""
+"""Ranks layers by the mIoU that INT8 costs, and picks those to leave in float."""
 
 from __future__ import annotations
 

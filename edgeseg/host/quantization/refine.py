@@ -28,7 +28,7 @@ def refine(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Adjust weights and biases of a calibrated fake-quantised network, in place.
+    """Adjust weights and biases of a calibrated fake-quantized network, in place.
 
     Args:
         module: what `quantize` made, scales fixed.

@@ -1,13 +1,12 @@
-"""Which convolutions lose accuracy in INT8: each quantised alone, and each left float alone.
+"""Measures what INT8 costs each convolution: quantized alone, and left in float alone.
 
 Both are measured from one walk through the network: up to a layer, the activations of the float
 and of the INT8 form are kept, so that each of the two trials computes only what comes after it.
-Source: Wu et al. 2020 (arXiv 2004.09602), section 5.2 (partial quantisation by one-layer trials).
+Source: Wu et al. 2020 (arXiv 2004.09602), section 5.2 (partial quantization by one-layer trials).
 
-Rounding makes a network jumpy: leaving any layer in float moves values of all later layers across
-rounding borders, and the mIoU ends a little elsewhere, by much the same amount whichever layer it
-was. So the gains' median and spread over the layers are told, and only what stands out of them
-belongs to its layer.
+Leaving any one layer in float moves values of all later layers across rounding borders, so the mIoU
+changes a little whichever layer it is. The median and the spread of these gains over the layers
+are reported with them: only a gain outside of that band says something about its layer.
 """
 
 from __future__ import annotations
@@ -46,10 +45,10 @@ class LayerTrial:
 
     Attributes:
         layer: its name.
-        alone_drop: mIoU lost when only it is quantised, its input and its weight.
+        alone_drop: mIoU lost when only it is quantized, its input and its weight.
         restored_gain: mIoU regained when it alone is left in float. Its input is float only where
             no other layer reads the same tensor.
-        alone_changed: share of all labels that change when only it is quantised; finer than mIoU.
+        alone_changed: share of all labels that change when only it is quantized; finer than mIoU.
     """
 
     layer: str
@@ -68,8 +67,8 @@ class Sensitivity:
     """The trials of a network, costliest layer first.
 
     Attributes:
-        float_miou: of the network with nothing quantised.
-        int8_miou: with everything quantised.
+        float_miou: of the network with nothing quantized.
+        int8_miou: with everything quantized.
         n_images: images it was measured on.
         trials: one a convolution.
     """
@@ -81,7 +80,7 @@ class Sensitivity:
 
     @property
     def usual_gain(self) -> float:
-        """The median of restored_gain: what leaving just any layer in float gives."""
+        """The median of restored_gain: the gain of leaving any one layer in float."""
         return statistics.median(trial.restored_gain for trial in self.trials)
 
     @property
@@ -116,7 +115,7 @@ def measure(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sensitivity:
-    """Try every fake-quantised convolution of a network on labelled images.
+    """Try every fake-quantized convolution of a network on labelled images.
 
     Args:
         spec: what the network is.
@@ -284,11 +283,11 @@ class _Trials:
 def pick_float_layers(
     order: Sequence[str], miou_with: Callable[[tuple[str, ...]], float], wanted: float
 ) -> tuple[str, ...]:
-    """Return few layers whose staying in float lifts the mIoU to `wanted`.
+    """Return few layers that, left in float, lift the mIoU to `wanted`.
 
     The shortest prefix of `order` that suffices, by doubling and halving; then every layer that
-    turns out not to be needed is dropped again. No member of the result can be left out alone; a
-    smaller set of quite other layers may exist.
+    turns out not to be needed is dropped again. No single layer of the result can be dropped;
+    another, smaller set may exist.
 
     Args:
         order: layers, costliest first.

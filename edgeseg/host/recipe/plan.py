@@ -1,4 +1,4 @@
-"""Plan of a recipe: which job carries out each step, with which options; torch is not imported."""
+"""Plans a recipe: the job and the options of each step; torch is not imported."""
 
 from __future__ import annotations
 

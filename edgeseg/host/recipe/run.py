@@ -1,4 +1,4 @@
-"""Running a recipe, step by step, and going on where it stopped: the job of `edgeseg recipe`."""
+"""The job of `edgeseg recipe`: runs a recipe step by step, and goes on where it stopped."""
 
 from __future__ import annotations
 

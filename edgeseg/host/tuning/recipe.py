@@ -1,4 +1,4 @@
-"""The recipe that makes what `tune` found."""
+"""Writes the recipe that makes the network which `tune` found."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The search behind `edgeseg tune`: which regions give up how much to meet a cost, at best score.
+"""Searches how much to prune each region of a network to meet a cost at the best score.
 
 A trial is a shape: how much each region of the network is pruned relative to the others, and which
-regions stay in float. How far that shape has to be pruned is not searched but solved for: the cost
-is asked at a few amounts until it lies within TOLERANCE under the target. Then the candidate is
+regions stay in float. How far that shape is pruned is not searched but solved for: the cost is
+measured at a few amounts until it lies within TOLERANCE under the target. Then the candidate is
 trained for a few epochs and scored. So every trial costs one short training, and all of them
 compete at the same cost.
 """

@@ -60,7 +60,7 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def revive(study: optuna.Study) -> None:
-    """Queue again the trials of this machine's processes that are no more.
+    """Queue the trials again whose process, of this machine, has ended.
 
     A process of another machine cannot be seen from here; its killed trials stay as they are.
     """
@@ -90,7 +90,7 @@ def _alive(pid: int) -> bool:
 
 
 def asked_before(study: optuna.Study, trial: Trial) -> bool:
-    """Tell whether an earlier trial, of whichever process, has the same shape."""
+    """Tell whether an earlier trial, of any process, has the same shape."""
     return any(
         other.number < trial.number
         and other.state != TrialState.FAIL

@@ -1,4 +1,4 @@
-"""Tuning: the job of `edgeseg tune`, from a checkpoint and a budget to a network and its recipe."""
+"""The job of `edgeseg tune`: finds the network that meets a budget, and writes its recipe."""
 
 from __future__ import annotations
 

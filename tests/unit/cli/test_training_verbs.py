@@ -362,5 +362,5 @@ def test_the_demo_leaves_what_others_put_into_its_folder(place, tmp_path, capsys
     kept.parent.mkdir()
     kept.write_text("hours of work")
     assert run(["demo", "-o", str(tmp_path)]) == 2
-    assert f"holds {kept.name}, which is no demo's" in capsys.readouterr().err
+    assert f"holds {kept.name}, which the demo does not write" in capsys.readouterr().err
     assert kept.read_text() == "hours of work"

@@ -1,4 +1,4 @@
-"""Fake-quantised layers: float arithmetic that lands on the INT8 grid, trainable and exportable.
+"""Fake-quantized layers: float arithmetic that lands on the INT8 grid, trainable and exportable.
 
 Both kinds use the operators that the dynamo exporter maps to QuantizeLinear/DequantizeLinear.
 Rule: symmetric, zero-point 0, activations per tensor, weights per output channel (per tensor for
@@ -29,7 +29,7 @@ class ActivationQuantizer(nn.Module):
             step size is learned.
         log_scale: log of the learned step size, a parameter; None where the scale is fixed.
         observing: whether inputs feed the observer.
-        quantizing: whether the output is quantised; otherwise the input passes unchanged.
+        quantizing: whether the output is quantized; otherwise the input passes unchanged.
     """
 
     scale: torch.Tensor | None
@@ -51,7 +51,7 @@ class ActivationQuantizer(nn.Module):
 
         Args:
             x: any shape.
-            observe: False where the values were quantised with this scale before (after a
+            observe: False where the values were quantized with this scale before (after a
                 concatenation or an un-pooling), so that they are not counted twice.
         """
         if self.observing and observe and self.observer is not None:
@@ -113,7 +113,7 @@ class ResidualObserver(ActivationQuantizer):
 
 
 class QuantConv2d(nn.Conv2d):
-    """A Conv2d whose weight is fake-quantised per output channel; made by quantized_layer.
+    """A Conv2d whose weight is fake-quantized per output channel; made by quantized_layer.
 
     The scale follows the weight unless learn_scales made it a parameter or freeze_scales fixed it.
     """
@@ -124,14 +124,14 @@ class QuantConv2d(nn.Conv2d):
     log_weight_scale: nn.Parameter | None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Convolve with the quantised weight."""
+        """Convolve with the quantized weight."""
         weight = on_grid(self) if self.quantizing else self.weight
         output: torch.Tensor = self._conv_forward(input, weight, self.bias)
         return output
 
 
 class QuantConvTranspose2d(nn.ConvTranspose2d):
-    """A ConvTranspose2d whose weight is fake-quantised with one scale, as in QuantConv2d."""
+    """A ConvTranspose2d whose weight is fake-quantized with one scale, as in QuantConv2d."""
 
     weight_axis: int | None = None
     quantizing: bool = True
@@ -139,7 +139,7 @@ class QuantConvTranspose2d(nn.ConvTranspose2d):
     log_weight_scale: nn.Parameter | None
 
     def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        """Convolve with the quantised weight."""
+        """Convolve with the quantized weight."""
         weight = on_grid(self) if self.quantizing else self.weight
         padding = [int(pad) for pad in self.padding]
         extra = self._output_padding(
@@ -179,7 +179,7 @@ def on_grid(layer: QuantConv2d | QuantConvTranspose2d) -> torch.Tensor:
 
 
 def quantized_layer(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
-    """Return the fake-quantised form of a convolution, sharing its parameters."""
+    """Return the fake-quantized form of a convolution, sharing its parameters."""
     kind = QuantConv2d if isinstance(layer, nn.Conv2d) else QuantConvTranspose2d
     fake = kind.__new__(kind)
     fake.__dict__ = {
@@ -213,7 +213,7 @@ def freeze_scales(module: nn.Module) -> None:
 
 
 def weight_step(layer: QuantConv2d | QuantConvTranspose2d) -> torch.Tensor:
-    """Return the scale, or scales by channel, that a layer's weight is quantised with."""
+    """Return the scale, or scales by channel, that a layer's weight is quantized with."""
     if layer.log_weight_scale is not None:
         return layer.log_weight_scale.detach().exp()
     if layer.weight_scale is not None:

@@ -1,6 +1,6 @@
-"""Learned step sizes: the rounding of a fake-quantiser with a gradient for its scale.
+"""Learned step sizes: the rounding of a fake-quantizer with a gradient for its scale.
 
-The forward pass is torch's own fake-quantiser, so that a learned scale rounds exactly as a fixed
+The forward pass is torch's own fake-quantizer, so that a learned scale rounds exactly as a fixed
 one and as the exported QuantizeLinear does. The backward pass adds the step size's gradient,
     d x^ / d s = round(x / s) - x / s   inside the range, the clipped level outside it,
 times 1 / sqrt(n * 127) for n values a step serves.

@@ -1,4 +1,4 @@
-"""Rounding to the INT8 grid: torch's fake-quantiser, and its values several times as fast."""
+"""Rounding to the INT8 grid: torch's fake-quantizer, and its values several times as fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Observers: which range a tensor's INT8 grid should cover, from batches that stream by."""
+"""What observers are, and the histogram that most of them keep of the batches they see."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from edgeseg.host.quantization.observers.base import BINS, LEVELS, AbsHistogram,
 
 
 def entropy_amax(histogram: AbsHistogram, stride: int = 8) -> float:
-    """Return the range whose clipped and quantised histogram diverges least (KL) from the data's.
+    """Return the range whose clipped and quantized histogram diverges least (KL) from the data's.
 
     Source: Migacz 2017, "8-bit inference with TensorRT" (GTC S7310), slides 38-40; the search is
     the one of TensorRT's histogram calibrator, with every `stride`-th candidate tried.

@@ -142,7 +142,7 @@ def test_sensitivity_ranks_layers_and_auto_reuses_the_ranking(
     assert run([*arguments, "--sensitivity", "--keep-float", "auto", "--max-drop", "1"]) == 0
     captured = capsys.readouterr()
     assert "left in float: none is needed" in captured.err
-    assert "just any layer in float gains" in captured.err
+    assert "leaving any one layer in float gains" in captured.err
     assert not (tmp_path / "last.safetensors").exists()
     automatic = [*arguments, "--keep-float", "auto", "--max-drop", "1", "--epochs", "1"]
     assert run(automatic) == 0

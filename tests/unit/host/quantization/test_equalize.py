@@ -103,7 +103,7 @@ def test_a_dead_channel_is_left_alone(net: nn.Module) -> None:
     assert all(bool(p.isfinite().all()) for p in graph.parameters())
 
 
-def test_the_teacher_of_an_equalised_network_has_its_features():
+def test_the_teacher_of_an_equalized_network_has_its_features():
     torch.manual_seed(6)
     spec = small("deeplabv3plus-mobilenetv2")
     module = build_model(spec).eval()

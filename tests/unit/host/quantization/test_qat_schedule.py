@@ -16,7 +16,7 @@ def quantized() -> nn.Module:
 
 
 def state(module: nn.Module) -> tuple[bool, bool, bool]:
-    """Weights quantised, activations quantised, ranges move."""
+    """Weights quantized, activations quantized, ranges move."""
     weights = {m.quantizing for m in module.modules() if isinstance(m, QuantConv2d)}
     layers = quantizers_of(module).values()
     (weight,), (activation,), (moves,) = (

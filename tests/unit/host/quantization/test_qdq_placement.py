@@ -38,7 +38,7 @@ def pairs(decided: Plan) -> dict[str, str]:
     return {point.node: point.group for point in decided.points}
 
 
-def test_a_chain_is_quantised_at_every_input_but_not_at_the_logits() -> None:
+def test_a_chain_is_quantized_at_every_input_but_not_at_the_logits() -> None:
     net = Net(
         lambda s, x: s.classifier(s.drop(F.relu(s.b(F.relu(s.a(x)))))),
         a=conv(3), b=conv(), drop=nn.Dropout(0.1),
@@ -52,7 +52,7 @@ def test_a_chain_is_quantised_at_every_input_but_not_at_the_logits() -> None:
     ]
 
 
-def test_the_skip_is_quantised_and_the_added_convolution_is_not() -> None:
+def test_the_skip_is_quantized_and_the_added_convolution_is_not() -> None:
     def forward(s: Net, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(s.a(x))
         return s.classifier(F.relu(x + s.c(F.relu(s.b(x)))))
@@ -62,7 +62,7 @@ def test_the_skip_is_quantised_and_the_added_convolution_is_not() -> None:
     assert set(pairs(decided)) == {"x", "relu", "relu_1", "relu_2"}
 
 
-def test_of_two_convolutions_the_shallow_branch_is_quantised() -> None:
+def test_of_two_convolutions_the_shallow_branch_is_quantized() -> None:
     def forward(s: Net, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(s.a(x))
         return s.classifier(F.relu(s.c(F.relu(s.b(x))) + s.shortcut(x)))
@@ -73,7 +73,7 @@ def test_of_two_convolutions_the_shallow_branch_is_quantised() -> None:
     assert "c" not in pairs(decided)
 
 
-def test_a_sum_with_no_private_convolution_has_every_operand_quantised() -> None:
+def test_a_sum_with_no_private_convolution_has_every_operand_quantized() -> None:
     def forward(s: Net, x: torch.Tensor) -> torch.Tensor:
         y = s.a(x)
         return s.classifier(y + F.relu(s.b(y)) + 1.0)
@@ -99,7 +99,7 @@ def test_a_concatenation_and_its_inputs_share_one_scale_also_through_a_pool() ->
     assert [group for _, group, _ in decided.concats] == ["relu", "relu"]
 
 
-def test_the_pooled_tensor_is_quantised_before_the_pool_and_again_after_the_unpool() -> None:
+def test_the_pooled_tensor_is_quantized_before_the_pool_and_again_after_the_unpool() -> None:
     def forward(s: Net, x: torch.Tensor) -> torch.Tensor:
         before = s.a(x)
         values, indices = s.pool(before)
@@ -118,7 +118,7 @@ def test_the_pooled_tensor_is_quantised_before_the_pool_and_again_after_the_unpo
     assert pool.args[0].target == "activation.a_2"
 
 
-def test_global_pooling_is_quantised_on_both_sides() -> None:
+def test_global_pooling_is_quantized_on_both_sides() -> None:
     def forward(s: Net, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(s.a(x))
         return s.classifier(s.b(s.pool(x)))

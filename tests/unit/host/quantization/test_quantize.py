@@ -43,7 +43,7 @@ def batches(count: int = 3) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("observer", OBSERVERS)
-def test_the_quantised_network_is_close_and_deterministic(net: nn.Module, observer: str) -> None:
+def test_the_quantized_network_is_close_and_deterministic(net: nn.Module, observer: str) -> None:
     options = QuantizeOptions(observer=observer)
     first, metadata = quantize(net, options, batches())
     second, again = quantize(net, options, batches())
@@ -90,7 +90,7 @@ def test_calibration_without_images_is_refused(net: nn.Module) -> None:
         quantize(net, QuantizeOptions(), [])
 
 
-def test_a_quantised_network_is_not_quantised_again(net: nn.Module) -> None:
+def test_a_quantized_network_is_not_quantized_again(net: nn.Module) -> None:
     quantized, _ = quantize(net, QuantizeOptions(), batches())
     with pytest.raises(UsageError, match="already"):
         quantize(quantized, QuantizeOptions(), batches())

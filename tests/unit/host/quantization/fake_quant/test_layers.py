@@ -57,7 +57,7 @@ def test_a_dead_channel_keeps_a_positive_scale() -> None:
     assert float(weight_scale(torch.zeros(2, 3, 1, 1), 0).min()) > 0
 
 
-def test_a_quantised_layer_shares_parameters_and_trains() -> None:
+def test_a_quantized_layer_shares_parameters_and_trains() -> None:
     conv = nn.Conv2d(3, 8, 3, stride=2, padding=1, groups=1)
     fake = quantized_layer(conv)
     assert isinstance(fake, QuantConv2d)

@@ -1,4 +1,4 @@
-"""The fast rounding has the values of torch's fake-quantiser, to the bit."""
+"""The fast rounding has the values of torch's fake-quantizer, to the bit."""
 
 import pytest
 import torch
