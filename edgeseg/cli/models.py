@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from edgeseg.cli.common.options import SIZE, importable, json_option
+from edgeseg.cli.common.options import SIZE, json_option
 from edgeseg.cli.common.output import megabytes, print_json, print_table, ratio, say
+from edgeseg.core.packages import is_installed
 
 
 @click.command(name="models", epilog="Example: edgeseg models --size 360x480")
@@ -67,7 +68,7 @@ def _paper(source: str) -> str:
 
 
 def _architectures(size: tuple[int, int]) -> list[dict[str, Any]]:
-    if not importable("torch"):
+    if not is_installed("torch"):
         say("the architectures are listed where torch is: pip install 'edgeseg[host]'")
         return []
     from edgeseg.core.spec import ModelSpec

@@ -57,7 +57,7 @@ def client(request, monkeypatch):
     else:
         from edgeseg.runtime.sources import camera
 
-        monkeypatch.setattr(camera.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(camera, "is_installed", lambda name: False)
         monkeypatch.setenv(
             "OPENCV_FFMPEG_CAPTURE_OPTIONS",
             "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|max_delay;0",

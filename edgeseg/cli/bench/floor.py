@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeseg.cli.common.options import importable
 from edgeseg.cli.pages.bench_charts import stacked_bars
+from edgeseg.core.packages import is_installed
 from edgeseg.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def floors(board: str, bundles: Sequence[Bundle]) -> list[Floor]:
     from edgeseg.lint.boards import find_board
 
     found = find_board(board)
-    if not importable("onnx"):
+    if not is_installed("onnx"):
         raise BackendUnavailable(
             "--board needs onnx, not installed here; pip install 'edgeseg[host]'"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 import re
 import sys
 import typing
@@ -30,6 +29,7 @@ from edgeseg.core.options import (
     parse_amount,
     parse_size,
 )
+from edgeseg.core.packages import is_installed
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import BackendUnavailable, UsageError
 
@@ -325,18 +325,10 @@ def check_installed(verb: str, modules: Sequence[str]) -> None:
     Raises:
         BackendUnavailable: names what is missing and the pip line that adds it.
     """
-    missing = [name for name in modules if not importable(name)]
+    missing = [name for name in modules if not is_installed(name)]
     if missing:
         extras = ",".join(sorted({EXTRAS[name] for name in missing}))
         raise BackendUnavailable(
             f"{verb} needs {' and '.join(missing)}, not installed here; "
             f"pip install 'edgeseg[{extras}]'"
         )
-
-
-def importable(name: str) -> bool:
-    """Tell whether a module can be found, without importing it."""
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False

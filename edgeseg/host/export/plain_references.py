@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.packages import is_installed
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.zoo import find_bundle, zoo_checkpoint, zoo_names
 from edgeseg.errors import UsageError
@@ -42,7 +42,7 @@ def reference_rows(
     if not kinds:
         return []
     path = checkpoint or zoos_own(bundles[0])
-    if checkpoint is not None and _torch_is_installed():
+    if checkpoint is not None and is_installed("torch"):
         _check_same_task(checkpoint, bundles[0])
     plain = next((b for b in bundles if b.precision == "fp32"), None)
     if plain is None:
@@ -114,7 +114,7 @@ def _weights(path: Path | None, row: str) -> Path:
             f"the {row} reference needs the network's weights; give --checkpoint FILE, or an FP32 "
             "bundle among BUNDLES"
         )
-    if not _torch_is_installed():
+    if not is_installed("torch"):
         raise UsageError(
             f"the {row} reference needs torch, which is not installed here; give an FP32 bundle "
             "among BUNDLES and no --reference torch, or pip install 'edgeseg[host]'"
@@ -130,7 +130,3 @@ def _eager(path: Path, bundle: Bundle, threads: int) -> Backend:
     shape = (1, *bundle.spec.size_hw, 3)
     io = BackendIo(f"torch {torch.__version__} eager", "cpu", "f32", threads or None, shape)
     return CallableBackend(eager_labels(path, threads or None), io)
-
-
-def _torch_is_installed() -> bool:
-    return importlib.util.find_spec("torch") is not None

@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from edgeseg.core.metrics.front import unbeaten
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.pruning.graph import find_units
@@ -241,8 +242,4 @@ def candidate_of(trial: FrozenTrial) -> Candidate:
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     """Return the indices of (cost, score) points that no other beats on both."""
-    return [
-        index
-        for index, (cost, value) in enumerate(points)
-        if not any((c <= cost and v >= value) and (c < cost or v > value) for c, v in points)
-    ]
+    return unbeaten(points, lambda one, other: (other[0] - one[0], one[1] - other[1]))

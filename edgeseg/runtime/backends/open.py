@@ -6,11 +6,12 @@ import inspect
 from typing import Any
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.packages import is_installed
 from edgeseg.core.registry import Registry
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import BackendUnavailable, EdgesegError, UsageError
 from edgeseg.runtime.backends.base import Backend
-from edgeseg.runtime.cuda.gpu import find_gpu, found
+from edgeseg.runtime.cuda.gpu import find_gpu
 
 # name: "module:Class". The name of one of ours is also the pip extra that installs its runtime. The
 # first that works here is the default, so a board's GPU comes before its CPU.
@@ -34,7 +35,7 @@ def missing_package(name: str) -> str | None:
     """
     kind: type[Backend] = BACKENDS.load(name)
     for packages in kind.packages:
-        if not any(found(package) for package in packages.split("|")):
+        if not any(is_installed(package) for package in packages.split("|")):
             return packages.replace("|", " or ")
     return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.packages import is_installed
 
 if TYPE_CHECKING:
     import onnx
@@ -24,7 +24,7 @@ def bundle_cost(bundle: Bundle) -> dict[str, int | float]:
         "bundle_bytes": bundle.size_bytes,
         "onnx_bytes": bundle.onnx_path.stat().st_size,
     }
-    if importlib.util.find_spec("onnx") is not None:
+    if is_installed("onnx"):
         found.update(graph_cost(bundle.onnx_path))
     return found
 

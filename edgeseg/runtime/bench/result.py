@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from edgeseg.core.metrics.front import unbeaten
 from edgeseg.core.report import Report
 
 
@@ -94,19 +95,14 @@ def pareto(reports: Sequence[Report], ratios: Sequence[Ratio]) -> tuple[str, ...
         value = 0.0 if unclear else math.log(r.latency_ratio)
         log_ratio[r.a, r.b], log_ratio[r.b, r.a] = value, -value
 
-    def beats(one: Report, other: Report) -> bool:
-        name, other_name = str(one.run["name"]), str(other.run["name"])
-        if name == other_name or one.accuracy is None or other.accuracy is None:
-            return False
-        gained = log_ratio[other_name, name]
-        better = one.accuracy.miou - other.accuracy.miou
-        return gained >= 0 and better >= 0 and (gained > 0 or better > 0)
+    scored = [
+        (str(row.run["name"]), row.accuracy.miou) for row in reports if row.accuracy is not None
+    ]
 
-    return tuple(
-        str(row.run["name"])
-        for row in reports
-        if row.accuracy is not None and not any(beats(other, row) for other in reports)
-    )
+    def gains(one: tuple[str, float], other: tuple[str, float]) -> tuple[float, ...]:
+        return log_ratio[other[0], one[0]], one[1] - other[1]
+
+    return tuple(scored[index][0] for index in unbeaten(scored, gains))
 
 
 def times_csv(result: BenchResult) -> Iterator[tuple[str, int, int, int]]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import importlib
-import importlib.util
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
+from edgeseg.core.packages import is_installed
 from edgeseg.errors import BackendUnavailable
 
 CUDA_LIBRARY = "libcuda.so.1"
@@ -158,7 +158,7 @@ def open_cuda() -> Cuda:
         BackendUnavailable: no such package, or one that cannot be imported.
     """
     for module, target in ADAPTERS.items():
-        if not found(module):
+        if not is_installed(module):
             continue
         module_name, class_name = target.split(":")
         try:
@@ -173,15 +173,3 @@ def open_cuda() -> Cuda:
         "GPU memory needs cuda-python or pycuda, neither is installed here; "
         "pip install 'edgeseg[cuda]'"
     )
-
-
-def found(module: str) -> bool:
-    """Tell whether a module is installed as more than an empty folder of stubs."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return False
-    if spec is None:
-        return False
-    # cuda.bindings is a real package without a file of its own in some releases.
-    return spec.origin is not None or module == "cuda.bindings"

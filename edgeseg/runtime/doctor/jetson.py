@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgeseg.core.packages import is_installed
 from edgeseg.errors import BackendUnavailable
-from edgeseg.runtime.cuda.gpu import CUDA_LIBRARY, DRIVER_CURE, find_gpu, found
+from edgeseg.runtime.cuda.gpu import CUDA_LIBRARY, DRIVER_CURE, find_gpu
 from edgeseg.runtime.telemetry import board, fingerprint, is_jetson
 from edgeseg.runtime.telemetry.clocks import ClockSensors
 from edgeseg.runtime.telemetry.readings import read_kib, read_text
@@ -121,7 +122,7 @@ def _driver() -> Finding:
 
 def _tensorrt(root: Path) -> Finding:
     needed = "engines on NVIDIA GPUs"
-    if found("tensorrt"):
+    if is_installed("tensorrt"):
         # Looked for, not imported: without a driver its runtime ends the process.
         spec = importlib.util.find_spec("tensorrt")
         place = Path(spec.origin).parent if spec is not None and spec.origin else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 
+from edgeseg.core.packages import is_installed
 from edgeseg.errors import BackendUnavailable, UsageError
 from edgeseg.runtime.sources.base import SourceRequest
 from edgeseg.runtime.sources.device import Device, LiveLimits
@@ -80,7 +80,7 @@ def csi_pipeline(request: SourceRequest) -> str:
 def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Device]:
     """Return what opens the device within so many seconds."""
     # Imported here: the module asks for cv2, or av, only when its kind of camera is opened.
-    if request.scheme in ("rtsp", "rtsps") and importlib.util.find_spec("av") is not None:
+    if request.scheme in ("rtsp", "rtsps") and is_installed("av"):
         from edgeseg.runtime.sources.av_device import AvDevice
 
         return lambda open_s: AvDevice(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from edgeseg.core.packages import is_installed
 from edgeseg.errors import BackendUnavailable, SourceError, UsageError
 from edgeseg.runtime.sources.device import Device, Picture
 
@@ -38,7 +38,7 @@ FORMATS = {
 
 def has_bindings() -> bool:
     """Return whether GStreamer can be used from this Python."""
-    if importlib.util.find_spec("gi") is None:
+    if not is_installed("gi"):
         return False
     try:
         load_gstreamer()

@@ -64,6 +64,6 @@ def test_rtsp_goes_through_pyav_where_it_is_installed(monkeypatch):
     monkeypatch.setattr(av_device, "AvDevice", lambda uri, **limits: asked.append("av"))
     monkeypatch.setattr(opencv_device, "OpenCvDevice", lambda *a, **limits: asked.append("cv2"))
     camera._connector(request("rtsp://cam/1"), 1.0)(1.0)
-    monkeypatch.setattr(camera.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(camera, "is_installed", lambda name: False)
     camera._connector(request("rtsp://cam/1"), 1.0)(1.0)
     assert asked == ["av", "cv2"]
