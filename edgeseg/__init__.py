@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# name -> the module that holds it. Only errors, core and target: a host name would make an
-# attribute of this package need torch.
+# name -> the module that holds it.
 _HOMES = {
     "BACKENDS": "edgeseg.runtime.backends",
     "BackendUnavailable": "edgeseg.errors",
@@ -25,6 +24,8 @@ _HOMES = {
     "Recipe": "edgeseg.core.recipe",
     "Report": "edgeseg.core.report",
     "SyntheticDrive": "edgeseg.core.synthetic.drive",
+    "build_model": "edgeseg.host.models",
+    "export": "edgeseg.host.export.job",
     "open_backend": "edgeseg.runtime.backends",
     "open_dataset": "edgeseg.core.data.open",
     "read_bundle": "edgeseg.core.bundle",
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from edgeseg.core.spec import ModelSpec, Preprocess
     from edgeseg.core.synthetic.drive import SyntheticDrive
     from edgeseg.errors import BackendUnavailable, BundleError, EdgesegError
+    from edgeseg.host.export.job import export
+    from edgeseg.host.models import build_model
     from edgeseg.runtime.backends import BACKENDS, open_backend
 
 __all__ = [
@@ -53,6 +56,8 @@ __all__ = [
     "Recipe",
     "Report",
     "SyntheticDrive",
+    "build_model",
+    "export",
     "open_backend",
     "open_dataset",
     "read_bundle",
@@ -63,7 +68,16 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+    try:
+        return getattr(importlib.import_module(home), name)
+    except ModuleNotFoundError as error:
+        if not home.startswith("edgeseg.host") or str(error.name).startswith("edgeseg"):
+            raise
+        from edgeseg.errors import BackendUnavailable
+
+        raise BackendUnavailable(
+            f"edgeseg.{name} needs {error.name}, not installed here; pip install 'edgeseg[host]'"
+        ) from error
 
 
 def __dir__() -> list[str]:

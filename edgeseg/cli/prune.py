@@ -6,7 +6,6 @@ import click
 
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
-from edgeseg.cli.common.run_page import show_page
 from edgeseg.host.jobs.options import PruneJobOptions
 
 
@@ -25,6 +24,7 @@ def command(options: PruneJobOptions, as_json: bool) -> None:
     and env.json; with --epochs also best.safetensors, last.safetensors and the curves, for each of
     --rounds in a folder of its own. Go on with `edgeseg train --init` or `edgeseg qat`.
     """
+    from edgeseg.cli.common.run_page import show_page
     from edgeseg.host.jobs.prune import prune_job
 
     with shown() as progress:

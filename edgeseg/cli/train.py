@@ -8,7 +8,6 @@ import click
 
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import shown
-from edgeseg.cli.common.run_page import show_run
 from edgeseg.cli.common.torchrun import joined_ranks
 from edgeseg.host.jobs.options import TrainJobOptions
 
@@ -29,6 +28,7 @@ def command(options: TrainJobOptions, as_json: bool) -> None:
     `torchrun --nproc-per-node N -m edgeseg train …` shares every batch, of --batch crops in all,
     among N processes: gloo on CPUs, nccl with --device cuda.
     """
+    from edgeseg.cli.common.run_page import show_run
     from edgeseg.host.jobs.train import train_job
 
     with joined_ranks(options.device) as (ranks, device), shown() as progress:

@@ -24,11 +24,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.core.files import atomic_dir, sha256_file
-from edgeseg.core.spec import ModelSpec
+from edgeseg.core.spec import PRECISIONS, ModelSpec
 from edgeseg.errors import BundleError, SpecError
 
 FORMAT = 1
-PRECISIONS = ("int8", "fp16", "fp32")
 MODEL_FILE = "model.onnx"
 ISLANDS_FILE = "model.fp16islands.onnx"
 GOLDEN_FILE = "golden.npz"

@@ -8,6 +8,9 @@ from typing import Any
 
 from edgeseg.errors import SpecError
 
+# What a bundle can be exported in.
+PRECISIONS = ("int8", "fp16", "fp32")
+
 CAMVID_CLASSES = (
     "Sky", "Building", "Pole", "Road", "Pavement", "Tree",
     "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist",

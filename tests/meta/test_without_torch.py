@@ -15,10 +15,10 @@ import edgeseg
 ROOT = Path(edgeseg.__file__).parent
 HOST_VERBS = {
     "demo": [],
-    "train": ["segnet"],
-    "prune": ["x.safetensors"],
+    "train": ["segnet", "--data", "synthetic"],
+    "prune": ["x.safetensors", "--data", "synthetic"],
     "tune": ["x.safetensors", "--data", "synthetic"],
-    "qat": ["x.safetensors"],
+    "qat": ["x.safetensors", "--data", "synthetic"],
     "export": ["x", "--fp32"],
 }
 
@@ -99,6 +99,17 @@ def test_a_host_verb_names_the_pip_line(verb):
     assert "torch" in done.stderr
     assert "pip install 'edgeseg[host]'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_name_of_the_workstation_tells_which_extra_brings_it():
+    script = (
+        "import sys, edgeseg\n"
+        "try: edgeseg.export\n"
+        "except edgeseg.BackendUnavailable as error: sys.exit(str(error))\n"
+    )
+    done = python(script, block=HOST_PACKAGES)
+    assert "edgeseg.export needs" in done.stderr
+    assert "pip install 'edgeseg[host]'" in done.stderr
 
 
 def test_a_missing_runtime_names_the_pip_line(colour_bundle):

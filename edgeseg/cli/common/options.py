@@ -213,7 +213,12 @@ def _click_option(
     field = next(field for field in dataclasses.fields(cls) if field.name == name)
     kind, several = inner_type(hint)
     if option.argument:
-        return click.argument(name, type=_click_type(kind, option), metavar=option.metavar)
+        return click.argument(
+            name,
+            type=_click_type(kind, option),
+            metavar=option.metavar,
+            required=is_required(field),
+        )
     flags = [option.flag or name, *option.aliases]
     words = [
         *([option.short] if option.short else []),

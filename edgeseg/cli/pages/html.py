@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from jaxtyping import UInt8
+from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.charts import STYLE
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import SinkError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -6,7 +6,6 @@ import click
 
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import shown
-from edgeseg.cli.common.run_page import show_run
 from edgeseg.cli.qat import tables
 from edgeseg.errors import UsageError
 from edgeseg.host.quantization.options import QatOptions
@@ -36,6 +35,7 @@ def command(options: QatOptions, sensitivity: bool, compare_ptq: bool, as_json: 
     Batch norms are folded, Q/DQ are placed and calibrated on --data, then the weights adapt. The
     result carries its scales: `edgeseg export --int8` needs no calibration data for it.
     """
+    from edgeseg.cli.common.run_page import show_run
     from edgeseg.host.quantization.compare import compare_job
     from edgeseg.host.quantization.qat import qat_job
     from edgeseg.host.quantization.rank_layers import rank_job

@@ -17,11 +17,11 @@ import onnx
 import torch
 from torch import nn
 
-from edgeseg.core.bundle import PRECISIONS, Bundle, write_bundle
+from edgeseg.core.bundle import Bundle, write_bundle
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
 from edgeseg.core.graph.unpool_plugin import plugin_form
 from edgeseg.core.recipe import StepDone
-from edgeseg.core.spec import ModelSpec
+from edgeseg.core.spec import PRECISIONS, ModelSpec
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.export import graph_passes as onnxgraph

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from edgeseg.core.bundle import Bundle, read_bundle
 from edgeseg.core.data.open import open_dataset
@@ -25,6 +26,28 @@ from edgeseg.host.export.calibration_ranges import (
 from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint
 from edgeseg.host.export.job_options import CALIBRATING, ExportJobOptions
 from edgeseg.host.quantization.calibrate import calibrated_checkpoint
+
+
+def export(
+    checkpoint: str | Path | None = None,
+    precision: str = "int8",
+    *,
+    progress: ProgressCallback = silent,
+    **options: Any,
+) -> Bundle:
+    """Export a checkpoint from Python: `edgeseg.export("best.safetensors", calibrate="mine/")`.
+
+    Args:
+        checkpoint: a file or a name of the zoo; None takes the zoo's default model.
+        precision: "int8", "fp16" or "fp32".
+        progress: told of the calibration, and of what is not used.
+        **options: further options of `edgeseg export`, with underscores: calibrate, observer, out…
+
+    Raises:
+        EdgesegError: as export_job says.
+    """
+    chosen = ExportJobOptions.of(checkpoint=checkpoint, precision=precision, **options)
+    return export_job(chosen, progress)
 
 
 def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -> Bundle:

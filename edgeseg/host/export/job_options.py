@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from edgeseg.core.bundle import PRECISIONS
 from edgeseg.core.options import DATA_HELP, changed, option
+from edgeseg.core.spec import PRECISIONS
 from edgeseg.errors import UsageError
 from edgeseg.host.quantization.options import CalibrationOptions
 
@@ -44,7 +44,7 @@ class ExportJobOptions(CalibrationOptions):
         order=1,
     )
     images: int = changed(
-        CalibrationOptions, "images", default=64, help="Frames of --calibrate to use.", order=1
+        CalibrationOptions, "images", default=64, help="Frames of --calibrate to use."
     )
     calibration_table: Path | None = option(
         "Write the INT8 ranges as text.", metavar="FILE", default=None, order=3

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import edgeseg
+from edgeseg import __version__
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import UsageError
 
@@ -92,7 +92,7 @@ def write_record(folder: Path, scores: Mapping[str, Any], command: Sequence[str]
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
     environment = {
-        "edgeseg": edgeseg.__version__,
+        "edgeseg": __version__,
         "command": list(command),
         "python": platform.python_version(),
         "system": platform.platform(),

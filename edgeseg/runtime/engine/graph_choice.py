@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from edgeseg.core.bundle import PRECISIONS, Bundle
+from edgeseg.core.bundle import Bundle
+from edgeseg.core.spec import PRECISIONS
 from edgeseg.errors import UsageError
 
 

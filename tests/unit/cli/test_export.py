@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import edgeseg
 from edgeseg.cli import run
 from edgeseg.core.bundle import read_bundle
+from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -143,6 +145,18 @@ def test_a_bundle_has_only_the_scores_of_its_own_arithmetic(dense: Path, tmp_pat
     calibrated = ["--int8", "--calibrate", "synthetic:2", "--images", "1"]
     assert run(["export", str(scored), *calibrated, "-o", str(tmp_path / "int8")]) == 0
     assert set(read_bundle(tmp_path / "int8").reference) == {"params", "macs"}
+
+
+def test_python_exports_with_the_names_of_the_options(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match="unknown option 'observers'; did you mean 'observer'"):
+        edgeseg.export(dense, "fp32", observers="max")
+    with pytest.raises(UsageError, match="precision"):
+        edgeseg.export(dense, "int4")
+    bundle = edgeseg.export(dense, "fp32", out=tmp_path / "b", raw_logits=True)
+    assert bundle == read_bundle(tmp_path / "b")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_bundle_with_plugins_can_be_linted(
