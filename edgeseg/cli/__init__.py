@@ -46,7 +46,7 @@ VERBS = {
     "on": "edgeseg.cli.board.on",
 }
 # Threads that could not be waited for: a reference network, a camera's library without limits, and
-# a sink that hangs (target/shadow.py, target/sources/live.py, target/loop.py).
+# a sink that hangs (shadow.py and loop.py of runtime/streaming, runtime/sources/live.py).
 LEFT_BEHIND = ("edgeseg-shadow", "edgeseg-source", "edgeseg-loop")
 # What torchrun tells the processes that it starts.
 TORCHRUN = "TORCHELASTIC_RUN_ID"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,15 +16,7 @@ from edgeseg.cli.common.output import (
     progress_bar,
     say,
 )
-from edgeseg.cli.common.runtimes import backend_options
-from edgeseg.errors import BackendError, UsageError
-
-if TYPE_CHECKING:
-    from edgeseg.core.bundle import Bundle
-    from edgeseg.runtime.backends.tensorrt import TensorRtBackend
-    from edgeseg.runtime.bench.int8_against_fp16 import Lap
-
-BASELINE = "fp16"
+from edgeseg.cli.common.runtimes import engine_cache, engine_plugin
 
 
 @click.command(name="build", epilog="Example: edgeseg build runs/export/model --explain")
@@ -66,104 +57,29 @@ def command(
     folder that EDGESEG_CACHE names, by default ~/.cache/edgeseg/engines.
     """
     from edgeseg.core.zoo import find_bundle
-    from edgeseg.runtime.backends import open_backend
-    from edgeseg.runtime.bench.int8_against_fp16 import race
+    from edgeseg.runtime.bench.int8_against_fp16 import BuildOptions, build_engines
 
     loaded = find_bundle(bundle)
-    options = backend_options("tensorrt", 0) | {
-        "workspace_bytes": workspace << 20,
-        "level": -1 if level is None else level,
-        "rebuild": "asked for with --rebuild" if rebuild else "",
-    }
-    if plugin is not None:
-        options["plugin"] = plugin
-    wanted = [precision or loaded.precision]
-    if precision is None and loaded.precision == "int8":
-        wanted.append(BASELINE)
-    with contextlib.ExitStack() as stack:
-        backends: dict[str, Any] = {}
-        skipped: dict[str, str] = {}
-        for name in wanted:
-            with progress_bar(f"build {name}") as bar:
-                try:
-                    opened = open_backend(
-                        "tensorrt", loaded, **options, precision=name, progress=bar.update
-                    )
-                except (UsageError, BackendError) as error:
-                    # Only the baseline may be out of reach: a bundle without an FP16 graph, or with
-                    # constants that FP16 cannot hold.
-                    if name == wanted[0]:
-                        raise
-                    skipped[name] = str(error)
-                    continue
-                backends[name] = stack.enter_context(opened)
-        golden = loaded.golden()
-        agreement = {
-            name: float((backend.infer(golden.frame) == golden.labels).mean())
-            for name, backend in backends.items()
+    options = BuildOptions(
+        precision=precision,
+        explain=explain,
+        rebuild=rebuild,
+        workspace_bytes=workspace << 20,
+        level=level,
+        plugin=plugin or engine_plugin(),
+        cache=engine_cache(),
+    )
+    with progress_bar("build") as bar:
+        document = {
+            "bundle": bundle_json(loaded),
+            **build_engines(loaded, options, progress=bar.update),
         }
-        with progress_bar("measure") as bar:
-            laps = race(backends, golden.frame, progress=bar.update)
-        document = _document(loaded, backends, laps, agreement, skipped, explain=explain)
     if as_json:
         print_json(document)
     else:
         _print(document)
     for warning in document["warnings"]:
         say(f"warning: {warning}")
-
-
-def _document(
-    bundle: Bundle,
-    backends: dict[str, TensorRtBackend],
-    laps: dict[str, Lap],
-    agreement: dict[str, float],
-    skipped: dict[str, str],
-    *,
-    explain: bool,
-) -> dict[str, Any]:
-    from edgeseg.runtime.bench.int8_against_fp16 import lap_json, ratio
-
-    engines = []
-    warnings = [f"no {name} baseline: {reason}" for name, reason in skipped.items()]
-    for name, backend in backends.items():
-        engine = backend.engine
-        row: dict[str, Any] = {
-            "precision": name,
-            "runs_in": backend.io.precision,
-            "plan": str(engine.path),
-            "built": bool(engine.reason),
-            "reason": engine.reason,
-            "golden_agreement": agreement[name],
-            "cuda_graph": not backend.graph_note,
-            "cuda_graph_note": backend.graph_note,
-            **engine.facts,
-            **lap_json(laps[name]),
-            "layers": engine.layers.counts,
-            "reformats": len(engine.layers.reformats),
-        }
-        if explain:
-            row["explain"] = engine.layers.to_json()
-        engines.append(row)
-        if engine.facts.get("note"):
-            warnings.append(f"{name}: {engine.facts['note']}")
-    found: float | None = None
-    if {"int8", BASELINE} <= set(laps):
-        found = ratio(laps[BASELINE], laps["int8"])
-        if found <= 1:
-            warnings.append(
-                f"INT8 is not faster than FP16 here: time of FP16 over INT8 is {found:.2f}; use "
-                f"--fp16, or look for reformats and float layers with --explain"
-            )
-    first = next(iter(backends.values()))
-    return {
-        "bundle": bundle_json(bundle),
-        "runtime": first.io.runtime,
-        "device": first.io.device,
-        "engines": engines,
-        "fp16_over_int8": found,
-        "warnings": warnings,
-    }
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from tinybundle import expected_labels, random_frame, tiny_bundle
 
 from edgeseg.core.zoo import default_bundle
 from edgeseg.runtime.backends import open_backend, why_unavailable
-from edgeseg.runtime.bench.int8_against_fp16 import race, ratio
+from edgeseg.runtime.bench.int8_against_fp16 import ratio, time_in_turns
 
 pytestmark = pytest.mark.device
 
@@ -69,7 +69,7 @@ def test_the_ratios_of_fp16_and_fp32_to_int8_are_measured(cache, record_property
             name: stack.enter_context(open_backend("tensorrt", bundle, precision=name, cache=cache))
             for name in ("int8", "fp16", "fp32")
         }
-        laps = race(backends, bundle.golden().frame)
+        laps = time_in_turns(backends, bundle.golden().frame)
     for name in ("fp16", "fp32"):
         found = ratio(laps[name], laps["int8"])
         record_property(f"{name}_over_int8", found)

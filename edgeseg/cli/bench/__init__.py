@@ -1,1 +1,1 @@
-"""bench."""
+"""`edgeseg bench`: the command, its tables and its page."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,6 +18,7 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
+from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.output_checks import check_files
@@ -105,12 +107,13 @@ def command(
     import json
 
     from edgeseg.cli.bench import floor as bench_floor
-    from edgeseg.cli.bench import rows as bench_rows
     from edgeseg.cli.bench import table as bench_table
     from edgeseg.core.data.open import open_dataset
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
     from edgeseg.host.export.plain_references import REFERENCES, reference_rows
     from edgeseg.runtime.backends.choose import chosen_backends
+    from edgeseg.runtime.bench.floor import bundle_floors
+    from edgeseg.runtime.bench.row import bundle_entries, chooses_float
     from edgeseg.runtime.bench.run import BenchOptions, bench
 
     outputs = (
@@ -124,19 +127,23 @@ def command(
     if not references:
         refuse_given(("checkpoint",), "there is no --reference")
     chosen = chosen_backends(backends)
-    if "openvino" not in chosen:
+    if not any(chooses_float(name) for name in chosen):
         refuse_given(("native_float",), "openvino, whose float it is, is not among the backends")
     loaded = [find_bundle(name) for name in bundles or zoo_names()] or [default_bundle()]
     dataset = open_dataset(data, "val", size_hw=loaded[0].spec.size_hw, limit=limit)
     kinds = REFERENCES if "all" in references else references
     # Before anything runs: a board that is not known should cost no time.
-    floors = bench_floor.floors(board, loaded) if board else []
+    floors = bundle_floors(board, loaded) if board else []
+
+    def options_of(name: str) -> dict[str, Any]:
+        return backend_options(name, threads)
+
     with exit_on_signal(), tempfile.TemporaryDirectory(prefix="edgeseg-bench-") as folder:
         entries = [
             *reference_rows(
                 kinds, loaded, checkpoint, threads, Path(folder), lambda told: say(told.message)
             ),
-            *bench_rows.bundle_rows(loaded, chosen, threads, native_float),
+            *bundle_entries(loaded, chosen, options_of, native_float=native_float),
         ]
         options = BenchOptions(rounds=rounds, repeat=repeat, boundary=bf, show=3 if html else 0)
         turns = len(options.turns(len(dataset)))

@@ -1,60 +1,17 @@
-"""The floor of a bundle on a board that is not here: computed layer by layer, never measured."""
+"""The table and the chart of bundles' floors on a board, computed and never measured."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeseg.cli.pages.bench_charts import stacked_bars
-from edgeseg.core.packages import is_installed
-from edgeseg.errors import BackendUnavailable
 
 if TYPE_CHECKING:
-    from edgeseg.core.bundle import Bundle
-    from edgeseg.lint.roofline import Roofline
+    from edgeseg.runtime.bench.floor import Floor
 
 COLUMNS = ("bundle", "floor ms", "layers", "share bound by memory", "slowest layer", "its floor ms")
 SLOWEST = 25
-
-
-@dataclasses.dataclass(frozen=True)
-class Floor:
-    """One bundle's floor."""
-
-    bundle: str
-    found: Roofline
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the floors for `--json`, marked as computed."""
-        return {"bundle": self.bundle, **self.found.to_json()}
-
-
-def floors(board: str, bundles: Sequence[Bundle]) -> list[Floor]:
-    """Compute the floor of each bundle on a board.
-
-    Raises:
-        UsageError: the board is not known.
-        BackendUnavailable: onnx, which reads the graph, is not installed.
-    """
-    from edgeseg.lint.boards import find_board
-
-    found = find_board(board)
-    if not is_installed("onnx"):
-        raise BackendUnavailable(
-            "--board needs onnx, not installed here; pip install 'edgeseg[host]'"
-        )
-    import onnx
-
-    from edgeseg.lint.roofline import model_roofline
-
-    return [
-        Floor(
-            f"{bundle.name} {bundle.precision}",
-            model_roofline(onnx.load(bundle.onnx_path), found, fp16=bundle.precision != "fp32"),
-        )
-        for bundle in bundles
-    ]
 
 
 def rows(found: Sequence[Floor]) -> list[tuple[str, ...]]:

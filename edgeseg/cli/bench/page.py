@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import edgeseg
 from edgeseg.cli.bench import floor as bench_floor
 from edgeseg.cli.bench import table as bench_table
-from edgeseg.cli.bench.floor import Floor, chart
+from edgeseg.cli.bench.floor import chart
 from edgeseg.cli.pages.bench_charts import distribution_chart, grouped_bars, stacked_bars
 from edgeseg.cli.pages.html import markup, write_page
 from edgeseg.cli.pages.picture_strip import strip
@@ -18,6 +18,7 @@ from edgeseg.core.charts import Point, scatter_chart
 if TYPE_CHECKING:
     from edgeseg.core.data.dataset import Dataset
     from edgeseg.core.report import Report
+    from edgeseg.runtime.bench.floor import Floor
     from edgeseg.runtime.bench.result import BenchResult
 
 STAGES = ("preprocess", "infer", "postprocess")

@@ -172,6 +172,26 @@ class Named(click.Choice):  # type: ignore[type-arg] # generic only in newer rel
         return str(value)
 
 
+class BackendType(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
+    """The name of a backend; the registry is read when help is asked for or a name is given."""
+
+    name = "backend"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return all names, those of installed packages included."""
+        from edgeseg.runtime.backends.open import BACKENDS
+
+        return f"[{'|'.join(BACKENDS)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse an unknown name with the nearest known one."""
+        from edgeseg.runtime.backends.open import BACKENDS
+
+        if value not in BACKENDS:
+            raise UsageError(unknown("backend", str(value), BACKENDS))
+        return str(value)
+
+
 SIZE = SizeType()
 DURATION = DurationType()
 PATH = click.Path(path_type=Path)
@@ -275,9 +295,9 @@ def backend_option(function: Function) -> Function:
     return _threads_option(
         click.option(
             "--backend",
+            type=BackendType(),
             default=None,
-            help="Runtime: tensorrt, onnxruntime, openvino or torch_tensorrt.  "
-            "[default: the first of them that works here]",
+            help="Runtime.  [default: the first of them that works here]",
         )(function)
     )
 
@@ -288,6 +308,7 @@ def backends_option(function: Function) -> Function:
         click.option(
             "--backend",
             "backends",
+            type=BackendType(),
             multiple=True,
             help="Runtime; may be repeated.  [default: all that work here]",
         )(function)

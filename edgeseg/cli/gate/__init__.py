@@ -1,1 +1,1 @@
-"""gate."""
+"""`edgeseg gate`: the command and its pages."""

@@ -1,9 +1,8 @@
-"""`edgeseg gate`: may this report pass?"""
+"""`edgeseg gate`: judges a report against limits."""
 
 from __future__ import annotations
 
 import datetime
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from edgeseg.errors import AccuracyMissed, EdgesegError, LatencyMissed, UsageErr
 
 if TYPE_CHECKING:
     from edgeseg.core.report import Report
-    from edgeseg.runtime.gate.budget import Budget
     from edgeseg.runtime.gate.verdict import Verdict
 
 
@@ -89,6 +87,7 @@ def command(
     """
     from edgeseg.cli.gate import ci_pages as gatepages
     from edgeseg.runtime.gate import baselines
+    from edgeseg.runtime.gate.budget import read_budget
     from edgeseg.runtime.gate.judge import Tolerance, judge_rows
 
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
@@ -109,7 +108,7 @@ def command(
         ("--trend", trend, "trend.html"),
     )
     check_files(outputs, (report, baseline, budget))
-    limits = _read_budget(budget) if budget else None
+    limits = read_budget(budget) if budget else None
     rows = _chosen(baselines.read_rows(report), wanted, report)
     if accept is not None and baseline is not None:
         # All that may be wrong with the command is known by now: this replaces a file.
@@ -168,23 +167,3 @@ def _write_pages(verdict: Verdict, report: Path, junit: Path | None, markdown: P
         atomic_write_text(junit, gatepages.junit_xml(verdict, report.stem))
     if markdown is not None:
         atomic_write_text(markdown, gatepages.markdown(verdict, report.stem))
-
-
-def _read_budget(path: Path) -> Budget:
-    from edgeseg.runtime.gate.budget import Budget
-
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    try:
-        document = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; give a TOML file with a [budget] table") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not readable TOML ({error})") from error
-    table = document.get("budget")
-    if not isinstance(table, dict):
-        raise UsageError(f"{path} has no [budget] table; its tables: {', '.join(document)}")
-    return Budget.from_document(table)

@@ -1,1 +1,1 @@
-"""stream."""
+"""`edgeseg stream`: the command, its tables and its messages."""

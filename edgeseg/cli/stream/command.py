@@ -38,8 +38,23 @@ OPENCV_RTSP = (
 )
 
 
+class StreamCommand(click.Command):
+    """A command whose help lists what the registries can open."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the schemes, those of installed packages included, and the example."""
+        from edgeseg.runtime.sinks.open import SINKS
+        from edgeseg.runtime.sources.open import SOURCES
+
+        rows = [("SOURCE", ", ".join(SOURCES)), ("SINKS", ", ".join(SINKS))]
+        with formatter.section("Schemes"):
+            formatter.write_dl(rows)
+        super().format_epilog(ctx, formatter)
+
+
 @click.command(
     name="stream",
+    cls=StreamCommand,
     epilog="Example: edgeseg stream runs/export/model 'synthetic://?frames=200' out.mp4",
 )
 @click.argument("bundle")

@@ -1,4 +1,4 @@
-"""A bundle's graph made to take several frames in one call, for several cameras on one engine."""
+"""Makes a bundle's graph take several frames in one call, for several cameras."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def batched_bundle(bundle: Bundle, n: int, folder: Path) -> Bundle:
 
 
 def check_rows(backend: Backend, bundle: Bundle, n: int) -> None:
-    """Hold that every row of a batch of `n` gives the golden frame's labels.
+    """Check that every row of a batch of `n` gives the golden frame's labels.
 
     Raises:
         BackendError: a row gives others, or the backend takes another number of frames.

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""Runs a bundle on ONNX Runtime's CPU kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU; it runs the bundle's Q/DQ graph as the file has it, up to the logits."""
+"""Runs a bundle on OpenVINO's CPU kernels; the Q/DQ graph stays as it is up to the logits."""
 
 from __future__ import annotations
 

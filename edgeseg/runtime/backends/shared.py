@@ -1,4 +1,4 @@
-"""One backend shared fairly by several cameras."""
+"""Shares one backend fairly between several cameras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorRT on an NVIDIA GPU; its engine is built on the machine it runs on and cached there."""
+"""Runs a bundle on TensorRT; the engine is built and cached on the machine that runs it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class TensorRtBackend(Backend):
 
         Args:
             bundle: what to run.
-            threads: taken for the sake of other backends; the GPU has its own.
+            threads: has no effect; other backends take it.
             precision: "int8", "fp16" or "fp32"; empty takes the bundle's own.
             cache: folder of the engines; None takes ~/.cache/edgeseg/engines.
             workspace_bytes: most scratch memory a kernel may want while building.

@@ -56,7 +56,7 @@ class TorchTensorRtBackend(Backend):
 
         Args:
             bundle: what to run.
-            threads: taken for the sake of other backends; the GPU has its own.
+            threads: has no effect; other backends take it.
             precision: "int8", "fp16" or "fp32"; empty takes the bundle's own.
             cache: folder of the engines; None takes ~/.cache/edgeseg/engines.
             workspace_bytes: most scratch memory a kernel may want while building.

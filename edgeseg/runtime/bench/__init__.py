@@ -1,1 +1,1 @@
-"""bench."""
+"""Bundles and backends measured side by side."""

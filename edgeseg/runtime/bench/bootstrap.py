@@ -49,8 +49,9 @@ class TimeRatio:
 def time_ratio(a_ns: Sequence[int], b_ns: Sequence[int]) -> TimeRatio:
     """Return a's time over b's with a percentile bootstrap over the rounds.
 
-    The rounds are resampled, not the single times: neighbours in time share the machine's mood
-    (Efron and Tibshirani 1993, section 8.5 on blocks; Kalibera and Jones, ISMM 2013, on ratios).
+    The rounds are resampled, not the single times: neighbours in time share the machine's clock and
+    load (Efron and Tibshirani 1993, section 8.5 on blocks; Kalibera and Jones, ISMM 2013, on
+    ratios).
 
     Args:
         a_ns: time of each round, above 0.

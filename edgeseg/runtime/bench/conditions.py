@@ -1,4 +1,4 @@
-"""Under which conditions a measurement ran: threads, load, clocks, throttling, stolen time."""
+"""Records the conditions of a measurement: threads, load, clocks, throttling, stolen time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a graph costs before it runs: parameters, multiply-accumulates, share of INT8 layers."""
+"""Counts a graph's parameters, multiply-accumulates and share of INT8 layers."""
 
 from __future__ import annotations
 

@@ -1,26 +1,34 @@
-"""INT8 against its float baselines on one GPU, interleaved, on the golden frame."""
+"""Builds a bundle's TensorRT engines and times INT8 against its FP16 baseline."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from edgeseg.core.bundle import Bundle
 from edgeseg.core.stage_times import NS_PER_MS, Percentiles, frames_per_second, percentiles_ms
+from edgeseg.errors import BackendError, UsageError
+from edgeseg.runtime.backends.choose import options_for
+from edgeseg.runtime.backends.open import open_backend
 from edgeseg.runtime.backends.tensorrt import TensorRtBackend
+from edgeseg.runtime.engine.cache import WORKSPACE_BYTES
 
 ROUNDS = 9
 PER_ROUND = 20
+BASELINE = "fp16"
 
 
 @dataclasses.dataclass(frozen=True)
-class Lap:
-    """One engine's figures.
+class EngineTimes:
+    """One engine's times.
 
     Attributes:
         latency_ms: frame in to labels out, one frame at a time.
@@ -32,8 +40,16 @@ class Lap:
     pipelined_fps: float | None
     rounds_ns: tuple[int, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "latency_ms": dataclasses.asdict(self.latency_ms),
+            "pipelined_fps": self.pipelined_fps,
+            "mean_round_ms": statistics.mean(self.rounds_ns) / NS_PER_MS,
+        }
 
-def race(
+
+def time_in_turns(
     backends: Mapping[str, TensorRtBackend],
     frame: UInt8[np.ndarray, "n h w 3"],
     *,
@@ -41,7 +57,7 @@ def race(
     per_round: int = PER_ROUND,
     clock: Callable[[], int] = time.perf_counter_ns,
     progress: Callable[..., None] = lambda *args: None,
-) -> dict[str, Lap]:
+) -> dict[str, EngineTimes]:
     """Time every backend in turns, every other round in reverse order.
 
     Args:
@@ -71,24 +87,142 @@ def race(
             if rate is not None:
                 rates[name].append(rate)
         progress(turn + 1, rounds)
-    laps = {}
+    times_of = {}
     for name in names:
         latency = percentiles_ms(times[name])
         assert latency is not None  # every round added some
         rate = statistics.median(rates[name]) if rates[name] else None
-        laps[name] = Lap(latency, rate, tuple(sums[name]))
-    return laps
+        times_of[name] = EngineTimes(latency, rate, tuple(sums[name]))
+    return times_of
 
 
-def ratio(a: Lap, b: Lap) -> float:
+def ratio(a: EngineTimes, b: EngineTimes) -> float:
     """Return the median over the rounds of a's time over b's; above 1, b is faster."""
     return statistics.median(x / y for x, y in zip(a.rounds_ns, b.rounds_ns, strict=True))
 
 
-def lap_json(lap: Lap) -> dict[str, Any]:
-    """Return plain JSON values."""
+@dataclasses.dataclass(frozen=True)
+class BuildOptions:
+    """How engines are built.
+
+    Attributes:
+        precision: the one engine that is wanted; None builds the bundle's own, and for an INT8
+            bundle its FP16 baseline.
+        explain: list every layer in the result.
+        rebuild: build although the cache has the engine.
+        workspace_bytes: most scratch memory for one kernel.
+        level: builder optimisation level 0-5; None takes TensorRT's own.
+        plugin: library with plugins that the graph names.
+        cache: folder of the engines; None takes the default one.
+    """
+
+    precision: str | None = None
+    explain: bool = False
+    rebuild: bool = False
+    workspace_bytes: int = WORKSPACE_BYTES
+    level: int | None = None
+    plugin: Path | None = None
+    cache: Path | None = None
+
+
+def build_engines(
+    bundle: Bundle,
+    options: BuildOptions,
+    progress: Callable[..., None] = lambda *args: None,
+) -> dict[str, Any]:
+    """Build a bundle's engines, or find them in the cache, and time them in turns.
+
+    Args:
+        bundle: what is built.
+        options: which engines, and how.
+        progress: told (done, total, note) while an engine is built and while they are timed.
+
+    Returns:
+        Plain JSON values: `runtime`, `device`, `engines` with what was built and measured of each,
+        `fp16_over_int8` (median time of FP16 over INT8's, None where one is missing), `warnings`.
+
+    Raises:
+        BackendUnavailable: no driver, or no TensorRT.
+        UsageError: the bundle has no graph of the precision that is wanted.
+        BackendError: the engine that is wanted cannot be built.
+    """
+    given = options_for("tensorrt", 0, cache=options.cache, plugin=options.plugin) | {
+        "workspace_bytes": options.workspace_bytes,
+        "level": -1 if options.level is None else options.level,
+        "rebuild": "asked for with --rebuild" if options.rebuild else "",
+    }
+    wanted = [options.precision or bundle.precision]
+    if options.precision is None and bundle.precision == "int8":
+        wanted.append(BASELINE)
+    with contextlib.ExitStack() as stack:
+        backends: dict[str, Any] = {}
+        skipped: dict[str, str] = {}
+        for name in wanted:
+            try:
+                opened = open_backend(
+                    "tensorrt", bundle, **given, precision=name, progress=progress
+                )
+            except (UsageError, BackendError) as error:
+                # Only the baseline may be out of reach: a bundle without an FP16 graph, or with
+                # constants that FP16 cannot hold.
+                if name == wanted[0]:
+                    raise
+                skipped[name] = str(error)
+                continue
+            backends[name] = stack.enter_context(opened)
+        golden = bundle.golden()
+        agreement = {
+            name: float((backend.infer(golden.frame) == golden.labels).mean())
+            for name, backend in backends.items()
+        }
+        times = time_in_turns(backends, golden.frame, progress=progress)
+        return _document(backends, times, agreement, skipped, explain=options.explain)
+
+
+def _document(
+    backends: Mapping[str, TensorRtBackend],
+    times: Mapping[str, EngineTimes],
+    agreement: Mapping[str, float],
+    skipped: Mapping[str, str],
+    *,
+    explain: bool,
+) -> dict[str, Any]:
+    engines = []
+    warnings = [f"no {name} baseline: {reason}" for name, reason in skipped.items()]
+    for name, backend in backends.items():
+        engine = backend.engine
+        row: dict[str, Any] = {
+            "precision": name,
+            "runs_in": backend.io.precision,
+            "plan": str(engine.path),
+            "built": bool(engine.reason),
+            "reason": engine.reason,
+            "golden_agreement": agreement[name],
+            "cuda_graph": not backend.graph_note,
+            "cuda_graph_note": backend.graph_note,
+            **engine.facts,
+            **times[name].to_json(),
+            "layers": engine.layers.counts,
+            "reformats": len(engine.layers.reformats),
+        }
+        if explain:
+            row["explain"] = engine.layers.to_json()
+        engines.append(row)
+        if engine.facts.get("note"):
+            warnings.append(f"{name}: {engine.facts['note']}")
+    found: float | None = None
+    if {"int8", BASELINE} <= set(times):
+        found = ratio(times[BASELINE], times["int8"])
+        if found <= 1:
+            warnings.append(
+                f"INT8 is not faster than FP16 here: time of FP16 over INT8 is {found:.2f}; use "
+                f"--fp16, or look for reformats and float layers with --explain"
+            )
+    first = next(iter(backends.values()))
     return {
-        "latency_ms": dataclasses.asdict(lap.latency_ms),
-        "pipelined_fps": lap.pipelined_fps,
-        "mean_round_ms": statistics.mean(lap.rounds_ns) / NS_PER_MS,
+        "runtime": first.io.runtime,
+        "device": first.io.device,
+        "engines": engines,
+        "fp16_over_int8": found,
+        "warnings": warnings,
     }

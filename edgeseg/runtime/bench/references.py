@@ -1,4 +1,4 @@
-"""Rows to compare with: a plain loop over a runtime's own session, and anything callable."""
+"""Backends to compare with: a plain loop over ONNX Runtime's session, and any function."""
 
 from __future__ import annotations
 

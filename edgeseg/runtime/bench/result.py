@@ -1,4 +1,4 @@
-"""What a bench found: rows, ratios with their intervals, the Pareto set, the single times."""
+"""The result of a bench: rows, ratios with intervals, the Pareto set, every single time."""
 
 from __future__ import annotations
 

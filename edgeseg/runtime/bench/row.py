@@ -13,6 +13,7 @@ from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.report import BundleId, Memory, Reference, Report
 from edgeseg.core.stage_times import NS_PER_MS, StageTimes
 from edgeseg.runtime.backends.base import Backend
+from edgeseg.runtime.backends.open import option_names
 from edgeseg.runtime.bench.bootstrap import (
     TimeRatio,
     percentile_intervals,
@@ -48,6 +49,40 @@ class Entry:
     opener: Callable[[], Backend] | None = None
     scored: bool = True
     reference: bool = False
+
+
+def bundle_entries(
+    bundles: Sequence[Bundle],
+    backends: Sequence[str],
+    options: Callable[[str], Mapping[str, Any]],
+    *,
+    native_float: bool = False,
+) -> list[Entry]:
+    """Return a row for each bundle on each backend.
+
+    Args:
+        bundles: what runs; they are named by their paths where two have one name.
+        backends: keys of BACKENDS.
+        options: gives the keyword arguments that open a backend, by its name.
+        native_float: add a row in which a backend that can chooses its own float arithmetic.
+    """
+    names = [b.name if b.precision in b.name else f"{b.name} {b.precision}" for b in bundles]
+    if len(set(names)) < len(names):
+        names = [str(bundle.path) for bundle in bundles]
+    entries = []
+    for name, bundle in zip(names, bundles, strict=True):
+        for backend in backends:
+            given = options(backend)
+            entries.append(Entry(f"{name} {backend}", bundle, backend, given))
+            if native_float and chooses_float(backend):
+                native = {**given, "float_precision": "default"}
+                entries.append(Entry(f"{name} {backend} native float", bundle, backend, native))
+    return entries
+
+
+def chooses_float(backend: str) -> bool:
+    """Return whether a backend can choose the arithmetic of its float layers by itself."""
+    return "float_precision" in option_names(backend)
 
 
 class Row:

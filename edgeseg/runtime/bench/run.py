@@ -1,4 +1,4 @@
-"""Bundles and backends side by side: accuracy, latency and memory from the same frames."""
+"""Runs bundles and backends side by side on the same frames and measures each."""
 
 from __future__ import annotations
 

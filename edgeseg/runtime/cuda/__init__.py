@@ -1,1 +1,1 @@
-"""cuda."""
+"""GPU memory, streams and graphs through cuda-python or PyCUDA."""

@@ -31,7 +31,7 @@ class PyCuda:
     def __init__(self) -> None:
         """Take the primary context."""
         self.name = f"pycuda {importlib.metadata.version('pycuda')}"
-        # PyCUDA frees what nobody holds; handles stand for the objects held here.
+        # PyCUDA frees an object that is no longer referenced, so each handle's object is kept here.
         self._held: dict[int, Any] = {}
         with _errors():
             self._context = _primary_context()

@@ -1,1 +1,1 @@
-"""The live page of a run, and the small HTTP server below it."""
+"""The live page of a run."""

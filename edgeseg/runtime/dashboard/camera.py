@@ -1,4 +1,4 @@
-"""One source on the page: a sink that counts, and the figures of the last second."""
+"""CameraSink: a sink that keeps one source's figures for the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a run: what went wrong and when, in bounded memory."""
+"""Keeps a run's log of problems, in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's figures for Prometheus, in its text format 0.0.4."""
+"""Writes the page's figures in Prometheus' text format 0.0.4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as one file: no address but its own is ever asked."""
+"""Makes the page as one file, which loads nothing from another address."""
 
 from __future__ import annotations
 

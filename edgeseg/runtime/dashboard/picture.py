@@ -1,4 +1,4 @@
-"""The newest picture for viewers, encoded in a thread of its own and only while someone watches."""
+"""Encodes the newest picture for viewers, in a thread of its own and only while one watches."""
 
 from __future__ import annotations
 

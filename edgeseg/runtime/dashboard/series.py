@@ -1,4 +1,4 @@
-"""Figures over time, one column per name, in bounded memory."""
+"""Keeps figures over time, one column per name, in bounded memory."""
 
 from __future__ import annotations
 

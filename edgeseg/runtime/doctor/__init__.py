@@ -1,1 +1,1 @@
-"""doctor."""
+"""Checks of this machine, each with its cure."""

@@ -1,4 +1,4 @@
-"""What this machine can and cannot do, each finding with its cure."""
+"""Finds what this machine can and cannot do; each finding names its cure."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""engine."""
+"""TensorRT engines: built, cached and described."""

@@ -1,4 +1,4 @@
-"""Building a plan with TensorRT, 8.6 to 11, by what it has and not by its version."""
+"""Builds a plan with TensorRT 8.6 to 11; looks for features, not for version numbers."""
 
 from __future__ import annotations
 

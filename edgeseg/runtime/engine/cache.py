@@ -32,7 +32,7 @@ FORMAT = 1
 # Below a user's home, as other tools' caches; the command line reads EDGESEG_CACHE.
 DEFAULT_CACHE = Path(".cache") / "edgeseg" / "engines"
 WORKSPACE_BYTES = 1 << 30
-# Raised when unquantized.py changes what it writes: baselines built before are stale then.
+# Raise this when strip_quantization.py writes another graph: earlier baselines are stale then.
 UNQUANTIZED_REVISION = 2
 # The same for core/fp16islands.py, where the bundle leaves that form to the board.
 HALVED_REVISION = 1

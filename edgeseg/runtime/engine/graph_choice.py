@@ -1,4 +1,4 @@
-"""Which graph of a bundle becomes an engine."""
+"""Chooses the graph of a bundle that an engine is built from."""
 
 from __future__ import annotations
 

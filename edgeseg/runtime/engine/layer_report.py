@@ -1,4 +1,4 @@
-"""What an engine's layers compute in, read from TensorRT's engine inspector."""
+"""Reads each layer's arithmetic from TensorRT's engine inspector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call in a process of its own: what crashes there is an error here."""
+"""Calls a function in a process of its own, so that a crash there is an error here."""
 
 from __future__ import annotations
 

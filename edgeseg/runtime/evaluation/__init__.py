@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Accuracy of a backend on labelled data."""

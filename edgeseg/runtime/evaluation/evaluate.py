@@ -1,4 +1,4 @@
-"""Accuracy of a backend on a labelled dataset."""
+"""Measures the accuracy of a backend on a labelled dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scoring labels against truth, the same way in `eval`, `bench` and the camera loop."""
+"""Scores labels against truth, with the same code in `eval`, `bench` and the camera loop."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""gate."""
+"""The regression gate: reports judged against baselines and budgets."""

@@ -1,10 +1,12 @@
-"""Budget: what a run may cost, from a table of a TOML or JSON file."""
+"""Budget: limits that a report is judged against, read from a TOML file."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import UsageError
@@ -75,3 +77,26 @@ class Budget:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def read_budget(path: Path) -> Budget:
+    """Read the `[budget]` table of a TOML file.
+
+    Raises:
+        UsageError: no such file, no TOML, no such table, or a key or value that is none.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; give a TOML file with a [budget] table") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not readable TOML ({error})") from error
+    table = document.get("budget")
+    if not isinstance(table, dict):
+        raise UsageError(f"{path} has no [budget] table; its tables: {', '.join(document)}")
+    return Budget.from_document(table)

@@ -1,4 +1,4 @@
-"""Whether figures of two reports can be compared at all: machine, runtime, reference, method."""
+"""Decides whether figures of two reports can be compared: machine, runtime, method."""
 
 from __future__ import annotations
 

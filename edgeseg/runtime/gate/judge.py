@@ -1,4 +1,4 @@
-"""The regression verdict: one report against a budget, a baseline, or both.
+"""Judges one report against a budget, a baseline, or both.
 
 Limits are one-sided: a gain never fails. A figure with an interval fails only when the whole
 interval lies beyond the limit, so that noise alone raises no alarm.

@@ -1,1 +1,1 @@
-"""http."""
+"""The HTTP server below the live page and the picture stream."""

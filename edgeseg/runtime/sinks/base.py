@@ -1,4 +1,4 @@
-"""What a sink is: it takes predictions, and what it is asked for."""
+"""Sink: the base of everything that takes predictions, and what opens one."""
 
 from __future__ import annotations
 

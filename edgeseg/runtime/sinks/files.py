@@ -1,4 +1,4 @@
-"""Sinks that leave files, and the one that leaves nothing."""
+"""Sinks that write a video or masks, and the null sink, which writes nothing."""
 
 from __future__ import annotations
 

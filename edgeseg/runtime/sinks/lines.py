@@ -1,4 +1,4 @@
-"""A file with one line of JSON per frame, for programs that act on what the camera shows."""
+"""Writes one line of JSON per frame, for programs that act on what the camera shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mjpeg://HOST:PORT`: the annotated picture in any browser or player."""
+"""`mjpeg://HOST:PORT`: serves the annotated picture to browsers and players."""
 
 from __future__ import annotations
 

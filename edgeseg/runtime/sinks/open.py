@@ -10,7 +10,6 @@ from edgeseg.core.registry import Registry
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 from edgeseg.runtime.sinks.base import DEFAULT_FPS, Sink, SinkRequest
-from edgeseg.runtime.sources.folder import list_images
 from edgeseg.runtime.sources.open import source_path
 
 # scheme: "module:Class". A plain path becomes "video", "jsonl" or "masks" by its ending.
@@ -129,6 +128,9 @@ def check_sinks(
 
 
 def _check_names(uri: str, source: str) -> None:
+    # Imported here: reading a folder needs OpenCV, listing the sinks does not.
+    from edgeseg.runtime.sources.folder import list_images
+
     seen: dict[str, Path] = {}
     for image in list_images(str(source_path(source) or "")):
         other = seen.setdefault(image.stem, image)

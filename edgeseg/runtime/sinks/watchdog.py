@@ -27,7 +27,7 @@ class WatchdogSink(Sink):
             clock: seconds that only go forward.
 
         Raises:
-            SinkError: nobody listens there.
+            SinkError: no socket listens at that address.
         """
         self.uri = "systemd"
         self._clock = clock

@@ -1,4 +1,4 @@
-"""A window on this machine's screen."""
+"""Shows the pictures in a window on this machine's screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network camera through PyAV, which is FFmpeg without a queue of its own."""
+"""Reads a network camera through PyAV, which is FFmpeg without a queue of its own."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ class SoundPictures:
         if frame.key_frame and not frame.is_corrupt:
             self._spoilt, self._damaged_at = False, None
         elif frame.key_frame:
-            # A second one in a row, not another part of the same: a stream that has no sound key
-            # frame, of which the pictures the decoder does not complain of are all there is.
+            # A second damaged key frame in a row, not another part of the same one: the stream has
+            # no intact key frame, so accept every frame decoded without error.
             self._spoilt = self._damaged_at in (None, frame.pts)
             self._damaged_at = frame.pts
         return not (frame.is_corrupt or self._spoilt)

@@ -1,4 +1,4 @@
-"""What a source is: the frames it gives, its camera's state, and what it is asked for."""
+"""Source: the base of everything that gives frames, and what opens one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Device: one open connection to a camera, which may break; and how long to wait for it."""
+"""Device: one open connection to a camera, and the limits of every wait for it."""
 
 from __future__ import annotations
 

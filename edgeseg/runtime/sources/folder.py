@@ -1,4 +1,4 @@
-"""A folder, a glob or a single image; with masks, a labelled source."""
+"""Reads a folder, a glob or one image; with a folder of masks the frames are labelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freshness: which pictures of a live camera are too old to show."""
+"""Freshness: decides which pictures of a live camera are too old to show."""
 
 from __future__ import annotations
 

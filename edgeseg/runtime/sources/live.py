@@ -1,4 +1,4 @@
-"""LiveSource: a reader thread that keeps only the newest frame."""
+"""LiveSource: reads frames in a thread and keeps only the newest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ReconnectingSource: a camera that may vanish, freeze and come back."""
+"""ReconnectingSource: reads a camera and opens it again when it breaks or freezes."""
 
 from __future__ import annotations
 

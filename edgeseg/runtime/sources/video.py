@@ -1,4 +1,4 @@
-"""A video file, every frame in order."""
+"""Reads a video file, every frame in order."""
 
 from __future__ import annotations
 

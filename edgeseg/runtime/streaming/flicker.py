@@ -1,4 +1,4 @@
-"""Flicker: labels that change though the picture does not."""
+"""Flicker: measures how many labels change where the picture does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HardFrames: the frames two networks disagree on most, kept as the next data set."""
+"""HardFrames: saves the frames on which two networks disagree most, as a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Observer: looks at each finished prediction and has something to report at the end."""
+"""Observer: gets each finished prediction and adds a field to the report."""
 
 from __future__ import annotations
 

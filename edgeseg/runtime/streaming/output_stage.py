@@ -1,4 +1,4 @@
-"""The last stage of the loop: sinks, scores and stage times."""
+"""The loop's last stage: writes to the sinks, scores the labels and keeps the stage times."""
 
 from __future__ import annotations
 

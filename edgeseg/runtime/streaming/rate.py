@@ -1,4 +1,4 @@
-"""Rate: frames per second and infer time over a run, and whether a board keeps its pace."""
+"""Rate: measures frames per second and inference time over a run, and their drift."""
 
 from __future__ import annotations
 

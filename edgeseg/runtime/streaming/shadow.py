@@ -1,4 +1,4 @@
-"""Shadow evaluation: accuracy where nobody has labels, by a reference beside the fast one."""
+"""Shadow evaluation: compares the fast network with a reference where there are no labels."""
 
 from __future__ import annotations
 

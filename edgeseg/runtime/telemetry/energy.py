@@ -1,4 +1,4 @@
-"""Energy: watts summed over time, by the trapezoid rule between samples."""
+"""Energy: sums watts over time by the trapezoid rule between samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single values out of the files of /proc and /sys; what cannot be read is None, never 0."""
+"""Reads single values of /proc and /sys; a value that cannot be read is None, never 0."""
 
 from __future__ import annotations
 
