@@ -41,5 +41,5 @@ def test_what_differs_is_refused_with_the_figure(agreement, preprocess, message)
 
 
 def test_the_help_tells_the_limits_that_hold():
-    text = CliRunner().invoke(command, ["--help"]).output
+    text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     assert all(f"{least} for {name}" in text for name, least in MIN_AGREEMENT.items())
