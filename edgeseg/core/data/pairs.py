@@ -80,26 +80,19 @@ class PairFolder:
         )
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in images_in(folder):
-        other = found.setdefault(path.stem, path)
-        if other != path:
-            raise DataError(
-                f"{folder}: {other.name} and {path.name} have one name, which pairs images with "
-                "masks; keep one of them"
-            )
-    return found
-
-
-def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path | None]]:
+def pair_by_stem(images: Path | Sequence[Path], masks: Path) -> list[tuple[Path, Path | None]]:
     """Pair every image with the mask of the same name, whatever its ending.
+
+    Args:
+        images: a folder, or files from anywhere.
+        masks: a folder.
 
     Raises:
         DataError: an image has no mask, of which it names the first and counts the rest, or two
             images or two masks have one name.
     """
-    by_stem, found = _by_stem(masks), _by_stem(images).values()
+    listed = images_in(images) if isinstance(images, Path) else images
+    by_stem, found = _by_stem(images_in(masks)), _by_stem(listed).values()
     lacking = [path for path in found if path.stem not in by_stem]
     if lacking:
         more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
@@ -107,6 +100,18 @@ def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path | None]]:
             f"{lacking[0]}: no mask of that name in {masks}{more}; every image needs one"
         )
     return [(path, by_stem[path.stem]) for path in found]
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(path.stem, path)
+        if other != path:
+            raise DataError(
+                f"{other} and {path} have one name, by which images and masks are paired; "
+                "rename one, or give one folder at a time"
+            )
+    return found
 
 
 def check_labels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from edgeseg.core.data.pairs import check_labels
+from edgeseg.core.data.pairs import check_labels, pair_by_stem
 from edgeseg.core.images.io import read_labels, read_rgb
 from edgeseg.core.images.names import IMAGE_ENDINGS, images_in
 from edgeseg.errors import SourceError, UsageError
@@ -25,7 +25,8 @@ class FolderSource(Source):
 
         Raises:
             UsageError: a query is given.
-            SourceError: nothing is there, or an image has no mask.
+            SourceError: nothing is there.
+            DataError: an image has no mask, or two have one name.
         """
         request.options(())
         self.uri = request.uri
@@ -95,19 +96,4 @@ def _images(pattern: str) -> list[Path]:
 def _masks(images: list[Path], labels: Path) -> list[Path]:
     if not labels.is_dir():
         raise UsageError(f"labels {labels} is no folder; give the folder that holds the masks")
-    by_stem = {path.stem: path for path in labels.iterdir() if path.suffix.lower() == ".png"}
-    missing = [path.name for path in images if path.stem not in by_stem]
-    if missing:
-        raise SourceError(
-            f"{len(missing)} of {len(images)} images have no PNG mask of their name in {labels}, "
-            f"the first is {missing[0]}"
-        )
-    seen: dict[str, Path] = {}
-    for image in images:
-        other = seen.setdefault(image.stem, image)
-        if other != image:
-            raise UsageError(
-                f"{other} and {image} have one name and would be scored against one mask of "
-                f"{labels}; stream one folder after the other, each with its own --labels"
-            )
-    return [by_stem[path.stem] for path in images]
+    return [mask for _, mask in pair_by_stem(images, labels) if mask is not None]

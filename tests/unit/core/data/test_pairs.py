@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgeseg.core.data.open import open_dataset
-from edgeseg.core.data.pairs import check_labels
+from edgeseg.core.data.pairs import check_labels, pair_by_stem
 from edgeseg.core.images.io import write_png
 from edgeseg.errors import DataError
 from tests.data_folders import make_camvid
@@ -30,3 +30,19 @@ def test_unknown_labels_are_listed_up_to_eight() -> None:
     with pytest.raises(DataError, match=r"unknown labels 3, 4, 5, 6, 8, 9, 10, 11, \.\.\.;"):
         check_labels(Path("m.png"), labels, (4, 5), 3, 7)
     check_labels(Path("m.png"), labels, (4, 5), 19, 19)
+
+
+def test_a_folder_and_a_list_of_files_are_paired_alike(tmp_path: Path) -> None:
+    for name in ("images/a.jpg", "images/b.png", "masks/a.png", "masks/b.tif", "masks/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    pairs = pair_by_stem(images, masks)
+    assert [(image.name, mask.name) for image, mask in pairs if mask] == [
+        ("a.jpg", "a.png"),
+        ("b.png", "b.tif"),
+    ]
+    assert pair_by_stem([images / "b.png"], masks) == pairs[1:]
+    (masks / "a.bmp").touch()
+    with pytest.raises(DataError, match=r"a\.bmp and .*a\.png have one name"):
+        pair_by_stem([images / "b.png"], masks)
