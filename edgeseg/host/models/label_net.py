@@ -12,6 +12,13 @@ from edgeseg.core.spec import ModelSpec, Preprocess
 MIN_STD = 1e-2
 
 
+def scaled(frame: torch.Tensor) -> torch.Tensor:
+    """Map uint8 N,H,W,3 to float N,3,H,W in 0-1, the same in training and in the exported graph."""
+    # Converted before anything else: TensorRT has uint8 at the network's border only, and turns
+    # it into floats and back, never into integers (NvInferRuntimeBase.h, DataType::kUINT8).
+    return frame.to(torch.float32).permute(0, 3, 1, 2) * (1.0 / 255.0)
+
+
 class Normalize(nn.Module):
     """uint8 N,H,W,3 to normalised float N,3,H,W, by fixed or per-image statistics."""
 
@@ -27,9 +34,7 @@ class Normalize(nn.Module):
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
         """Normalise a batch of RGB frames."""
-        # Converted before anything else: TensorRT has uint8 at the network's border only, and turns
-        # it into floats and back, never into integers (NvInferRuntimeBase.h, DataType::kUINT8).
-        x = frame.to(torch.float32).permute(0, 3, 1, 2) * (1.0 / 255.0)
+        x = scaled(frame)
         if self.per_image:
             x = x - x.mean((2, 3), keepdim=True)
             return x / (torch.sqrt((x * x).mean((2, 3), keepdim=True)) + MIN_STD)

@@ -9,7 +9,7 @@ import torch
 
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.errors import DataError
-from edgeseg.host.models.label_net import MIN_STD
+from edgeseg.host.models.label_net import MIN_STD, scaled
 from edgeseg.host.training.augment import Augment, Crop, paste_classes, training_crop
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -98,12 +98,11 @@ def collate(
         mean: per channel, 0-1, used when fixed.
         std: likewise.
     """
-    images = torch.from_numpy(np.stack([crop.rgb for crop in crops])).permute(0, 3, 1, 2)
+    images = scaled(torch.from_numpy(np.stack([crop.rgb for crop in crops])))
     labels = torch.from_numpy(np.stack([crop.labels for crop in crops])).long()
     if normalize == "per_image":
         centre = torch.from_numpy(np.stack([crop.mean for crop in crops])).float()
         spread = torch.from_numpy(np.stack([crop.std for crop in crops])).float() + MIN_STD
     else:
         centre, spread = torch.tensor([list(mean)]), torch.tensor([list(std)])
-    scaled = images.float() / 255 - centre[:, :, None, None]
-    return scaled / spread[:, :, None, None], labels
+    return (images - centre[:, :, None, None]) / spread[:, :, None, None], labels
