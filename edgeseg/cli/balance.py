@@ -8,9 +8,8 @@ import click
 
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
+from edgeseg.core.metrics import counted_metrics, symbols
 from edgeseg.host.jobs.options import BalanceJobOptions
-
-HEADLINES = ("global_accuracy", "class_accuracy", "miou")
 
 
 @click.command(
@@ -37,12 +36,13 @@ def command(options: BalanceJobOptions, as_json: bool) -> None:
     if as_json:
         print_json(result.document)
         return
+    metrics = counted_metrics()
     print_table(
-        ("take back", "G", "C", "mIoU", ""),
+        ("take back", *symbols(metrics), ""),
         [
             (
                 f"{row['take_back']:g}",
-                *(ratio(row[key]) for key in HEADLINES),
+                *(ratio(row[key]) for key in metrics),
                 _remark(row["take_back"], options.take_back, result.checkpoint),
             )
             for row in result.rows

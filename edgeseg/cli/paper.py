@@ -8,13 +8,13 @@ import click
 
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
+from edgeseg.core.metrics import symbols
 from edgeseg.host.paper.options import PaperOptions
-from edgeseg.host.paper.published import REFERENCE, TABLES
+from edgeseg.host.paper.published import REFERENCE, SCORES, TABLES
 
 Row = dict[str, Any]
 Column = tuple[str, str, str, str]
 PAPERS = "  the paper's"
-SCORES = ("global_accuracy", "class_accuracy", "miou", "bf")
 # Title, our key, the paper's key, and how it is written; M divides by a million first.
 WEIGHT = (
     ("params", "params", "params", ".3fM"),
@@ -83,7 +83,7 @@ def _print_scores(rows: list[Row], weighting: str) -> None:
     if not scored:
         return
     print_table(
-        ("network", "G", "C", "mIoU", "BF"),
+        ("network", *symbols(SCORES)),
         [
             cells
             for row in scored

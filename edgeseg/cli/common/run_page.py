@@ -12,6 +12,7 @@ from edgeseg.cli.pages.bench_charts import grouped_bars
 from edgeseg.cli.pages.html import markup, write_page
 from edgeseg.cli.pages.picture_strip import strip
 from edgeseg.core.charts import line_chart
+from edgeseg.core.metrics import counted_metrics, symbols
 
 if TYPE_CHECKING:
     from edgeseg.core.data.dataset import Dataset
@@ -29,9 +30,9 @@ def show_run(run: RunResult, as_json: bool) -> None:
     if as_json:
         print_json(run.document)
         return
-    headlines = ("global_accuracy", "class_accuracy", "miou")
+    headlines = counted_metrics()
     print_table(
-        ("checkpoint", "epoch", "G", "C", "mIoU"),
+        ("checkpoint", "epoch", *symbols(headlines)),
         [
             (
                 run.checkpoint,

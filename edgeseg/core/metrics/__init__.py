@@ -1,1 +1,26 @@
-"""metrics."""
+"""The metrics by name: what tables, files and pages show of a score, in this order."""
+
+from __future__ import annotations
+
+from edgeseg.core.registry import Registry
+
+METRICS = Registry(
+    "metric",
+    "metrics",
+    {
+        "global_accuracy": "edgeseg.core.metrics.confusion:GLOBAL_ACCURACY",
+        "class_accuracy": "edgeseg.core.metrics.confusion:CLASS_ACCURACY",
+        "miou": "edgeseg.core.metrics.confusion:MEAN_IOU",
+        "bf": "edgeseg.core.metrics.boundary_f1:BOUNDARY_F1",
+    },
+)
+
+
+def counted_metrics() -> tuple[str, ...]:
+    """Return the names of the metrics that follow from the counts of pixels alone."""
+    return tuple(name for name in METRICS if METRICS.load(name).of is not None)
+
+
+def symbols(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the short names that heads of columns have, such as G."""
+    return tuple(METRICS.load(name).symbol for name in names)

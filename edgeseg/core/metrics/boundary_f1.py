@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from edgeseg.core.metrics.metric import Metric
 from edgeseg.errors import UsageError
 
 # The semantic contour score of Csurka et al., BMVC 2013, as the SegNet paper uses it.
 TOLERANCE = 0.0075
+BOUNDARY_F1 = Metric("BF", "mean boundary F1: how well outlines fit")
 
 
 def boundary_f1(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
+from edgeseg.core.metrics import METRICS, counted_metrics
+from edgeseg.core.metrics.metric import Metric
 from edgeseg.errors import DataError, UsageError
 
 
@@ -22,6 +25,7 @@ class Scores:
         miou: mean over classes of intersection over union.
         per_class_accuracy: one per class, nan for a class that the truth lacks.
         per_class_iou: one per class, nan for a class that truth and prediction both lack.
+        further: the other metrics of METRICS that follow from the counts, by name.
     """
 
     global_accuracy: float
@@ -29,6 +33,7 @@ class Scores:
     miou: float
     per_class_accuracy: tuple[float, ...]
     per_class_iou: tuple[float, ...]
+    further: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; nan, which JSON has not, becomes None."""
@@ -42,6 +47,7 @@ class Scores:
             "miou": plain(self.miou),
             "per_class_accuracy": [plain(value) for value in self.per_class_accuracy],
             "per_class_iou": [plain(value) for value in self.per_class_iou],
+            **{name: plain(value) for name, value in self.further.items()},
         }
 
 
@@ -130,19 +136,34 @@ class ConfusionMatrix:
         A class that the truth lacks is left out of C's mean, and one that truth and prediction
         both lack is left out of mIoU's; predicted but absent from the truth, it counts as 0.
         """
-        counts = self.counts.astype(np.float64)
-        right = np.diagonal(counts)
-        truth = counts.sum(1)
-        predicted = counts[:, : self.n_classes].sum(0)
-        accuracy = _ratio(right, truth)
-        iou = _ratio(right, truth + predicted - right)
+        counts = self.counts
+        figures = {name: METRICS.load(name).of(counts) for name in counted_metrics()}
         return Scores(
-            global_accuracy=float(_ratio(right.sum(keepdims=True), truth.sum(keepdims=True))[0]),
-            class_accuracy=_mean_of_present(accuracy),
-            miou=_mean_of_present(iou),
-            per_class_accuracy=tuple(accuracy.tolist()),
-            per_class_iou=tuple(iou.tolist()),
+            global_accuracy=figures.pop("global_accuracy"),
+            class_accuracy=figures.pop("class_accuracy"),
+            miou=figures.pop("miou"),
+            per_class_accuracy=tuple(class_accuracies(counts).tolist()),
+            per_class_iou=tuple(class_ious(counts).tolist()),
+            further=figures,
         )
+
+
+def class_accuracies(counts: Int64[np.ndarray, "k k1"]) -> Float64[np.ndarray, " k"]:
+    """Return each class's share found, n_ii / t_i; nan for a class that the truth lacks."""
+    return _ratio(np.diagonal(counts).astype(np.float64), counts.sum(1).astype(np.float64))
+
+
+def class_ious(counts: Int64[np.ndarray, "k k1"]) -> Float64[np.ndarray, " k"]:
+    """Return n_ii / (t_i + sum_j n_ji - n_ii); nan where truth and prediction lack the class."""
+    counts = counts.astype(np.float64)
+    right = np.diagonal(counts)
+    return _ratio(right, counts.sum(1) + counts[:, : len(counts)].sum(0) - right)
+
+
+def global_accuracy(counts: Int64[np.ndarray, "k k1"]) -> float:
+    """Return sum_i n_ii / sum_i t_i; nan where nothing was counted."""
+    total = int(counts.sum())
+    return int(np.trace(counts)) / total if total else float("nan")
 
 
 def _ratio(part: Float64[np.ndarray, " k"], whole: Float64[np.ndarray, " k"]) -> np.ndarray:
@@ -152,6 +173,19 @@ def _ratio(part: Float64[np.ndarray, " k"], whole: Float64[np.ndarray, " k"]) ->
 def _mean_of_present(values: Float64[np.ndarray, " k"]) -> float:
     present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else float("nan")
+
+
+GLOBAL_ACCURACY = Metric("G", "share of the counted pixels that are right", global_accuracy)
+CLASS_ACCURACY = Metric(
+    "C",
+    "mean over classes of the share of a class's pixels that is found",
+    lambda counts: _mean_of_present(class_accuracies(counts)),
+)
+MEAN_IOU = Metric(
+    "mIoU",
+    "mean over classes of intersection over union",
+    lambda counts: _mean_of_present(class_ious(counts)),
+)
 
 
 def class_shares(labels: UInt8[np.ndarray, "h w"], n_classes: int) -> tuple[float, ...]:

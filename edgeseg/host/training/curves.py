@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeseg.core.charts import line_chart, standalone
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.metrics import counted_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,15 +52,13 @@ def write_curves(run_dir: Path, rows: Sequence[EpochRow]) -> None:
     """Write curves.csv and curves.svg into `run_dir`; there is a row or more."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["epoch", "loss", "lr", "seconds", "global_accuracy", "class_accuracy", "miou"])
+    metrics = counted_metrics()
+    writer.writerow(["epoch", "loss", "lr", "seconds", *metrics])
     for row in rows:
         scores = row.scores or {}
         writer.writerow(
             [row.epoch, f"{row.loss:.5f}", f"{row.lr:.6g}", f"{row.seconds:.1f}"]
-            + [
-                "" if scores.get(key) is None else f"{scores[key]:.5f}"
-                for key in ("global_accuracy", "class_accuracy", "miou")
-            ]
+            + ["" if scores.get(key) is None else f"{scores[key]:.5f}" for key in metrics]
         )
     atomic_write_text(run_dir / "curves.csv", text.getvalue())
     loss = [(float(row.epoch), row.loss) for row in rows]

@@ -69,6 +69,7 @@ class EvalResult:
             "global_accuracy": _known(scores.global_accuracy),
             "class_accuracy": _known(scores.class_accuracy),
             "miou": _known(scores.miou),
+            **{name: _known(value) for name, value in scores.further.items()},
             "bf": None if self.bf is None else _known(self.bf),
             "per_class": {
                 name: {"iou": _known(iou), "accuracy": _known(accuracy), "bf": _known(bf)}

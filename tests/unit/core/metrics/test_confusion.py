@@ -1,11 +1,16 @@
 """G, C and mIoU from one matrix, against sums done by hand."""
 
 import math
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 
-from edgeseg.core.metrics.confusion import ConfusionMatrix, class_shares
+from edgeseg.core import metrics, registry
+from edgeseg.core.metrics import METRICS, confusion
+from edgeseg.core.metrics.confusion import ConfusionMatrix, class_ious, class_shares
+from edgeseg.core.metrics.metric import Metric
+from edgeseg.core.registry import Registry
 from edgeseg.errors import DataError, UsageError
 
 VOID = 3
@@ -99,3 +104,37 @@ def test_shares_of_the_pixels() -> None:
     labels = np.array([[0, 0, 2, 2], [2, 2, 255, 0]], np.uint8)
     assert class_shares(labels, 3) == (0.375, 0.0, 0.5)
     assert class_shares(np.zeros((2, 3), np.uint8), 3) == (1.0, 0.0, 0.0)
+
+
+FREQUENCY_WEIGHTED = Metric(
+    "fwIoU",
+    "IoU weighted by how often the truth has each class",
+    lambda counts: float(np.nansum(class_ious(counts) * counts.sum(1)) / counts.sum()),
+)
+
+
+def test_an_installed_package_adds_a_metric(monkeypatch):
+    point = EntryPoint("fwiou", f"{__name__}:FREQUENCY_WEIGHTED", "edgeseg.metrics")
+    monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: [point])
+    extended = Registry("metric", "metrics", METRICS)
+    monkeypatch.setattr(metrics, "METRICS", extended)
+    monkeypatch.setattr(confusion, "METRICS", extended)
+    matrix = ConfusionMatrix(2, 255)
+    matrix.update(np.array([0, 0, 0, 1], np.uint8), np.array([0, 0, 1, 1], np.uint8))
+    scores = matrix.scores()
+    assert scores.to_json()["fwiou"] == pytest.approx(2 / 3 * 0.75 + 1 / 2 * 0.25)
+    assert scores.miou == pytest.approx((2 / 3 + 1 / 2) / 2)
+    names = metrics.counted_metrics()
+    assert names == ("global_accuracy", "class_accuracy", "miou", "fwiou")
+    assert metrics.symbols(names) == ("G", "C", "mIoU", "fwIoU")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_says_what_it_is(name):
+    metric = METRICS.load(name)
+    assert isinstance(metric, Metric)
+    assert metric.symbol
+    assert metric.meaning
+    if metric.of is not None:
+        assert np.isnan(metric.of(np.zeros((3, 4), np.int64)))
+        assert metric.of(np.eye(3, 4, dtype=np.int64)) == 1.0
