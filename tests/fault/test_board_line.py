@@ -1,5 +1,6 @@
 """Runs on a board over a real sshd: what comes back, and what happens when something breaks."""
 
+import getpass
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ from edgeseg.runtime.remote.job import Brought, Listener, Sent, Session
 from edgeseg.runtime.remote.wheel import edgeseg_wheel
 
 CAMERA = "synthetic://?fps=20"
+USER = getpass.getuser()
+TARGET = f"{USER}@127.0.0.1"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def board(tmp_path_factory, wheel):
     made = LoopbackBoard(tmp_path_factory.mktemp("board"))
     try:
         made.prepare(wheel)
-        added = made.edgeseg("board", "add", "orin", "root@127.0.0.1", "--port", made.port)
+        added = made.edgeseg("board", "add", "orin", TARGET, "--port", made.port)
         assert added.returncode == 0, added.stderr
         yield made
     finally:
@@ -47,9 +50,7 @@ def desk(board, monkeypatch):
 
 
 def named(board: LoopbackBoard, **more) -> Board:
-    import getpass
-
-    return Board("orin", "127.0.0.1", getpass.getuser(), board.port, **more)
+    return Board("orin", "127.0.0.1", USER, board.port, **more)
 
 
 def session(board: LoopbackBoard, said: list[str], **more) -> Session:
@@ -249,7 +250,7 @@ def test_an_unknown_host_key_names_the_command_to_type(board):
     finally:
         board.known_hosts.write_text(held)
     assert done.returncode == 5
-    assert f"ssh -p {board.port} root@127.0.0.1 true" in done.stderr
+    assert f"ssh -p {board.port} {TARGET} true" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -260,15 +261,15 @@ def test_a_wrong_user_key_is_told(board):
     finally:
         board.use_key("user")
     assert done.returncode == 5
-    assert f"ssh-copy-id -p {board.port} root@127.0.0.1" in done.stderr
+    assert f"ssh-copy-id -p {board.port} {TARGET}" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 def test_a_board_that_is_off_is_told_at_once(board, tmp_path):
-    board.edgeseg("board", "add", "off", "root@127.0.0.1", "--port", "1", "--unchecked")
+    board.edgeseg("board", "add", "off", TARGET, "--port", "1", "--unchecked")
     done = board.edgeseg("on", "off", "doctor")
     assert done.returncode == 5
-    assert "off (root@127.0.0.1) is not reachable" in done.stderr
+    assert f"off ({TARGET}) is not reachable" in done.stderr
 
 
 def test_a_wrong_argument_costs_no_call(board):
@@ -287,7 +288,7 @@ def test_a_hostile_name_is_refused(board, name):
     done = board.edgeseg("on", name, "doctor")
     assert done.returncode == 2
     assert "board's name" in done.stderr
-    done = board.edgeseg("board", "add", "--unchecked", "--", name, "root@127.0.0.1")
+    done = board.edgeseg("board", "add", "--unchecked", "--", name, TARGET)
     assert done.returncode == 2
     done = board.edgeseg("board", "add", "--unchecked", "--", "x", name)
     assert done.returncode == 2
@@ -362,7 +363,7 @@ def test_a_board_without_python_3_10_is_told(tmp_path, script, said):
     text = "#!/bin/sh\n" + script.format(root=tmp_path, python=sys._base_executable)
     made = LoopbackBoard(tmp_path / "board", python=text)
     try:
-        done = made.edgeseg("board", "add", "old", "root@127.0.0.1", "--port", made.port)
+        done = made.edgeseg("board", "add", "old", TARGET, "--port", made.port)
         assert done.returncode == 5
         assert said in done.stderr
         # It is kept all the same: a newer JetPack is flashed under the same name.
@@ -375,7 +376,7 @@ def test_several_boards_give_one_table(board, wheel, colour_bundle, tmp_path):
     folder = board.root / "second"
     board.prepare(wheel, folder=folder)
     board.edgeseg(
-        "board", "add", "b", "root@127.0.0.1", "--port", board.port, "--folder", folder,
+        "board", "add", "b", TARGET, "--port", board.port, "--folder", folder,
         "--unchecked",
     )  # fmt: skip
     if " " in str(folder):
@@ -446,7 +447,7 @@ def test_the_wheel_is_really_installed(tmp_path, colour_bundle):
     made = LoopbackBoard(tmp_path / "board")
     try:
         added = made.edgeseg(
-            "board", "add", "new", "root@127.0.0.1", "--port", made.port, "--extras",
+            "board", "add", "new", TARGET, "--port", made.port, "--extras",
             "cv,onnxruntime",
         )  # fmt: skip
         assert added.returncode == 0, added.stderr

@@ -96,22 +96,7 @@ def _word(role: str | None, value: str, prefix: str, option: str, label: str) ->
     if role is None:
         return prefix + value
     if role in ("bundle", "data", "sent", "maybe"):
-        if value.startswith(THERE):
-            return prefix + value.removeprefix(THERE)
-        path = Path(value)
-        if path.exists():
-            return _sent(role, path, prefix)
-        if role == "bundle":
-            from edgeseg.core.zoo import find_bundle
-
-            # A zoo name, which the board has too, or an error that says so.
-            find_bundle(value)
-            return prefix + value
-        if role == "maybe" or (role == "data" and ":" in value) or value == "synthetic":
-            return prefix + value
-        raise UsageError(
-            f"{option} {value} does not exist here; for a place on the board write {THERE}/PATH"
-        )
+        return place_word(role, value, option, prefix)
     if role == "sink":
         from edgeseg.runtime.sinks.open import written_place
 
@@ -127,7 +112,38 @@ def _word(role: str | None, value: str, prefix: str, option: str, label: str) ->
     )
 
 
-def _sent(role: str, path: Path, prefix: str) -> Word:
+def place_word(role: str, value: str, option: str, prefix: str = "") -> Sent | str:
+    """Return the word for something that a verb reads.
+
+    Args:
+        role: "bundle", "data", "sent" (a file or folder) or "maybe" (any of them, or none).
+        value: what the user typed.
+        option: what it was typed for, for messages.
+        prefix: what stands before it in the word.
+
+    Raises:
+        UsageError: it does not exist.
+        BundleError: it is no bundle, or a damaged one.
+    """
+    if value.startswith(THERE):
+        return prefix + value.removeprefix(THERE)
+    path = Path(value)
+    if path.exists():
+        return _sent(role, path, prefix)
+    if role == "bundle":
+        from edgeseg.core.zoo import find_bundle
+
+        # A zoo name, which the board has too, or an error that says so.
+        find_bundle(value)
+        return prefix + value
+    if role == "maybe" or (role == "data" and ":" in value) or value == "synthetic":
+        return prefix + value
+    raise UsageError(
+        f"{option} {value} does not exist here; for a place on the board write {THERE}/PATH"
+    )
+
+
+def _sent(role: str, path: Path, prefix: str) -> Sent:
     if role == "bundle":
         from edgeseg.core.bundle import read_bundle
 

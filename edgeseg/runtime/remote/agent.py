@@ -334,8 +334,8 @@ def install(request: Facts) -> None:
     tell(f"making {venv}")
     (folder / "installed.json").unlink(missing_ok=True)
     # --system-site-packages: TensorRT and the OpenCV that knows GStreamer are system packages.
-    made = subprocess.run([python, "-m", "venv", "--system-site-packages", str(venv)], check=False)
-    if made.returncode:
+    made = run_aloud([python, "-m", "venv", "--system-site-packages", str(venv)])
+    if made:
         give_up(f"{venv} cannot be made")
     inner = str(venv / "bin" / "python")
     before = question(python, "import cv2; print(cv2.__file__)") if has["cv2"] else None
@@ -352,9 +352,9 @@ def install(request: Facts) -> None:
         # pip passes over a wheel of the same version.
         again = [inner, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
         again += ["--no-deps", "--force-reinstall", request["wheel_path"]]
-        done = subprocess.run(command, check=False).returncode
+        done = run_aloud(command)
         if done == 0:
-            done = subprocess.run(again, check=False).returncode
+            done = run_aloud(again)
         if done == 0:
             break
     else:
@@ -576,6 +576,11 @@ def frame(kind: str, data: bytes) -> None:
     """Write one frame to the desk."""
     sys.stdout.buffer.write(f"{FRAME} {kind} {len(data)}\n".encode() + data)
     sys.stdout.buffer.flush()
+
+
+def run_aloud(command: list[str]) -> int:
+    """Run a command of an install, all its words on standard error, and return its exit code."""
+    return subprocess.run(command, stdout=sys.stderr, check=False).returncode
 
 
 def question(python: str, code: str) -> str | None:
