@@ -10,13 +10,16 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from loopback_board import LoopbackBoard
 
+from edgeseg.core.bundle import Bundle, write_bundle
 from edgeseg.errors import BoardError
 from edgeseg.runtime.remote import agent
 from edgeseg.runtime.remote.boards import Board
 from edgeseg.runtime.remote.job import Brought, Listener, Sent, Session
+from edgeseg.runtime.remote.timing import BoardTimer
 from edgeseg.runtime.remote.wheel import edgeseg_wheel
 
 CAMERA = "synthetic://?fps=20"
@@ -459,3 +462,82 @@ def test_the_wheel_is_really_installed(tmp_path, colour_bundle):
         assert "has this edgeseg already" in again.stderr
     finally:
         made.stop()
+
+
+def test_a_first_run_gives_a_page_a_row_and_the_reports(board, colour_bundle, tmp_path):
+    done = board.edgeseg(
+        "on", "orin", "first-run", colour_bundle.path, "--data", "synthetic:2", "--seconds", "2s",
+        "-o", "first", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    document = json.loads(done.stdout)
+    codes = {step["name"]: step["code"] for step in document["steps"]}
+    assert list(codes) == ["doctor", "verify", "build", "bench", "stream"]
+    # A step that fails is a finding: without a GPU no engine is built, and the rest runs.
+    assert codes | {"build": 0} == dict.fromkeys(codes, 0), done.stderr
+    assert done.returncode == codes["build"]
+    if codes["build"]:
+        assert "tensorrt" in document["steps"][2]["note"]
+    stream = json.loads((tmp_path / "first" / "stream.json").read_text())
+    cells = (tmp_path / "first" / "row.md").read_text().splitlines()[-1].strip("| ").split(" | ")
+    assert cells[4] == f"{stream['fps']:.1f}"
+    assert cells[7] == f"{stream['accuracy']['miou']:.4f}"
+    assert cells[8] == "stream.json"
+    page = (tmp_path / "first" / "index.html").read_text()
+    assert "First run on orin" in page
+    assert " | ".join(cells[2:5]) in page
+    assert (tmp_path / "first" / "bench.html").is_file()
+    assert json.loads((tmp_path / "first" / "first-run.json").read_text()) == document
+
+
+def slower_than(bundle: Bundle, path: Path) -> Bundle:
+    """The same network behind a convolution that costs and changes nothing."""
+    import onnx
+
+    model = onnx.load(bundle.onnx_path)
+    wide = np.zeros((96, 3, 5, 5), np.float32)
+    back = np.zeros((3, 96, 1, 1), np.float32)
+    for name, value in (("wide", wide), ("back", back)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    make = onnx.helper.make_node
+    nodes = list(model.graph.node)
+    nodes[2].input[0] = "added"
+    nodes[2:2] = [
+        make("Conv", ["float", "wide"], ["much"], pads=[2, 2, 2, 2]),
+        make("Conv", ["much", "back"], ["nothing"]),
+        make("Add", ["float", "nothing"], ["added"]),
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return write_bundle(
+        path, model.SerializeToString(), bundle.golden(), name="slow", spec=bundle.spec,
+        precision="fp32", opset=18,
+    )  # fmt: skip
+
+
+def test_a_candidate_is_timed_on_the_board(desk, colour_bundle, wheel, tmp_path):
+    timer = BoardTimer(session(desk, []), wheel, tmp_path, "onnxruntime", 1)
+    slow = slower_than(colour_bundle, tmp_path / "slow")
+    ms, ratio = timer(colour_bundle, slow)
+    assert ms > 0
+    assert ratio > 1.3
+    assert timer(slow, colour_bundle)[1] < 1 / 1.3
+    (tmp_path / "slow" / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BoardError, match="orin could not time the candidate: .*sha256|bytes"):
+        timer(colour_bundle, slow)
+
+
+@pytest.mark.slow
+def test_tune_measures_on_the_board(board, small_checkpoint, tmp_path):
+    done = board.edgeseg(
+        "tune", small_checkpoint, "--data", "synthetic:4", "--val-limit", "1", "--crop", "32x48",
+        "--batch", "2", "--trial-epochs", "1", "--round-to", "2", "--trials", "1", "--target-ms",
+        "0.000001", "--on", "orin", "-o", tmp_path / "tune", cwd=tmp_path,
+    )  # fmt: skip
+    # No network is as quick as that; what matters is who said so.
+    assert done.returncode == 4, done.stderr
+    held = json.loads((tmp_path / "tune" / "timed" / "reference.json").read_text())
+    assert (held["place"], held["backend"]) == ("orin", "onnxruntime")
+    assert held["ms"] > 0
+    jobs = board.edgeseg("on", "orin", "jobs").stdout
+    assert "edgeseg bench" in jobs
+    assert board.wait_idle() == []

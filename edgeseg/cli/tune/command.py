@@ -21,15 +21,21 @@ from edgeseg.host.tuning.options import TuneOptions
 def command(options: TuneOptions, as_json: bool) -> None:
     """Search how to prune the float CHECKPOINT so that it meets a target at the best accuracy.
 
-    Time is measured on --backend, candidate and CHECKPOINT in turns; with --board it is that
-    board's roofline, which is computed and a floor. The folder gets best.safetensors, recipe.toml,
-    tried.json, tried.txt and tried.html. Exit code 3 where the best loses more than --max-drop, 4
-    where no trial met the target.
+    Time is measured on --backend, candidate and CHECKPOINT in turns, here or on the board that --on
+    names; with --board it is that board's roofline, which is computed and a floor. The folder gets
+    best.safetensors, recipe.toml, tried.json, tried.txt and tried.html. Exit code 3 where the best
+    loses more than --max-drop, 4 where no trial met the target.
     """
     from edgeseg.host.tuning.tune import tune_job
 
+    options.check()
+    timer = None
+    if options.on:
+        from edgeseg.cli.board.timer import board_timer
+
+        timer = board_timer(options.on, options.backend, options.threads)
     with shown() as progress:
-        result = tune_job(options, progress, on_trial=write_tune_page)
+        result = tune_job(options, progress, on_trial=write_tune_page, timer=timer)
     document = result.document
     if as_json:
         print_json(document)

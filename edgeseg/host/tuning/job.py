@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import onnx
 from torch import nn
@@ -43,6 +43,24 @@ from edgeseg.runtime.backends import open_backend
 ROUNDS, WARM_UP = 15, 3
 
 
+class Timer(Protocol):
+    """Times a candidate somewhere else than here: runtime/remote/timing.py."""
+
+    @property
+    def place(self) -> str:
+        """Whose times these are."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """The runtime there."""
+        ...
+
+    def __call__(self, reference: Bundle, candidate: Bundle) -> tuple[float, float]:
+        """Return the reference's median milliseconds and the candidate's time over it."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class TuneJob:
     """One search.
@@ -64,6 +82,7 @@ class TuneJob:
         images: training images that repair a candidate and calibrate it.
         train: the short training of a candidate.
         progress: gets messages.
+        timer: times a candidate on another machine; None times it here.
     """
 
     start: Checkpoint
@@ -81,6 +100,7 @@ class TuneJob:
     images: int
     train: TrainOptions
     progress: ProgressCallback = silent
+    timer: Timer | None = None
 
     @functools.cached_property
     def training_fact(self) -> dict[str, Any]:
@@ -132,8 +152,16 @@ class TuneJob:
         known = place.is_dir() and is_same(held, about)
         if not known:
             self._bundle(module_from_checkpoint(self.start), (), "reference")
-        options = {"threads": self.threads} if self.threads else {}
         reference_bundle = read_bundle(place)
+        timed = self.timer or self._timed_here
+        reference_ms, ratio = timed(reference_bundle, bundle)
+        if not known:
+            held = {"ms": reference_ms, **about}
+            atomic_write_text(kept, json.dumps(held) + "\n")
+        return float(held["ms"]) * ratio
+
+    def _timed_here(self, reference_bundle: Bundle, bundle: Bundle) -> tuple[float, float]:
+        options = {"threads": self.threads} if self.threads else {}
         frame = reference_bundle.golden().frame
         with (
             open_backend(self.backend, reference_bundle, **options) as reference,
@@ -146,11 +174,8 @@ class TuneJob:
                     backend.infer(frame)
                     if number >= WARM_UP:
                         into.append((time.perf_counter() - started) * 1e3)
-        if not known:
-            held = {"ms": statistics.median(times[0]), **about}
-            atomic_write_text(kept, json.dumps(held) + "\n")
         ratio = statistics.median(b / a for a, b in zip(*times, strict=True))
-        return float(held["ms"]) * ratio
+        return statistics.median(times[0]), ratio
 
     def quantized(
         self, module: nn.Module, keep_float: tuple[str, ...]

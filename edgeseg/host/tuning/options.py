@@ -23,6 +23,7 @@ class TuneOptions(TrainingOptions):
         backend: runtime that times candidates; None is the first that works.
         threads: of one inference; 0 is the runtime's choice.
         board: the Jetson whose roofline is the cost; "" times candidates.
+        on: name of the board that candidates are timed on; "" is this machine.
         precision: "fp32" or "int8", of what is timed and scored.
         search_float: whether regions may stay in float.
         max_drop: most mIoU lost against the checkpoint.
@@ -52,6 +53,10 @@ class TuneOptions(TrainingOptions):
     )
     threads: int = option("Threads of one inference.", least=0, default=0)
     board: str = option("Cost is this Jetson's roofline, a floor: orin-nano, …", default="")
+    on: str = option(
+        "Time candidates on this board, as `edgeseg board add` named it.", default="",
+        metavar="BOARD",
+    )  # fmt: skip
     precision: str = option(
         "Precision of what is timed and scored; int8 is calibrated on --data.",
         choices=("fp32", "int8"),
@@ -106,10 +111,10 @@ class TuneOptions(TrainingOptions):
         if sum(value is not None for value in targets) != 1:
             raise UsageError("give one of --target-ms, --target-fps and --target-macs")
         if self.target_macs is not None:
-            self.refuse_given(("backend", "threads", "board"), "MACs are counted, not timed")
+            self.refuse_given(("backend", "threads", "board", "on"), "MACs are counted, not timed")
         elif self.board:
             self.refuse_given(
-                ("backend", "threads"), f"the floor of {self.board} is computed, not timed"
+                ("backend", "threads", "on"), f"the floor of {self.board} is computed, not timed"
             )
         if self.search_float and self.precision != "int8":
             raise UsageError("--search-float chooses what INT8 leaves out: give --precision int8")

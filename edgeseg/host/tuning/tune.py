@@ -23,7 +23,7 @@ from edgeseg.host.training.data import fitting
 from edgeseg.host.training.options import train_options
 from edgeseg.host.training.run_folder import run_folder, write_record
 from edgeseg.host.training.validate import check_labelled
-from edgeseg.host.tuning.job import TuneJob
+from edgeseg.host.tuning.job import Timer, TuneJob
 from edgeseg.host.tuning.options import TuneOptions
 from edgeseg.host.tuning.recipe import recipe_text
 from edgeseg.host.tuning.search import Space, candidate_of, run_trials
@@ -73,6 +73,7 @@ def tune_job(
     progress: ProgressCallback = silent,
     *,
     on_trial: Callable[[Tried], None] = lambda tried: None,
+    timer: Timer | None = None,
 ) -> TuneResult:
     """Search how to prune a float network so that it meets a target at the best accuracy.
 
@@ -80,6 +81,7 @@ def tune_job(
         options: by the names of the verb's options.
         progress: told of every trial.
         on_trial: called with all trials after each.
+        timer: what times candidates where `options.on` names a board.
 
     Returns:
         The result; its folder holds the network, its recipe, the trials and the record.
@@ -92,12 +94,14 @@ def tune_job(
         LatencyMissed: no trial met the target.
     """
     options.check()
+    if (timer is None) != (not options.on):
+        raise UsageError(f"on={options.on!r} and timer go together; give both or neither")
     start = load_float_checkpoint(options.checkpoint)
     check_prunable(start.steps, PrunePlan(PruneOptions(ratio=0.1)))
     space = Space(
         start, max_ratio=options.max_ratio, floats=options.search_float, keep=options.keep
     )
-    job = _prepared(options, start, progress)
+    job = _prepared(options, start, progress, timer)
     dense = job.cost({}, ())
     target = _target(options, dense)
     if dense <= target:
@@ -127,9 +131,11 @@ def tune_job(
     return _finished(options, job, study, tried)
 
 
-def _prepared(options: TuneOptions, start: Checkpoint, progress: ProgressCallback) -> TuneJob:
+def _prepared(
+    options: TuneOptions, start: Checkpoint, progress: ProgressCallback, timer: Timer | None
+) -> TuneJob:
     spec, seed, epochs = start.spec, options.seed, options.trial_epochs
-    backend = options.backend
+    backend = options.backend if timer is None else timer.backend
     if options.unit == "ms" and backend is None:
         backend = next((name for name in BACKENDS if not why_unavailable(name)), "onnxruntime")
     folder = run_folder("tune", spec.arch, options.out, used_by=(TRIED,), again=options.resume)
@@ -164,6 +170,7 @@ def _prepared(options: TuneOptions, start: Checkpoint, progress: ProgressCallbac
             seed=seed,
         ),
         progress,
+        timer,
     )
 
 
