@@ -522,7 +522,7 @@ def test_a_candidate_is_timed_on_the_board(desk, colour_bundle, wheel, tmp_path)
     assert ratio > 1.3
     assert timer(slow, colour_bundle)[1] < 1 / 1.3
     (tmp_path / "slow" / "model.onnx").write_bytes(b"damaged")
-    with pytest.raises(BoardError, match="orin could not time the candidate: .*sha256|bytes"):
+    with pytest.raises(BoardError, match=r"orin could not time the candidate: .*bytes"):
         timer(colour_bundle, slow)
 
 

@@ -147,6 +147,7 @@ class TuneJob:
             precision=self.precision,
             backend=self.backend,
             threads=self.threads,
+            place=self.timer.place if self.timer else "",
         )
         held = json.loads(kept.read_text()) if kept.is_file() else {}
         known = place.is_dir() and is_same(held, about)
