@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Build BUNDLE's engine for this GPU and TensorRT, or say that the cache has it.
 
-    An INT8 bundle gets its FP16 baseline as well: the same weights without quantisation. Both run
+    An INT8 bundle gets its FP16 baseline as well: the same weights without quantization. Both run
     the golden frame in turns; a warning tells when INT8 is not the faster. Engines lie in the
     folder that EDGESEG_CACHE names, by default ~/.cache/edgeseg/engines.
     """

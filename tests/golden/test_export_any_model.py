@@ -46,16 +46,16 @@ def networks() -> tuple[ModelSpec, nn.Module, nn.Module]:
     spec = ModelSpec("segnet-basic", size_hw=SIZE)
     net = Other().eval()
     rgb, _ = frames(SIZE, 2, seed=1)
-    quantised, _ = quantize(net, QuantizeOptions(), [Normalize(spec.preprocess)(rgb)])
-    return spec, net, quantised
+    quantized, _ = quantize(net, QuantizeOptions(), [Normalize(spec.preprocess)(rgb)])
+    return spec, net, quantized
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_its_exported_logits_are_torchs(
     networks: tuple[ModelSpec, nn.Module, nn.Module], precision: str
 ) -> None:
-    spec, net, quantised = networks
-    module = quantised if precision == "int8" else net
+    spec, net, quantized = networks
+    module = quantized if precision == "int8" else net
     model = onnx.load_from_string(export_onnx(spec, module, precision, raw_logits=True))
     rgb, _ = frames(SIZE, 1, seed=2)
     labels, logits = run_unoptimized(model, rgb.numpy())
@@ -71,8 +71,8 @@ def test_its_exported_logits_are_torchs(
 def test_its_transposed_convolution_has_one_int8_weight_scale(
     networks: tuple[ModelSpec, nn.Module, nn.Module],
 ) -> None:
-    spec, _, quantised = networks
-    model = onnx.load_from_string(export_onnx(spec, quantised, "int8"))
+    spec, _, quantized = networks
+    model = onnx.load_from_string(export_onnx(spec, quantized, "int8"))
     value = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     (up,) = (n for n in model.graph.node if n.op_type == "ConvTranspose")
     (weight,) = (n for n in model.graph.node if up.input[1] in n.output)

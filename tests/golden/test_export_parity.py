@@ -38,23 +38,23 @@ def net_of(arch: str, size_hw: tuple[int, int]) -> tuple[ModelSpec, nn.Module, n
 
 @cache
 def exported(arch: str, size_hw: tuple[int, int], precision: str) -> onnx.ModelProto:
-    spec, net, quantised = net_of(arch, size_hw)
-    module = quantised if precision == "int8" else net
+    spec, net, quantized = net_of(arch, size_hw)
+    module = quantized if precision == "int8" else net
     return onnx.load_from_string(export_onnx(spec, module, precision))
 
 
 def torch_labels(arch: str, size_hw: tuple[int, int], precision: str) -> np.ndarray:
-    spec, net, quantised = net_of(arch, size_hw)
+    spec, net, quantized = net_of(arch, size_hw)
     rgb, _ = frames(size_hw, 1, seed=9)
     with torch.no_grad():
-        return deployed(spec, quantised if precision == "int8" else net, precision)(rgb).numpy()
+        return deployed(spec, quantized if precision == "int8" else net, precision)(rgb).numpy()
 
 
 def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-# Rounding alone moves a value of a fake-quantised net by a whole grid step now and then, and its
+# Rounding alone moves a value of a fake-quantized net by a whole grid step now and then, and its
 # labels with it; that the graph itself is right is what the exact tests below show.
 LEAST = {"fp32": 1.0, "int8": 0.98, "fp16": 0.99}
 DEEPLAB = "deeplabv3plus-mobilenetv2"
@@ -229,14 +229,14 @@ def test_one_scale_runs_over_each_concatenation() -> None:
 
 
 def test_raw_logits_agree_with_the_labels() -> None:
-    spec, _, quantised = net_of("segnet-basic", SIZE)
-    model = onnx.load_from_string(export_onnx(spec, quantised, "int8", raw_logits=True))
+    spec, _, quantized = net_of("segnet-basic", SIZE)
+    model = onnx.load_from_string(export_onnx(spec, quantized, "int8", raw_logits=True))
     rgb, _ = frames(SIZE, 1, seed=9)
     labels, logits = run_unoptimized(model, rgb.numpy())
     assert logits.shape == (1, spec.n_classes, *SIZE)
     assert np.array_equal(logits.argmax(1), labels)
     with torch.no_grad():
-        _, expected = deployed(spec, quantised, "int8", raw_logits=True)(rgb)
+        _, expected = deployed(spec, quantized, "int8", raw_logits=True)(rgb)
     noise = np.square(logits - expected.numpy()).mean()
     assert np.square(expected.numpy()).mean() / max(noise, 1e-20) > 1e3
 

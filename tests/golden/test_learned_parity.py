@@ -50,7 +50,7 @@ def learned(spec: ModelSpec, options: QuantizeOptions) -> tuple[nn.Module, StepD
 
 @torch.no_grad()
 def noise_floor(spec: ModelSpec, module: nn.Module, rgb: torch.Tensor, labels: np.ndarray) -> float:
-    """Label agreement of the fake-quantised torch network with itself under float rounding."""
+    """Label agreement of the fake-quantized torch network with itself under float rounding."""
     net = deployed(spec, module, "int8")
     x = net.normalize(rgb)
     shares = []

@@ -112,6 +112,14 @@ def test_a_name_of_the_workstation_tells_which_extra_brings_it():
     assert "pip install 'edgeseg[host]'" in done.stderr
 
 
+def test_lint_names_an_extra_that_brings_no_torch(colour_bundle):
+    script = "from edgeseg.cli import run\nsys.exit(run(sys.argv[1:]))"
+    done = python(script, "lint", str(colour_bundle.path), block=("onnx", *HOST_PACKAGES))
+    assert done.returncode == 5
+    assert "lint needs onnx" in done.stderr
+    assert "pip install 'edgeseg[lint]'" in done.stderr
+
+
 def test_a_missing_runtime_names_the_pip_line(colour_bundle):
     script = "from edgeseg.cli import run\nsys.exit(run(sys.argv[1:]))"
     command = ["verify", str(colour_bundle.path), "--backend", "onnxruntime"]

@@ -39,7 +39,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # The pip extra that brings a module.
 EXTRAS = {
     "cv2": "cv",
-    "onnx": "host",
+    "onnx": "lint",
     "onnxscript": "host",
     "optuna": "host",
     "safetensors": "host",
@@ -353,8 +353,11 @@ def check_installed(verb: str, modules: Sequence[str]) -> None:
     """
     missing = [name for name in modules if not is_installed(name)]
     if missing:
-        extras = ",".join(sorted({EXTRAS[name] for name in missing}))
+        extras = {EXTRAS[name] for name in missing}
+        if "host" in extras:
+            # It brings onnx too.
+            extras.discard("lint")
         raise BackendUnavailable(
             f"{verb} needs {' and '.join(missing)}, not installed here; "
-            f"pip install 'edgeseg[{extras}]'"
+            f"pip install 'edgeseg[{','.join(sorted(extras))}]'"
         )

@@ -1,1 +1,1 @@
-"""pages."""
+"""What the HTML pages of several verbs share."""

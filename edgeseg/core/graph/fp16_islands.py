@@ -4,14 +4,14 @@ TensorRT up to 10 is told with a flag that float layers may run in FP16. TensorR
 flag: what the graph calls FP32 runs in FP32, at twice the bytes. So the bundle carries a second
 form of the same network, or the board makes it from the first:
 
-    normalisation            FP32, up to the first quantiser
+    normalisation            FP32, up to the first quantizer
     scales                   rounded to FP16; each DequantizeLinear then gives FP16
     weights of INT8 layers   the same levels; a channel whose scale is below FP16's normal numbers
                              gets new levels for its new scale
     all other constants      FP16
     labels                   as before
 
-A quantiser that reads FP32 keeps its scale in FP32, with the rounded value, so that every Q/DQ pair
+A quantizer that reads FP32 keeps its scale in FP32, with the rounded value, so that every Q/DQ pair
 has one scale. Opset 20: FP16 scales exist since 19, TensorRT 10.3 reads up to 20.
 
 Source: TensorRT documentation, "Strongly Typed Networks" and "Working with Quantized Types".

@@ -1,4 +1,4 @@
-"""A Q/DQ graph without its quantisation: the float baseline of the same weights."""
+"""A Q/DQ graph without its quantization: the float baseline of the same weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeseg.errors import BackendError
 def without_quantization(data: bytes) -> bytes:
     """Take every QuantizeLinear and DequantizeLinear out of an ONNX file.
 
-    A quantised weight becomes the float it stands for, in its scale's type; an activation is
+    A quantized weight becomes the float it stands for, in its scale's type; an activation is
     passed on as it is, cast where the pair also changed its type. So a graph with FP16 islands
     gives an FP16 graph.
 
@@ -45,7 +45,7 @@ def without_quantization(data: bytes) -> bytes:
                     kept.append(_cast(source[node.input[0]], node.output[0], wanted))
             else:
                 raise BackendError(
-                    f"{node.name} dequantises {node.input[0]}, which no QuantizeLinear gave; "
+                    f"{node.name} dequantizes {node.input[0]}, which no QuantizeLinear gave; "
                     "export the bundle again"
                 )
         else:

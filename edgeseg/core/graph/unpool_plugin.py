@@ -1,7 +1,7 @@
 """The lowered un-pooling as two operators of the TensorRT plugin in deploy/plugin.
 
 Written as a rewrite of the finished graph, so that the lowered form has been exported, checked and
-quantised first; both forms compute the same labels.
+quantized first; both forms compute the same labels.
 """
 
 from __future__ import annotations

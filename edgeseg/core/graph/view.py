@@ -117,7 +117,7 @@ class GraphView:
     def walk_from_inputs(self) -> Iterator[tuple[onnx.NodeProto, bool]]:
         """Yield every node with whether it stands before the network.
 
-        Before the network are the nodes that have no convolution, matrix product or quantiser
+        Before the network are the nodes that have no convolution, matrix product or quantizer
         among their ancestors: the frame's normalisation, which keeps FP32.
         """
         inside: set[str] = set()

@@ -1,1 +1,1 @@
-"""export."""
+"""From a checkpoint to a bundle: the graph, its checks, and its golden pair."""

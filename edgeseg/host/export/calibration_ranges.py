@@ -1,6 +1,6 @@
 """Fitted ranges as text: a table for review, and TensorRT's calibration cache.
 
-Explicit Q/DQ needs neither. The cache is for runtimes that still quantise implicitly: DLA on
+Explicit Q/DQ needs neither. The cache is for runtimes that still quantize implicitly: DLA on
 TensorRT up to 10.7. It is read together with the FP32 export of the same checkpoint, whose tensors
 it names. Its form is that of the files TensorRT's entropy calibrator writes, as in
 github.com/NVIDIA/TensorRT issue 2958: a header with the version, then `tensor: hex`, the hex digits
@@ -31,7 +31,7 @@ TENSORRT = "10.7.0"
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """The scale of each tensor of a quantised network.
+    """The scale of each tensor of a quantized network.
 
     Attributes:
         model: what it is of.
@@ -66,7 +66,7 @@ class Calibration:
 
 
 def calibration_of(checkpoint: Checkpoint, name: str) -> Calibration:
-    """Collect the scales of a quantised checkpoint by tensor of its FP32 graph.
+    """Collect the scales of a quantized checkpoint by tensor of its FP32 graph.
 
     Tensors of the Q/DQ graph bring theirs. What a max pooling gives has its input's scale. What a
     convolution gives right before a ReLU gets the scale of the ReLU's result: only what the ReLU
@@ -111,7 +111,7 @@ def calibration_of(checkpoint: Checkpoint, name: str) -> Calibration:
     lost = [tensor for tensor in direct if tensor not in scales]
     if lost:
         raise CheckpointError(
-            f"the FP32 graph of {name} lacks tensors that the INT8 graph quantises: "
+            f"the FP32 graph of {name} lacks tensors that the INT8 graph quantizes: "
             f"{', '.join(lost[:5])}; please report"
         )
     return Calibration(name, _source(checkpoint), scales, tuple(without))

@@ -1,4 +1,4 @@
-"""Checkpoint -> bundle: one ONNX graph, frame in, labels out, and a golden pair to prove it."""
+"""Writes a bundle: one ONNX graph from frame to labels, and a golden pair that proves it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgeseg.core.recipe import StepDone
 from edgeseg.core.spec import PRECISIONS, ModelSpec
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
-from edgeseg.host.export import graph_passes as onnxgraph
+from edgeseg.host.export import graph_passes
 from edgeseg.host.export.golden import HALF_ROUNDING, check_graph, golden_frame, golden_pair
 from edgeseg.host.export.onnxsim import simplify
 from edgeseg.host.export.unpool import lower_unpooling
@@ -93,8 +93,8 @@ def deployed(
 
     Args:
         spec: what the network is.
-        module: a float network, or a fake-quantised one. For "fp16" and "fp32" the latter's
-            quantisers are switched off: its weights in float.
+        module: a float network, or a fake-quantized one. For "fp16" and "fp32" the latter's
+            quantizers are switched off: its weights in float.
         precision: "int8", "fp16" or "fp32".
         raw_logits: return the logits as well.
 
@@ -104,7 +104,7 @@ def deployed(
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision == "int8" and not is_quantized(module):
-        raise UsageError("an int8 export needs a quantised network; calibrate it first")
+        raise UsageError("an int8 export needs a quantized network; calibrate it first")
     body = copy.deepcopy(module).eval()
     if is_quantized(body):
         set_quantizing(body, precision == "int8")
@@ -156,14 +156,14 @@ def export_onnx(
     model = _exported(net, frame, ["labels", "logits"] if raw_logits else ["labels"])
     if simplified:
         model = simplify(model, frame)
-    scales = onnxgraph.tidy(model)
-    onnxgraph.set_metadata(
+    scales = graph_passes.tidy(model)
+    graph_passes.set_metadata(
         model,
         {
             "edgeseg.arch": spec.arch,
             "edgeseg.precision": precision,
             "edgeseg.spec": json.dumps(spec.to_json()),
-            **onnxgraph.residual_entry(scales),
+            **graph_passes.residual_entry(scales),
         },
     )
     try:

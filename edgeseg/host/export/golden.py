@@ -42,7 +42,7 @@ def check_graph(
 ) -> None:
     """Run an exported graph on the golden frame; the exporter is not taken at its word.
 
-    A quantised network that was hardly trained gives other labels under float rounding alone, so
+    A quantized network that was hardly trained gives other labels under float rounding alone, so
     no graph is held to more than torch's own agreement with itself under that disturbance.
 
     Args:

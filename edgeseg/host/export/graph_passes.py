@@ -35,7 +35,7 @@ def tidy(model: onnx.ModelProto) -> dict[str, float]:
 def store_int8_weights(model: onnx.ModelProto) -> int:
     """Replace float weight -> QuantizeLinear by an int8 initialiser; return how many there were.
 
-    Levels are computed with the operator that quantised them in training, so that both agree on
+    Levels are computed with the operator that quantized them in training, so that both agree on
     weights that lie exactly between two levels.
     """
     graph = model.graph
@@ -193,7 +193,7 @@ def split_planes(model: onnx.ModelProto) -> int:
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes, and the axis of quantisers that have one scale."""
+    """Drop the exporter's notes, and the axis of quantizers that have one scale."""
     graph = model.graph
     scalars = {tensor.name for tensor in graph.initializer if not tensor.dims}
     for node in graph.node:

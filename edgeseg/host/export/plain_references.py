@@ -31,7 +31,7 @@ def reference_rows(
         kinds: of REFERENCES: the network in FP32 on onnxruntime; that file in a bare loop around
             the runtime's own session; the network in eager torch.
         bundles: what is benched; an FP32 one among them is the FP32 row's.
-        checkpoint: float or quantised weights of the first bundle; the zoo's own where it is None.
+        checkpoint: float or quantized weights of the first bundle; the zoo's own where it is None.
         threads: of each row.
         folder: where an FP32 export may be written.
         progress: told that an export begins.

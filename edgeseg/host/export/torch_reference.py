@@ -15,7 +15,7 @@ from edgeseg.host.export.export import deployed
 def eager_labels(path: Path, threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from frames "1 h w 3" to labels "1 h w", both uint8, in eager float32.
 
-    Batch norms are folded, as in an export; a quantised checkpoint runs with its quantisers off.
+    Batch norms are folded, as in an export; a quantized checkpoint runs with its quantizers off.
 
     Args:
         path: a checkpoint file.

@@ -28,7 +28,7 @@ class LoweredPool(nn.Module):
         """Keep the grid step of the input.
 
         Args:
-            step: scale of a quantised input. A cell then counts as the maximum when it is nearer
+            step: scale of a quantized input. A cell then counts as the maximum when it is nearer
                 to it than half a step: the same cells, but a runtime that holds one side of the
                 comparison in FP16 and the other in FP32 finds them too. 0 compares for equality.
         """

@@ -1,1 +1,1 @@
-"""fx."""
+"""Networks as graphs of torch.fx: tracing and batch-norm folding."""

@@ -113,7 +113,7 @@ class SegNetLight(OnBackbone):
             width: scales the encoder.
 
         Raises:
-            SpecError: an option is none of those above.
+            SpecError: an option has another value than those above.
         """
         super().__init__()
         self.check_stride(output_stride, (16, 32))

@@ -80,7 +80,7 @@ class OnnxRuntimeBackend(Backend):
         self.io = BackendIo(
             runtime=f"onnxruntime {ort.__version__}",
             device="cpu",
-            # Without fusion every quantised value is turned back to float before it is used.
+            # Without fusion every quantized value is turned back to float before it is used.
             precision=RAN[bundle.precision] if optimize else "f32",
             threads=threads,
             frame_shape=_frame_shape(self._session, bundle, channels, output),

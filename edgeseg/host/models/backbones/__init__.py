@@ -1,1 +1,1 @@
-"""backbones."""
+"""Feature extractors; BACKBONES of edgeseg/host/models lists them."""

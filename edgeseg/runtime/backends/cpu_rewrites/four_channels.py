@@ -82,7 +82,7 @@ def widen_frame(model: onnx.ModelProto, frame: str) -> bool:
 
 
 def normalize_in_rows(model: onnx.ModelProto, frame: str) -> bool:
-    """Move the fixed normalisation and the first quantiser before the transpose, on rows.
+    """Move the fixed normalisation and the first quantizer before the transpose, on rows.
 
     Args:
         model: changed in place.

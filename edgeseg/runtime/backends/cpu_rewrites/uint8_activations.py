@@ -1,6 +1,6 @@
 """Rewrite the int8 activations of a Q/DQ graph to uint8, for ONNX Runtime's CPU kernels.
 
-The file quantises activations as TensorRT wants them: int8, zero-point 0. ONNX Runtime fuses such
+The file quantizes activations as TensorRT wants them: int8, zero-point 0. ONNX Runtime fuses such
 a graph badly and runs it slower than FP32; with uint8 activations it forms QLinearConv for nearly
 every convolution. Scales stay as they are:
 
@@ -37,11 +37,11 @@ KEEP_SIGN: dict[str, int | None] = {
 
 
 def rewrite_activations(model: onnx.ModelProto) -> int:
-    """Rewrite `model` in place and return how many quantisers became uint8.
+    """Rewrite `model` in place and return how many quantizers became uint8.
 
     Scales of convolution results that feed a residual add are taken from the model's metadata
-    (RESIDUAL_SCALES, tensor name to scale): TensorRT wants no quantiser there, ONNX Runtime needs
-    one to keep the convolution and the add in integers. Quantised tensors that feed anything but
+    (RESIDUAL_SCALES, tensor name to scale): TensorRT wants no quantizer there, ONNX Runtime needs
+    one to keep the convolution and the add in integers. Quantized tensors that feed anything but
     a DequantizeLinear are left alone.
     """
     graph = model.graph

@@ -97,7 +97,7 @@ def test_a_quantised_checkpoint_needs_no_frames_and_its_fp32_twin_has_no_quantis
 
 def test_precision_and_network_must_fit(checkpoint: Checkpoint) -> None:
     net = trained(checkpoint.spec, steps=0)
-    with pytest.raises(UsageError, match="needs a quantised network"):
+    with pytest.raises(UsageError, match="needs a quantized network"):
         deployed(checkpoint.spec, net, "int8")
     with pytest.raises(UsageError, match="'int4' is not one of int8, fp16, fp32"):
         export_onnx(checkpoint.spec, net, "int4")
