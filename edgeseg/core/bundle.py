@@ -1,11 +1,11 @@
-"""Bundle: the folder that crosses from the host to the target.
+"""The bundle: the folder that the host exports and a board runs.
 
 NAME/
   model.onnx      frame uint8 1,H,W,3 -> labels uint8 1,H,W; Q/DQ nodes when INT8
   model.fp16islands.onnx   INT8 only: the same network with its float parts typed FP16, for runtimes
                   that take every type from the graph (TensorRT 11)
-  golden.npz      one frame and the labels it gave on the host; what a small picture became there
-                  by the model's resize rule (fitprobe.py)
+  golden.npz      one frame and the labels that the host computed; a small picture as the host
+                  resized it by the model's rule (images/resize_probe.py)
   manifest.json   format, spec, precision, steps, opset, SHA-256 of both, reference scores
 """
 
@@ -81,7 +81,7 @@ class Bundle:
 
     @property
     def islands_path(self) -> Path | None:
-        """The graph with FP16 islands, for strongly typed runtimes; None where there is none."""
+        """The graph with FP16 islands, for strongly typed runtimes; None if the bundle has none."""
         return None if self.islands_digest is None else self.path / ISLANDS_FILE
 
     @property
@@ -103,7 +103,7 @@ class Bundle:
             ) from error
 
     def fitted_probe(self) -> UInt8[np.ndarray, ...] | None:
-        """Read what fitprobe.py's picture became where the bundle was exported.
+        """Read the resized probe picture (images/resize_probe.py) as the exporting machine made it.
 
         None for a bundle that was exported without it.
         """
@@ -117,7 +117,7 @@ class Bundle:
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse a place that a bundle cannot take without destroying something else.
+    """Refuse an output folder whose content a bundle would destroy.
 
     Raises:
         BundleError: something stands there that is not a bundle, or a bundle with other files.
@@ -147,7 +147,7 @@ def write_bundle(
     reference: Mapping[str, Any] | None = None,
     islands: bytes | None = None,
 ) -> Bundle:
-    """Write a bundle folder as a whole: it appears complete or not at all.
+    """Write a bundle folder; it appears complete or not at all.
 
     Args:
         path: the folder.

@@ -1,4 +1,4 @@
-"""Writing files so that a crash never leaves half of one behind."""
+"""Write files and folders so that a crash never leaves half of one behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipe: what is done to a model, in order; StepDone: one thing that was done."""
+"""Recipes: the ordered steps planned for a model, and the record of a step that was done."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MAY_FOLLOW: dict[str | None, tuple[str, ...]] = {
     "quantize": ("qat",),
     "qat": ("qat", "balance"),
 }
-# Changes a bias alone: what may follow it is what may follow the step before it.
+# These steps change a bias alone, so what may follow depends on the step before them.
 TRANSPARENT = "balance"
-# Why not, where the reason is not plain from the names.
+# Reasons for orders that are refused, where the names alone do not tell.
 REASONS = {
     "prune": "pruning goes before quantization, whose ranges and folded weights belong to the "
     "channels the network then has",
@@ -60,7 +60,7 @@ class StepDone:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step of a recipe: its kind and options."""
+    """One planned step: its kind and options."""
 
     kind: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Report: what one run measured. No clock lives here."""
+"""The report of one run: what it measured, as an object and as JSON. It reads no clock."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reference:
     """A row that ran in turn with this one, and how long this one took compared with it.
 
     Attributes:
-        name: the other row's.
+        name: name of the other row.
         sha256: digest of the bundle it ran.
         backend: its runtime, with version.
         precision: the arithmetic it ran in.
@@ -162,10 +162,10 @@ class Report:
         return document
 
     def _check(self) -> None:
-        """Hold that the figures are figures, so that whoever reads them need not ask.
+        """Check the types; raise on a malformed report.
 
         Raises:
-            TypeError: one is not.
+            TypeError: a field has another type than it is declared with.
         """
         figures: dict[str, object] = {
             "frames": self.frames,
@@ -188,7 +188,7 @@ class Report:
         """Build a report from to_json's document; unknown keys of later versions are ignored.
 
         Raises:
-            UsageError: the document is no report, or of a format this version cannot read.
+            UsageError: the document is not a report, or has a format that this version cannot read.
         """
         try:
             if document["format"] != FORMAT:
@@ -230,7 +230,7 @@ def _is_number(value: object) -> bool:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Write a report as JSON, whole or not at all."""
+    """Write a report as JSON; the file appears complete or not at all."""
     atomic_write_text(path, json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
 
 
@@ -238,7 +238,7 @@ def read_report(path: Path) -> Report:
     """Read a report that write_report or `edgeseg stream --json` wrote.
 
     Raises:
-        UsageError: the file is missing, no JSON, or no report.
+        UsageError: the file is missing, is not JSON, or is not a report.
     """
     try:
         document = json.loads(path.read_text())

@@ -30,7 +30,7 @@ def run_key(**facts: Any) -> dict[str, Any]:
     - any other dataclass: its fields. What `to_json()` gives, of a class that has it.
 
     Raises:
-        TypeError: a fact is none of these and no JSON value.
+        TypeError: a fact is of another kind and not a JSON value.
     """
     key: dict[str, Any] = json.loads(json.dumps({k: _plain(v) for k, v in facts.items()}))
     return key

@@ -1,4 +1,4 @@
-"""ModelSpec: what a network is, sees and means, without any weights."""
+"""The specification of a network: architecture, input, classes and options, without weights."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Preprocess:
     resize: str = "letterbox"
 
     def __post_init__(self) -> None:
-        """Refuse values that no graph could carry out."""
+        """Refuse values that no exported graph can compute."""
         problems = []
         if self.normalize not in NORMALIZATIONS:
             problems.append(f"normalize is {self.normalize!r}, expected one of {NORMALIZATIONS}")
@@ -60,7 +60,7 @@ class Preprocess:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """Everything about a model but its weights; it travels in checkpoints and bundles.
+    """Everything about a model except its weights; checkpoints and bundles contain it.
 
     Attributes:
         arch: a name of edgeseg.host.models.MODELS.

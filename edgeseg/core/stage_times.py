@@ -1,4 +1,4 @@
-"""StageTimes: durations of a stage, their percentiles, and rates. No clock lives here."""
+"""Durations of a pipeline stage, their percentiles, and rates. It reads no clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StageTimes:
     def __init__(self, window: int = WINDOW) -> None:
         """Start empty."""
         self._window = window
-        # All of it now: memory that grows for the first nine minutes looks like a leak.
+        # Reserve everything now: memory that grows for the first nine minutes looks like a leak.
         self._values = array("q", bytes(8 * window))
         self._count = 0
 

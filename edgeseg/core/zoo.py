@@ -1,4 +1,4 @@
-"""The zoo: bundles that ship inside the package, found by name."""
+"""The models that ship inside the package, found by name."""
 
 from __future__ import annotations
 

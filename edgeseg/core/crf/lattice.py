@@ -164,7 +164,7 @@ def _number_corners(
 
 
 def _find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the place of each wanted key, and the place after the last where there is none."""
+    """Return the index of each wanted key; the length of the list where the key is absent."""
     place = np.searchsorted(keys, wanted)
     place[place == len(keys)] = 0
     return np.where(keys[place] == wanted, place, len(keys))

@@ -19,7 +19,7 @@ from edgeseg.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
 class PairFolder:
-    """Pictures and masks on disk, paired by the one who built it.
+    """Pictures and masks on disk, paired by the caller.
 
     Attributes:
         name: for messages and reports.
@@ -88,8 +88,8 @@ def pair_by_stem(images: Path | Sequence[Path], masks: Path) -> list[tuple[Path,
         masks: a folder.
 
     Raises:
-        DataError: an image has no mask, of which it names the first and counts the rest, or two
-            images or two masks have one name.
+        DataError: images have no mask (it names the first and counts the others), or two images or
+            two masks have one name.
     """
     listed = images_in(images) if isinstance(images, Path) else images
     by_stem, found = _by_stem(images_in(masks)), _by_stem(listed).values()

@@ -1,4 +1,4 @@
-"""The INT8 graph with its float parts typed FP16, for runtimes that take every type from the graph.
+"""Type the float parts of an INT8 graph as FP16, for runtimes that take every type from the graph.
 
 TensorRT up to 10 is told with a flag that float layers may run in FP16. TensorRT 11 has no such
 flag: what the graph calls FP32 runs in FP32, at twice the bytes. So the bundle carries a second
@@ -67,7 +67,7 @@ class _Rewriter:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
         self.view = GraphView(model)
-        self.half: set[str] = set()  # computed tensors that are FP16 from here on
+        self.half: set[str] = set()  # Computed tensors that are FP16 from here on.
         self.added: dict[str, onnx.TensorProto] = {}
         self.casts: dict[str, str] = {}
         self.nodes: list[onnx.NodeProto] = []

@@ -1,4 +1,4 @@
-"""A Q/DQ graph without its quantization: the float baseline of the same weights."""
+"""Remove the quantizers of a Q/DQ graph, which gives the float baseline of the same weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def without_quantization(data: bytes) -> bytes:
     gives an FP16 graph.
 
     Raises:
-        BackendError: the file is no graph, or has a Q without its DQ.
+        BackendError: the file is not a graph, or has a QuantizeLinear without DequantizeLinear.
     """
     try:
         model = onnx.load_from_string(data)

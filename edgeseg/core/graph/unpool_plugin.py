@@ -1,7 +1,7 @@
-"""The lowered un-pooling as two operators of the TensorRT plugin in deploy/plugin.
+"""Replace the lowered un-pooling by two operators of the TensorRT plugin in deploy/plugin.
 
-Written as a rewrite of the finished graph, so that the lowered form has been exported, checked and
-quantized first; both forms compute the same labels.
+The rewrite starts from the finished graph, whose lowered form has been exported, checked and
+quantized before; both forms compute the same labels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An ONNX graph with its links: who makes a tensor, who reads it, its type, shape and value."""
+"""An ONNX graph with its links: which nodes make and read a tensor, its type, shape and value."""
 
 from __future__ import annotations
 

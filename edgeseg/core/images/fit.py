@@ -77,7 +77,7 @@ def fit_rgb(
 
     Raises:
         DataError: `resize` is "exact" and the picture has another size.
-        UsageError: `resize` is none of the three.
+        UsageError: `resize` is not one of the three.
     """
     source_hw = rgb.shape[:2]
     if source_hw == size_hw:

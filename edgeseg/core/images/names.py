@@ -10,7 +10,7 @@ IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pp
 def is_image_name(path: Path) -> bool:
     """Tell by its name whether a file is a picture.
 
-    Hidden ones are none: macOS leaves a `._NAME` beside each on a stick.
+    Hidden files are not pictures: macOS writes a `._NAME` beside each file on a USB stick.
     """
     return path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
 

@@ -1,8 +1,8 @@
-"""Whether this machine brings frames to a model's size as the exporting machine did.
+"""Check that this machine resizes frames to a model's size as the exporting machine did.
 
-A golden frame has the model's size already, so it says nothing of the resize before it, which is
-OpenCV's and differs between its releases and processors. A bundle therefore carries what a small
-picture became where it was exported; `edgeseg verify` does it again.
+A golden frame has the model's size already, so it cannot test the resize before it. OpenCV does
+that resize, and its results differ between releases and processors. A bundle therefore contains a
+small picture as the exporting machine resized it; `edgeseg verify` resizes the picture again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from edgeseg.core.images.fit import fit_rgb
 
 SOURCE_HW = (33, 47)
-# Smaller and larger than the picture, each of another shape: area, linear and padding all run.
+# One smaller and one larger than the picture, both of another shape: area, linear and padding run.
 TARGETS_HW = ((14, 22), (40, 72))
 # Steps of 255 that resizes of one rule may differ by: OpenCV's NEON and AVX code round apart.
 TOLERANCE = 2

@@ -1,4 +1,4 @@
-"""Boundary F1: how well outlines fit, which areas hardly show."""
+"""Boundary F1: how well outlines fit. Scores of areas, such as mIoU, hardly show that."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def boundary_f1(
 
     A class's boundary is its pixels with a 4-neighbour of another class inside the image. Void
     makes no boundary: where the truth is void, both maps are, a pixel's void neighbours do not
-    count, and so the rim of a void region is nobody's outline.
+    count, and so the rim of a void region is not an outline of any class.
 
     A class that one side lacks scores 0. One that both have but that has a boundary on one side
     only scores 0; with a boundary on neither (it fills all that is not void) it scores 1.
 
     Args:
         truth: labels, or `ignore_index`.
-        prediction: labels; anything that is no class is no class's area.
+        prediction: labels; a value that is not a class belongs to the area of no class.
         n_classes: number of classes.
         ignore_index: the label of void.
         tolerance: share of the image diagonal.
@@ -71,8 +71,8 @@ def boundary_f1(
 class BoundaryF1:
     """Boundary F1 over a set: mean over the classes of each image, then over the images.
 
-    The SegNet paper takes the classes of the truth. Here one that only the prediction has counts
-    as well, with 0, so that inventing a class costs something.
+    The SegNet paper takes the classes of the truth. Here a class that only the prediction has
+    counts too, with 0, so that inventing a class costs something.
     """
 
     def __init__(self, n_classes: int, ignore_index: int, tolerance: float = TOLERANCE) -> None:

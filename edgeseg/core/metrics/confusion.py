@@ -1,4 +1,4 @@
-"""Accuracy of labels: everything from one matrix of counts."""
+"""The confusion matrix and the scores that follow from it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Scores:
     further: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; nan, which JSON has not, becomes None."""
+        """Return plain JSON values; nan becomes None, because JSON has no nan."""
 
         def plain(value: float) -> float | None:
             return None if math.isnan(value) else value
@@ -54,9 +54,9 @@ class Scores:
 class ConfusionMatrix:
     """Counts of truth (rows) against prediction (columns), added up over a whole set.
 
-    Void pixels are left out wherever the truth is void. A prediction of void, or of anything that
-    is no class, on a counted pixel is a miss: it has a column of its own, so that it lowers the
-    scores rather than vanishing.
+    Void pixels are left out wherever the truth is void. A prediction of void, or of a value
+    that is not a class, on a counted pixel is a miss: it is counted in a column of its own and
+    lowers the scores.
     """
 
     def __init__(self, n_classes: int, ignore_index: int) -> None:

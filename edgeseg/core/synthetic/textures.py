@@ -135,7 +135,7 @@ def fence(rng: np.random.Generator, tile: np.ndarray, size: int, style: int) -> 
 
 
 def gable(rng: np.random.Generator, tile: np.ndarray, front: np.ndarray) -> np.ndarray:
-    """Return the side wall to a house front: its colour, plain but for a window or none."""
+    """Return the side wall to a house front: its colour, with one window or none."""
     size = front.shape[0] // 2
     red, green, blue = (int(v) for v in np.median(front, axis=(0, 1)))
     image = textured(tile, size, size, (red, green, blue), float(rng.uniform(0.05, 0.12)), rng)

@@ -41,7 +41,7 @@ class Weather:
         self._fog = np.repeat(share.astype(np.float32)[:, None], width, axis=1)[..., None]
 
     def over(self, rgb: UInt8[np.ndarray, "h w 3"], i: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Return frame `i` under this weather; a new array but for "clear"."""
+        """Return frame `i` under this weather; a new array except for "clear"."""
         if self._kind == "clear":
             return rgb
         rng = np.random.default_rng((self._seed, i, WEATHERS.index(self._kind)))

@@ -32,7 +32,7 @@ class CamVid:
         """Open one split; its list file decides what is in it, else every image of the folder.
 
         Raises:
-            DataError: the split or a listed file is missing, the folder is empty, a mask lacks.
+            DataError: the split, a listed file or a mask is missing, or the folder is empty.
         """
         images, masks = root / split, root / f"{split}annot"
         there = _splits_of(root)
