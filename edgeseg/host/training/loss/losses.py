@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from edgeseg.core.data.dataset import Dataset
+from edgeseg.core.data.sampling import spread_indices
 
 
 def median_frequency_weights(
@@ -20,16 +21,14 @@ def median_frequency_weights(
     divided by their mean over all labelled pixels, so that the loss keeps its scale.
 
     Args:
-        dataset: labelled samples; every `len // limit`-th one is read when `limit` is given.
+        dataset: labelled samples.
         exponent: 0 to 1.
-        limit: read at most so many samples.
+        limit: read at most this many samples, spread evenly; None reads all.
     """
     n_classes = len(dataset.class_names)
     pixels = np.zeros(n_classes)
     seen_in = np.zeros(n_classes)
-    count = len(dataset)
-    stride = max(1, count // limit) if limit else 1
-    for index in range(0, count, stride):
+    for index in spread_indices(len(dataset), limit or len(dataset)):
         labels = dataset[index].labels
         if labels is None:
             continue
