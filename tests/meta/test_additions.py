@@ -245,7 +245,7 @@ verb("stream", "segnet-basic-camvid", "greys://", "null", fails="did you mean 'g
 }
 
 # Written by the command that docs/design.md gives.
-REGEN = ("tests/golden", "tests/meta/test_generated.py", "--regen")
+REGEN = ("tests/golden/test_qdq_placement.py", "tests/meta/test_generated.py", "--regen")
 REWRITTEN = {
     "docs/models.md", "docs/quantization.md", "docs/tensorrt.md",
     "tests/golden/qdq_deeplabv3-narrow.txt", "tests/golden/qdq_deeplabv3plus-narrow.txt",
