@@ -162,12 +162,14 @@ def write_bundle(
         islands: model.fp16islands.onnx, where the bundle carries it.
 
     Raises:
-        BundleError: `precision` is unknown, or check_replaceable refuses `path`.
+        BundleError: `precision` is unknown, check_replaceable refuses `path`, the golden pair does
+            not fit the spec, or a score is NaN.
         OSError: the disk is full or not writable; nothing is left at `path`.
     """
     if precision not in PRECISIONS:
         raise BundleError(f"precision {precision!r} is not one of {PRECISIONS}")
     check_replaceable(path)
+    _check_golden(path, golden, spec)
     # Here, since reading a bundle needs no OpenCV.
     from edgeseg.core.images.resize_probe import fit_probe
 
@@ -190,11 +192,45 @@ def write_bundle(
         },
         "reference": dict(reference or {}),
     }
+    text = _manifest_text(path, manifest)
     with atomic_dir(path) as folder:
         for file, data in contents.items():
             (folder / file).write_bytes(data)
-        (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n")
+        (folder / MANIFEST_FILE).write_text(text)
     return read_bundle(path)
+
+
+def _manifest_text(path: Path, manifest: Mapping[str, Any]) -> str:
+    """Return the manifest as JSON, which has no NaN.
+
+    Raises:
+        BundleError: a score, or what a step recorded, is NaN or infinite.
+    """
+    try:
+        return json.dumps(manifest, indent=1, allow_nan=False) + "\n"
+    except ValueError:
+        raise BundleError(
+            f"{path} was not written: a score or a step of its manifest is NaN or infinite; "
+            "measure again, or train again with a lower --lr"
+        ) from None
+
+
+def _check_golden(path: Path, golden: Golden, spec: ModelSpec) -> None:
+    """Refuse to write what no board should get.
+
+    Raises:
+        BundleError: the golden pair does not fit the spec.
+    """
+    frame, labels = golden.frame, golden.labels
+    if frame.shape != (1, *spec.size_hw, 3) or frame.dtype != np.uint8:
+        raise BundleError(f"{path}: the golden frame is {frame.dtype} {frame.shape}, expected "
+                          f"uint8 {(1, *spec.size_hw, 3)}; export it again")  # fmt: skip
+    if labels.shape != frame.shape[:3] or labels.dtype != np.uint8:
+        raise BundleError(f"{path}: the golden labels are {labels.dtype} {labels.shape}, expected "
+                          f"uint8 {frame.shape[:3]}; export it again")  # fmt: skip
+    if int(labels.max()) >= spec.n_classes:
+        raise BundleError(f"{path}: the golden labels go up to {int(labels.max())}, the network "
+                          f"has {spec.n_classes} classes; export it again")  # fmt: skip
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,8 +53,11 @@ class Preprocess:
             problems.append(f"normalize is {self.normalize!r}, expected one of {NORMALIZATIONS}")
         if self.resize not in RESIZES:
             problems.append(f"resize is {self.resize!r}, expected one of {RESIZES}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            problems.append(f"mean {self.mean} and std {self.std} need 3 values each, std > 0")
+        values = (*self.mean, *self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, values)):
+            problems.append(f"mean {self.mean} and std {self.std} need 3 finite values each")
+        elif min(self.std) <= 0:
+            problems.append(f"std {self.std} needs values above 0")
         if problems:
             raise SpecError("; ".join(problems))
 

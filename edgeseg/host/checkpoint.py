@@ -14,8 +14,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from edgeseg import __version__
 from edgeseg.core.files import atomic_write_bytes
-from edgeseg.core.recipe import StepDone
+from edgeseg.core.recipe import KINDS, StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, SpecError, UsageError
 from edgeseg.host.models import build_model
@@ -94,9 +95,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
                     f"{path} has checkpoint format {header['format']}, this edgeseg reads {FORMAT}"
                 )
             weights = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 not a dict
+        steps = tuple(StepDone.from_json(step) for step in header["steps"])
+        _check_steps(steps, f"{path} was")
+        _check_finite(weights, path)
         return Checkpoint(
             ModelSpec.from_json(header["spec"]),
-            tuple(StepDone.from_json(step) for step in header["steps"]),
+            steps,
             {k: v.float() if v.dtype == torch.float16 else v for k, v in weights.items()},
             header["provenance"],
             header["scores"],
@@ -141,10 +145,51 @@ def module_from_checkpoint(checkpoint: Checkpoint) -> nn.Module:
 
 
 def structure(spec: ModelSpec, steps: Iterable[StepDone]) -> nn.Module:
-    """Build a fresh network and replay on it what the steps did to its structure."""
+    """Build a fresh network and replay on it what the steps did to its structure.
+
+    Raises:
+        CheckpointError: a step is none that this version knows.
+    """
+    steps = tuple(steps)
+    _check_steps(steps, f"the network {spec.arch} was")
     module: nn.Module = build_model(spec)
     for step in steps:
         if step.kind in REPLAY:
             name, function = REPLAY[step.kind].split(":")
             module = getattr(importlib.import_module(name), function)(module, step)
     return module
+
+
+def _check_steps(steps: Iterable[StepDone], whose: str) -> None:
+    """Refuse steps of a later version: passed over, they would leave another network.
+
+    Raises:
+        CheckpointError: a kind is not known here.
+    """
+    for step in steps:
+        if step.kind not in KINDS:
+            raise CheckpointError(
+                f"{whose} made with a step {step.kind!r} that edgeseg {__version__} does not know "
+                f"(it knows {', '.join(KINDS)}); use the edgeseg that wrote the checkpoint, or a "
+                "later one"
+            )
+
+
+def _check_finite(weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse weights that no network can compute with.
+
+    Raises:
+        CheckpointError: a value is NaN or infinite.
+    """
+    bad = [
+        (key, int((~torch.isfinite(value)).sum()), value.numel())
+        for key, value in weights.items()
+        if value.is_floating_point() and not bool(torch.isfinite(value).all())
+    ]
+    if bad:
+        key, count, total = bad[0]
+        raise CheckpointError(
+            f"{path} has {count} NaN or infinite of {total} values in {key!r}, in {len(bad)} "
+            "tensors altogether; the training diverged or the file was converted badly: train "
+            "again with a lower --lr, or give an earlier checkpoint"
+        )

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from edgeseg.core.bundle import Bundle, write_bundle
+from edgeseg.core.graph.constants import constant_problems
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
 from edgeseg.core.graph.unpool_plugin import plugin_form
 from edgeseg.core.recipe import StepDone
@@ -166,6 +167,7 @@ def export_onnx(
             **graph_passes.residual_entry(scales),
         },
     )
+    check_finite(spec, precision, model)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -173,6 +175,26 @@ def export_onnx(
             f"the exported graph of {spec.arch} is not valid ONNX: {error}"
         ) from error
     return model.SerializeToString()
+
+
+def check_finite(spec: ModelSpec, precision: str, model: onnx.ModelProto) -> None:
+    """Refuse a graph with constants that no computation should have.
+
+    Raises:
+        ExportError: a weight or range is NaN or infinite, or a scale is not above 0.
+    """
+    problems = constant_problems(model.graph)
+    if not problems:
+        return
+    advice = (
+        "FP16 ends at 65504; export it with --int8 or --fp32"
+        if precision == "fp16"
+        else "the network cannot give right labels; train again, or give an earlier checkpoint"
+    )
+    raise ExportError(
+        f"the {precision} graph of {spec.arch} has {len(problems)} impossible constants, first "
+        f"{problems[0]}; {advice}"
+    )
 
 
 def bundle_from_checkpoint(

@@ -13,6 +13,8 @@ from edgeseg.host.pruning.units import Unit
 
 # The layers that can be narrowed. A unit that reaches any other layer with parameters is left.
 NARROWABLE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, nn.PReLU)
+# In a step's metadata: the layers that have the 2:4 pattern.
+SPARSE = "sparse"
 Widths = dict[str, tuple[int, int]]
 Removed = Mapping[str, frozenset[int]]
 
@@ -115,6 +117,11 @@ def replay(module: nn.Module, step: StepDone) -> nn.Module:
     Raises:
         CheckpointError: the network has no such layers, or they are narrower already.
     """
+    if not {"widths", SPARSE} & set(step.metadata):
+        raise CheckpointError(
+            "the checkpoint's prune step does not say what it cut, so that the network cannot be "
+            "rebuilt; use the edgeseg that wrote the checkpoint, or a later one"
+        )
     present = widths_of(module)
     for name, (inputs, outputs) in step.metadata.get("widths", {}).items():
         if name not in present or present[name][0] < inputs or present[name][1] < outputs:

@@ -18,13 +18,12 @@ from torch import nn
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.pruning.cut import SPARSE as SPARSE
 from edgeseg.host.quantization.quantize import is_quantized
 from edgeseg.host.training.hooks import Hook
 from edgeseg.host.training.options import TrainOptions
 
 PATTERN = "2:4"
-# Key of a prune step's metadata: the layers that have the pattern.
-SPARSE = "sparse"
 Masks = dict[str, torch.Tensor]
 
 

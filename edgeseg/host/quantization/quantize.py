@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from edgeseg import __version__
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
@@ -120,8 +122,16 @@ def replay(module: nn.Module, step: StepDone) -> fx.GraphModule:
     """Rebuild the network that `quantize` made, without data; a state dict brings the scales.
 
     Raises:
-        CheckpointError: today's placement rules give another structure than the step recorded.
+        CheckpointError: today's placement rules give another structure than the step recorded, or
+            the step has an option of a later version.
     """
+    known = {field.name for field in dataclasses.fields(QuantizeOptions)}
+    later = sorted(set(step.options) - known)
+    if later:
+        raise CheckpointError(
+            f"the checkpoint was quantized with the option {later[0]!r}, which edgeseg "
+            f"{__version__} does not know; use the edgeseg that wrote it, or a later one"
+        )
     options = QuantizeOptions.from_step(step.options)
     quantized, decided = _build(module, options)
     recorded = step.metadata.get("plan")

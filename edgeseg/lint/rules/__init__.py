@@ -9,6 +9,7 @@ LINT_RULES = Registry(
     "lint_rules",
     {
         "operators": "edgeseg.lint.rules.operators:operators",
+        "finite": "edgeseg.lint.rules.operators:finite",
         "types": "edgeseg.lint.rules.operators:types",
         "uint8-border": "edgeseg.lint.rules.operators:uint8_border",
         "cast-chains": "edgeseg.lint.rules.operators:cast_chains",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import onnx
 
 from edgeseg.core.graph.unpool_plugin import DOMAIN as PLUGIN_DOMAIN
@@ -251,3 +252,24 @@ def _own_plugin(node: onnx.NodeProto, line: Line) -> Finding:
         return found("operator", "error", node, message, cure)
     cure = "build with --plugin, run with EDGESEG_PLUGIN (deploy/plugin)"
     return found("operator", "info", node, message, cure)
+
+
+@remarks(
+    Remark(
+        "not-finite",
+        "error",
+        "weights, biases and ranges are finite numbers",
+    ),
+)
+def finite(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Constants that are NaN or infinite: with one, every pixel may get class 0, silently."""
+    for node in view.nodes:
+        for name in node.input:
+            values = view.constants.get(name)
+            if values is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
+                bad = int(np.count_nonzero(~np.isfinite(values)))
+                yield found(
+                    "not-finite", "error", node,
+                    f"{bad} of {values.size} values of {name!r} are NaN or infinite",
+                    "export again from a sound checkpoint",
+                )  # fmt: skip

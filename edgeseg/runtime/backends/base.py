@@ -39,6 +39,8 @@ class BackendIo:
             choose another one than the bundle's.
         threads: threads of one inference, None for the runtime's own choice.
         frame_shape: n, h, w, 3 of `infer`'s argument.
+        kernels: the loaded layers by arithmetic, such as {"int8": 65, "f32": 1}: convolutions and
+            matrix products, on TensorRT all layers; empty where the runtime does not tell.
     """
 
     runtime: str
@@ -46,11 +48,13 @@ class BackendIo:
     precision: str
     threads: int | None
     frame_shape: tuple[int, int, int, int]
+    kernels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values for reports."""
         document = dataclasses.asdict(self)
         document["frame_shape"] = list(self.frame_shape)
+        document["kernels"] = dict(self.kernels)
         return document
 
 

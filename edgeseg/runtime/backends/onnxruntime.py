@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.errors import BackendError
+from edgeseg.errors import BackendError, BundleError
 from edgeseg.runtime.backends.base import (
     ENDS_AT_LABELS,
     INPUT,
@@ -20,6 +20,7 @@ from edgeseg.runtime.backends.base import (
     graph_shape,
     load_advice,
 )
+from edgeseg.runtime.backends.kernels import open_onnxruntime, precision_of
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 ERRORS_ONLY = 3
 RGB = 3
-RAN = {"int8": "int8+f32", "fp16": "f32", "fp32": "f32"}
 
 
 class OnnxRuntimeBackend(Backend):
@@ -55,6 +55,7 @@ class OnnxRuntimeBackend(Backend):
 
         Raises:
             BackendError: the file is no graph, or not one that takes frames and gives labels.
+            BundleError: the graph has impossible constants or another precision than the manifest.
         """
         import onnxruntime as ort
 
@@ -68,9 +69,10 @@ class OnnxRuntimeBackend(Backend):
         )
         try:
             graph, channels, output = _graph(bundle, rewrite=optimize)
-            self._session: ort.InferenceSession | None = ort.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
+            self._session: ort.InferenceSession | None
+            self._session, kernels = open_onnxruntime(graph, options)
+        except BundleError:
+            raise
         except Exception as error:
             # The runtime's error classes share no base of their own.
             raise BackendError(
@@ -80,10 +82,10 @@ class OnnxRuntimeBackend(Backend):
         self.io = BackendIo(
             runtime=f"onnxruntime {ort.__version__}",
             device="cpu",
-            # Without fusion every quantized value is turned back to float before it is used.
-            precision=RAN[bundle.precision] if optimize else "f32",
+            precision=precision_of(kernels),
             threads=threads,
             frame_shape=_frame_shape(self._session, bundle, channels, output),
+            kernels=kernels,
         )
         self._output = output
         self._wide: UInt8[np.ndarray, "n h w 4"] | None = (
@@ -129,10 +131,14 @@ class OnnxRuntimeBackend(Backend):
 
 def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int, str]:
     """Return the file, or what it is rewritten to, the channels that takes and its output."""
-    if not rewrite:
-        return str(bundle.onnx_path), RGB, OUTPUT
     import onnx
 
+    from edgeseg.core.graph.constants import check_constants
+
+    model = onnx.load(bundle.onnx_path)
+    check_constants(bundle.onnx_path, model, bundle.precision)
+    if not rewrite:
+        return str(bundle.onnx_path), RGB, OUTPUT
     from edgeseg.core.graph.logits_end import end_at_logits
     from edgeseg.runtime.backends.cpu_rewrites.four_channels import (
         WIDTH,
@@ -142,7 +148,6 @@ def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int, str]:
     from edgeseg.runtime.backends.cpu_rewrites.masks import select_by_product
     from edgeseg.runtime.backends.cpu_rewrites.uint8_activations import rewrite_activations
 
-    model = onnx.load(bundle.onnx_path)
     output = end_at_logits(model, OUTPUT) or OUTPUT
     channels = RGB
     if bundle.precision == "int8":

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.errors import BackendError, UsageError
+from edgeseg.errors import BackendError, BundleError, UsageError
 from edgeseg.runtime.backends.base import (
     ENDS_AT_LABELS,
     INPUT,
@@ -21,6 +21,7 @@ from edgeseg.runtime.backends.base import (
     graph_shape,
     load_advice,
 )
+from edgeseg.runtime.backends.kernels import precision_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FLOAT_PRECISIONS = ("f32", "default")
 INTEGER = ("i8", "u8")
+WEIGHTED = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 
 
 class OpenVinoBackend(Backend):
@@ -54,10 +56,12 @@ class OpenVinoBackend(Backend):
         Raises:
             UsageError: unknown `float_precision`.
             BackendError: the file is no graph, or not one that takes frames and gives labels.
+            BundleError: the graph has impossible constants or another precision than the manifest.
         """
         import onnx
         import openvino as ov
 
+        from edgeseg.core.graph.constants import check_constants
         from edgeseg.core.graph.logits_end import end_at_logits
         from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
 
@@ -74,9 +78,12 @@ class OpenVinoBackend(Backend):
         try:
             core = ov.Core()
             graph = onnx.load(bundle.onnx_path)
+            check_constants(bundle.onnx_path, graph, bundle.precision)
             output = end_at_logits(graph, OUTPUT) or OUTPUT
             model = core.read_model(graph.SerializeToString())
             compiled = core.compile_model(model, "CPU", config)
+        except BundleError:
+            raise
         except Exception as error:
             raise BackendError(
                 f"openvino {version} cannot load {bundle.onnx_path}: {first_line(error)}; "
@@ -84,12 +91,14 @@ class OpenVinoBackend(Backend):
             ) from error
         frame_shape = _frame_shape(compiled, bundle, output)
         self._request: ov.InferRequest | None = compiled.create_infer_request()
+        kernels = _kernels(compiled)
         self.io = BackendIo(
             runtime=f"openvino {version}",
             device="cpu",
-            precision=_precision(compiled),
+            precision=precision_of(kernels),
             threads=threads,
             frame_shape=frame_shape,
+            kernels=kernels,
         )
         self._output = output
         self._label: LabelPlanes | None = None
@@ -145,15 +154,12 @@ def _frame_shape(
     return graph_shape(given, bundle.spec.size_hw, bundle.onnx_path)
 
 
-def _precision(compiled: ov.CompiledModel) -> str:
-    """Name the arithmetic of the compiled convolutions, e.g. "int8+f32"."""
+def _kernels(compiled: ov.CompiledModel) -> dict[str, int]:
+    """Count the compiled convolutions and matrix products by arithmetic."""
     counts: Counter[str] = Counter()
     for node in compiled.get_runtime_model().get_ops():
         info = node.get_rt_info()
-        if "layerType" in info and str(info["layerType"].astype(str)) == "Convolution":
+        if "layerType" in info and str(info["layerType"].astype(str)) in WEIGHTED:
             found = str(info["runtimePrecision"].astype(str)).lower()
             counts["int8" if found in INTEGER else found] += 1
-    if not counts:
-        return "unknown"
-    floats = sorted(name for name in counts if name != "int8")
-    return "+".join((["int8"] if "int8" in counts else []) + floats)
+    return dict(counts)

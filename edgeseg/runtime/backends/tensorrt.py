@@ -181,6 +181,7 @@ class TensorRtBackend(Backend):
                 runtime=f"tensorrt {version}",
                 device=gpu.name,
                 precision=self.engine.layers.precision,
+                kernels=self.engine.layers.kernels,
                 threads=None,
                 frame_shape=shape,
             )

@@ -101,6 +101,7 @@ class TorchTensorRtBackend(Backend):
             runtime=f"torch_tensorrt over tensorrt {version}, torch {torch.__version__}",
             device=gpu.name,
             precision=engine.layers.precision,
+            kernels=engine.layers.kernels,
             threads=None,
             frame_shape=(1, height, width, 3),
         )

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import BackendUnavailable
 from edgeseg.runtime.backends.base import INPUT, OUTPUT, Backend, BackendIo
+from edgeseg.runtime.backends.kernels import open_onnxruntime, precision_of
 
 
 class CallableBackend(Backend):
@@ -54,9 +55,14 @@ def bare_onnxruntime(bundle: Bundle, threads: int | None) -> Backend:
         ) from error
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0
-    session = ort.InferenceSession(
-        str(bundle.onnx_path), options, providers=["CPUExecutionProvider"]
-    )
+    session, kernels = open_onnxruntime(str(bundle.onnx_path), options)
     shape = (1, *bundle.spec.size_hw, 3)
-    io = BackendIo(f"onnxruntime {ort.__version__}, bare loop", "cpu", "f32", threads, shape)
+    io = BackendIo(
+        f"onnxruntime {ort.__version__}, bare loop",
+        "cpu",
+        precision_of(kernels),
+        threads,
+        shape,
+        kernels,
+    )
     return CallableBackend(lambda frames: session.run([OUTPUT], {INPUT: frames})[0], io)

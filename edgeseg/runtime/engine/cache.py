@@ -20,6 +20,7 @@ from typing import Any
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.files import atomic_write_bytes, atomic_write_text, sha256_file
+from edgeseg.core.packages import is_installed
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.engine.build import BuildRequest, Built, build_plan
@@ -127,6 +128,7 @@ def engine_from_bundle(
         reason = rebuild or _stale(plan, key)
         if not reason:
             return _read(plan)
+        _check_graph(bundle, graph)
         LOG.warning(
             "edgeseg: building the %s engine of %s, which may take minutes: %s",
             graph.precision,
@@ -154,6 +156,22 @@ def engine_from_bundle(
         )
         note = note_of(graph, bundle.name, built.facts.get("not_halved", ""))
         return _keep(built, plan, timing, key, note, reason)
+
+
+def _check_graph(bundle: Bundle, graph: Graph) -> None:
+    """Refuse a graph that is not what the manifest says, where the onnx package can read it.
+
+    Raises:
+        BundleError: as check_constants.
+    """
+    if not is_installed("onnx"):
+        return
+    import onnx
+
+    from edgeseg.core.graph.constants import check_constants
+
+    precision = "int8" if graph.path == bundle.islands_path else bundle.precision
+    check_constants(graph.path, onnx.load(graph.path), precision)
 
 
 def _keep(

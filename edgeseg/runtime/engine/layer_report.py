@@ -75,9 +75,13 @@ class LayerReport:
     @property
     def precision(self) -> str:
         """The arithmetic that runs, e.g. "int8+f16", for BackendIo."""
+        return "+".join(self.kernels) or "unknown"
+
+    @property
+    def kernels(self) -> dict[str, int]:
+        """Layers of arithmetic by its short name, e.g. {"int8": 60, "f16": 2}, for BackendIo."""
         found = self.counts
-        names = [short for name, short in SHORT.items() if name in found]
-        return "+".join(names) or "unknown"
+        return {short: found[name] for name, short in SHORT.items() if name in found}
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return plain JSON values."""

@@ -74,3 +74,37 @@ def test_a_truncated_checkpoint_is_refused(checkpoint, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("kind", ["relu6_to_hardswish", "", "Prune"])
+def test_a_step_of_a_later_version_is_refused_by_name(checkpoint, tmp_path, kind):
+    steps = (*checkpoint.steps, StepDone(kind))
+    later = Checkpoint(SPEC, steps, checkpoint.weights)
+    save_checkpoint(tmp_path / "c", later)
+    told = f"step '{kind}' that edgeseg .* does not know .*it knows train, prune, .*; use the edge"
+    with pytest.raises(CheckpointError, match=told):
+        load_checkpoint(tmp_path / "c")
+    with pytest.raises(CheckpointError, match=told):
+        module_from_checkpoint(later)
+
+
+def test_an_option_of_a_later_quantization_is_refused_by_name(checkpoint):
+    later = Checkpoint(SPEC, (StepDone("quantize", {"bits": 4}),), checkpoint.weights)
+    with pytest.raises(CheckpointError, match="with the option 'bits', which edgeseg"):
+        module_from_checkpoint(later)
+
+
+def test_a_prune_step_that_does_not_say_what_it_cut_is_refused(checkpoint):
+    later = Checkpoint(SPEC, (StepDone("prune", {"ratio": 0.5}),), checkpoint.weights)
+    with pytest.raises(CheckpointError, match="does not say what it cut"):
+        module_from_checkpoint(later)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(checkpoint, tmp_path, value):
+    name = next(key for key, weight in checkpoint.weights.items() if weight.ndim == 4)
+    weights = {key: weight.clone() for key, weight in checkpoint.weights.items()}
+    weights[name].view(-1)[:2] = value
+    save_checkpoint(tmp_path / "c", Checkpoint(SPEC, (), weights))
+    with pytest.raises(CheckpointError, match=f"2 NaN or infinite of .* in '{name}', in 1 tensors"):
+        load_checkpoint(tmp_path / "c")

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,13 @@ def test_export_is_deterministic(checkpoint: Checkpoint) -> None:
     net = trained(checkpoint.spec, steps=1)
     first, second = (export_onnx(checkpoint.spec, net, "fp32") for _ in range(2))
     assert first == second
+
+
+def test_half_precision_that_overflows_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    name = next(key for key, weight in checkpoint.weights.items() if weight.ndim == 4)
+    weights = {key: weight.clone() for key, weight in checkpoint.weights.items()}
+    weights[name].view(-1)[0] = 1e9
+    spoiled = dataclasses.replace(checkpoint, weights=weights)
+    with pytest.raises(ExportError, match=r"impossible constants, first .* FP16 ends at 65504"):
+        bundle_from_checkpoint(spoiled, "fp16", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
