@@ -87,7 +87,7 @@ verb("train", "deeplabv3-narrows", "--data", "synthetic:2", fails="did you mean 
 """,
     ),
     "data format": Addition(
-        "edgeseg/core/data/formats/flat.py",
+        "edgeseg/core/data/formats/beside.py",
         '''"""Pictures NAME.png beside their masks NAME.mask.png in one folder."""
 
 from pathlib import Path
@@ -97,7 +97,7 @@ from edgeseg.core.data.pairs import PairFolder
 from edgeseg.errors import DataError
 
 
-class Flat:
+class Beside:
     """NAME.png beside NAME.mask.png; two classes, black and white."""
 
     tree = "NAME.png beside NAME.mask.png"
@@ -115,7 +115,7 @@ class Flat:
         return PairFolder(root.name, pairs, ("no", "yes"), ((0, 0, 0), (255, 255, 255)), 255)
 ''',
         "edgeseg/core/data/open.py",
-        '        "flat": "edgeseg.core.data.formats.flat:Flat",',
+        '        "beside": "edgeseg.core.data.formats.beside:Beside",',
         """
 import pathlib
 import numpy as np
@@ -128,7 +128,7 @@ write_png(folder / "a.mask.png", np.ones((8, 12), np.uint8))
 (sample,) = open_dataset("flat", "val")
 assert sample.rgb.shape == (8, 12, 3) and sample.labels.min() == 1
 pathlib.Path("empty").mkdir()
-verb("eval", "segnet-basic-camvid", "--data", "empty", fails="flat: NAME.png beside")
+verb("eval", "segnet-basic-camvid", "--data", "empty", fails="beside: NAME.png beside")
 """,
     ),
     "observer": Addition(
@@ -348,7 +348,7 @@ def test_the_contracts_hold_the_additions(copy: Path) -> None:
         " or test_a_large_frame_is_counted_like_a_small_one and half"
         " or test_a_rule_declares_what_it_finds and softmax"
         " or test_frames_come_in_order and grey"
-        " or test_an_empty_folder_has_no_format and flat"
+        " or test_an_empty_folder_has_no_format and beside"
     )
     done = pytest_on(copy, "tests/contract", "-k", chosen)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
