@@ -87,14 +87,14 @@ class Plan:
         """Return the table that golden tests and checkpoints keep.
 
         Its wording is a file format: `replay` compares it with what older checkpoints hold, so the
-        spelling "quantized" stays.
+        spelling "quantised" stays.
         """
         width = max(len(row.layer) for row in self.layers) + 2
         second = max([len(row.input) for row in self.layers] + [len("input scale")]) + 2
         lines = [f"{'layer':{width}}{'input scale':{second}}weight"]
         lines += [f"{r.layer:{width}}{r.input:{second}}{r.weight}" for r in self.layers]
         lines += [
-            f"add {name}: quantized {', '.join(skips) or '-'}; unwrapped {', '.join(bare) or '-'}"
+            f"add {name}: quantised {', '.join(skips) or '-'}; unwrapped {', '.join(bare) or '-'}"
             for name, skips, bare in self.adds
         ]
         lines += [
