@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.bundle import Bundle, read_bundle
+from edgeseg.core.bundle import MANIFEST_FILE, Bundle, read_bundle
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.files import atomic_dir, atomic_write_text
 from edgeseg.core.output_checks import check_bundle, check_file
@@ -24,6 +26,7 @@ from edgeseg.host.export.calibration_ranges import (
     version_number,
 )
 from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint
+from edgeseg.host.export.for_runtimes import check_place, write_for_runtime
 from edgeseg.host.export.job_options import CALIBRATING, ExportJobOptions
 from edgeseg.host.quantization.calibrate import calibrated_checkpoint
 
@@ -68,6 +71,8 @@ def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -
         CheckpointError: the file is no checkpoint.
         ExportError: the graph is not valid, or its labels are not torch's.
     """
+    if options.runtimes and is_bundle(options.checkpoint):
+        return bundle_for_runtimes(options, progress)
     options.refuse_idle()
     precision = options.precision or ""
     if options.calibration_cache:
@@ -80,11 +85,15 @@ def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -
         raise UsageError(f"the zoo ships no checkpoint of {name}, and so no ranges to write")
     folder = options.out or Path("runs/export") / f"{name}-{precision}"
     check_bundle("-o", folder)
+    for runtime in options.runtimes:
+        check_place(place_of(folder, runtime), runtime)
     if path is None:
         why = f"the zoo holds {name} in {precision} already; leave them out"
         options.refuse_given(CALIBRATING, why)
         tell(progress, f"the zoo holds {name} in {precision} already; copying it")
-        return copy_of_zoo(name, folder)
+        copied = copy_of_zoo(name, folder)
+        write_for_runtimes(copied, options.runtimes, folder, progress)
+        return copied
     given = load_checkpoint(path)
     start = with_ranges(given, path, options, progress)
     # Keep the scores only if they were measured in this precision.
@@ -104,7 +113,54 @@ def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -
     )
     if options.writes_ranges:
         write_ranges(start, name, options, progress)
+    write_for_runtimes(bundle, options.runtimes, folder, progress)
     return bundle
+
+
+def is_bundle(given: str | None) -> bool:
+    """Tell whether a bundle's folder was given, not a checkpoint or a name."""
+    return given is not None and (Path(given) / MANIFEST_FILE).is_file()
+
+
+def bundle_for_runtimes(options: ExportJobOptions, progress: ProgressCallback) -> Bundle:
+    """Write a bundle that exists already for the runtimes that were asked for, and return it.
+
+    Raises:
+        UsageError: an option changes the network, which is exported already.
+    """
+    bundle = read_bundle(Path(options.checkpoint or ""))
+    if options.precision not in (None, bundle.precision):
+        raise UsageError(
+            f"{bundle.path} is {bundle.precision} already; leave --{options.precision} out, or "
+            "give its checkpoint"
+        )
+    made = {"checkpoint", "precision", "runtimes", "out"}
+    others = [field.name for field in dataclasses.fields(options) if field.name not in made]
+    options.refuse_given(others, f"{bundle.path} is exported already; give its checkpoint")
+    folder = options.out or Path("runs/export") / bundle.name
+    for runtime in options.runtimes:
+        check_place(place_of(folder, runtime), runtime)
+    write_for_runtimes(bundle, options.runtimes, folder, progress)
+    return bundle
+
+
+def write_for_runtimes(
+    bundle: Bundle, runtimes: Sequence[str], folder: Path, progress: ProgressCallback
+) -> None:
+    """Write a bundle for each runtime into a folder beside `folder`, and say so."""
+    for runtime in dict.fromkeys(runtimes):
+        place = place_of(folder, runtime)
+        share = write_for_runtime(bundle, runtime, place)
+        tell(
+            progress,
+            f"{place}: for {runtime}; the bundle's labels on {share:.4f} of the golden frame, on "
+            "ONNX Runtime",
+        )
+
+
+def place_of(folder: Path, runtime: str) -> Path:
+    """Return the folder of a runtime's files beside a bundle's."""
+    return folder.with_name(f"{folder.name}-{runtime}")
 
 
 def with_ranges(

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgeseg.core.options import DATA_HELP, changed, option
 from edgeseg.core.spec import PRECISIONS
 from edgeseg.errors import UsageError
+from edgeseg.host.export.runtimes import RUNTIMES
 from edgeseg.host.quantization.options import CalibrationOptions
 
 # Options that only a calibration follows.
@@ -32,6 +33,7 @@ class ExportJobOptions(CalibrationOptions):
         raw_logits: give the logits as a second output.
         unpool: "lower" or "plugin".
         simplify: run onnxsim over the graph.
+        runtimes: of NVIDIA's runtimes, for which to write the network as well.
         out: the bundle's folder.
     """
 
@@ -67,6 +69,14 @@ class ExportJobOptions(CalibrationOptions):
     )
     simplify: bool = option(
         "Run onnxsim over the graph and check its result.", default=False, order=4
+    )
+    runtimes: tuple[str, ...] = option(
+        "Write the network for this runtime too, with its configuration, into a folder beside the "
+        "bundle; may be repeated. CHECKPOINT may then be a bundle.",
+        flag="for",
+        choices=lambda: tuple(RUNTIMES),
+        default=(),
+        order=4,
     )
     out: Path | None = option("The bundle's folder.", short="-o", default=None, order=6)
 
