@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeseg.core.images.io import read_labels
+from edgeseg.core.data.masks import read_labels
 
 QUALITY = ("global_accuracy", "class_accuracy", "miou", "bf")
 # By bundle, the smallest share of equal labels: of the same frames, and of frames that each

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from edgeseg.core.data.dataset import SPLITS, Dataset
 from edgeseg.core.data.formats.base import Format, ReadOptions
+from edgeseg.core.data.pairs import PairFolder
+from edgeseg.core.data.settle import settled
 from edgeseg.core.data.synthetic import SPLIT_SIZES, SyntheticDataset
 from edgeseg.core.data.views import limited
 from edgeseg.core.registry import Registry
@@ -63,7 +66,21 @@ def open_dataset(
     if not root.is_dir():
         raise DataError(f"{root}: a file; expected a data folder or 'synthetic'")
     layout = load_format(kind) if named else load_format(recognise(root)[0])
-    return limited(layout.open(root, split, options or ReadOptions()), limit)
+    return limited(_opened(layout, root, split, options or ReadOptions()), limit)
+
+
+def _opened(layout: Format, root: Path, split: str, options: ReadOptions) -> Dataset:
+    """Open one split; what all masks together tell of their values holds for each split."""
+    dataset = layout.open(root, split, options)
+    if not isinstance(dataset, PairFolder):
+        return dataset
+    whole = [dataset]
+    for other in SPLITS:
+        # A split that is not there, or not yet right, is the concern of whoever asks for it.
+        with contextlib.suppress(DataError):
+            found = layout.open(root, other, options) if other != split else dataset
+            whole += [found] if isinstance(found, PairFolder) and found is not dataset else []
+    return settled(dataset, whole)
 
 
 def recognise(root: Path) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Read and write image files: pictures as RGB, masks as labels."""
+"""Read and write image files: pictures as RGB; edgeseg/core/data/masks.py reads masks."""
 
 from __future__ import annotations
 
@@ -9,53 +9,77 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.core.files import atomic_write_bytes
-from edgeseg.core.images.paint import Palette
 from edgeseg.errors import DataError, UsageError
 
+# What a camera of 8, 10, 12, 14 or 16 bits calls white.
+FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+DEEP = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
-def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a picture as RGB.
+
+def read_rgb(path: Path, full_scale: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a picture as RGB, turned upright by its EXIF orientation where it has one.
+
+    Args:
+        path: a picture of 8 or 16 bits a channel.
+        full_scale: the value that becomes 255 in a picture of 16 bits; None takes the smallest of
+            FULL_SCALES that holds the picture's largest value.
 
     Raises:
         DataError: the file is missing or is not an image.
     """
-    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    data = read_image_bytes(path)
+    if not is_deep(data):
+        return cv2.cvtColor(decode_image(path, data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    picture = decode_image(path, data, DEEP)
+    if picture.dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f"{path}: pixels of type {picture.dtype}, expected 8 or 16 bits a channel; convert it"
+        )
+    return _scaled(picture, full_scale)
 
 
-def read_labels(path: Path, palette: Palette | None = None) -> UInt8[np.ndarray, "h w"]:
-    """Read a mask: one label per pixel, or, with a palette, one colour per class.
+def orientation_of(path: Path) -> int:
+    """Return a photo's EXIF orientation, 1 to 8; 1 is upright, and what is told without Pillow."""
+    try:
+        from PIL import Image
 
-    Args:
-        path: an 8- or 16-bit single-channel mask, or a colour mask.
-        palette: RGB 0-255 per class, needed for a colour mask. Black that is no class's colour
-            is void by custom and becomes 255.
+        with Image.open(path) as image:
+            told = image.getexif().get(0x0112, 1)
+    except (ImportError, OSError, SyntaxError, ValueError):
+        return 1
+    return told if told in range(1, 9) else 1
+
+
+def full_scale_of(largest: int) -> int:
+    """Return the smallest of FULL_SCALES that holds a value of a 16-bit picture."""
+    return next(scale for scale in FULL_SCALES if scale >= largest)
+
+
+def largest_value(path: Path) -> int | None:
+    """Return the largest value of a picture of 16 bits, None for one of 8.
 
     Raises:
-        DataError: missing, not an image, a colour mask without a palette, or a colour of no class.
+        DataError: the file is missing or is not an image.
     """
-    image = _decode(path, cv2.IMREAD_UNCHANGED)
-    if not np.issubdtype(image.dtype, np.integer):
-        raise DataError(
-            f"{path}: labels of type {image.dtype}, expected whole numbers; save 8-bit labels"
-        )
-    if image.ndim == 3 and image.shape[2] >= 3 and image.dtype != np.uint8:
-        raise DataError(f"{path}: a 16-bit colour mask, expected 8 bits a channel; save it anew")
-    if image.ndim == 3 and image.shape[2] >= 3:
-        bgr = image[..., :3]
-        grey = (bgr[..., 0] == bgr[..., 1]).all() and (bgr[..., 1] == bgr[..., 2]).all()
-        if palette is not None:
-            return _labels_from_colours(path, bgr, palette)
-        if not grey:
-            raise DataError(
-                f"{path}: a colour mask, but no colours are known; list `name r g b` lines in "
-                "classes.txt, or save one label per pixel"
-            )
-        image = bgr[..., 0]
-    elif image.ndim == 3:
-        image = image[..., 0]
-    if image.dtype != np.uint8 and int(image.max(initial=0)) > 255:
-        raise DataError(f"{path}: labels go up to {int(image.max())}, expected 0-255")
-    return np.ascontiguousarray(image, np.uint8)
+    data = read_image_bytes(path)
+    return int(decode_image(path, data, DEEP).max(initial=0)) if is_deep(data) else None
+
+
+def is_deep(data: bytes) -> bool:
+    """Tell by its header whether an image file may hold more than 8 bits a channel."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return data[24:25] == b"\x10"
+    if data[:2] in (b"P5", b"P6"):
+        return any(word not in (b"255", b"1") for word in data[:64].split()[3:4])
+    return data[:4] in (b"II*\0", b"MM\0*")
+
+
+def _scaled(bgr: np.ndarray, full_scale: int | None) -> UInt8[np.ndarray, "h w 3"]:
+    """Scale 16 bits to 8; OpenCV alone keeps the upper byte, black for a camera of 10 bits."""
+    if bgr.dtype == np.uint8:
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    factor = 255 / (full_scale or full_scale_of(int(bgr.max(initial=0))))
+    return cv2.cvtColor(cv2.convertScaleAbs(bgr, alpha=factor), cv2.COLOR_BGR2RGB)
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -67,33 +91,33 @@ def write_png(path: Path, image: np.ndarray) -> None:
     atomic_write_bytes(path, data.tobytes())
 
 
-def _decode(path: Path, flags: int) -> np.ndarray:
-    # read first: imread warns on the terminal and cannot tell a missing file from a damaged one
+def read_image_bytes(path: Path) -> bytes:
+    """Return a file's bytes: imread cannot tell a missing file from a damaged one.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; expected an image file") from error
+
+
+def decode_image(path: Path, data: bytes, flags: int) -> np.ndarray:
+    """Decode an image file's bytes as `cv2.imdecode` does.
+
+    Args:
+        path: of the file, for the message.
+        data: its bytes.
+        flags: of cv2.imdecode.
+
+    Raises:
+        DataError: the bytes are no image.
+    """
     try:
-        image = cv2.imdecode(data, flags) if len(data) else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:
         image = None
     if image is None:
         raise DataError(f"{path}: not an image that OpenCV can read; expected PNG or JPEG")
     return image
-
-
-def _labels_from_colours(path: Path, bgr: np.ndarray, palette: Palette) -> np.ndarray:
-    colours = np.asarray(palette, np.uint32)
-    codes = (colours[:, 0] << 16) | (colours[:, 1] << 8) | colours[:, 2]
-    pixels = bgr.astype(np.uint32)
-    found = (pixels[..., 2] << 16) | (pixels[..., 1] << 8) | pixels[..., 0]
-    values, inverse = np.unique(found, return_inverse=True)
-    lookup = {int(code): label for label, code in enumerate(codes)}
-    lookup.setdefault(0, 255)
-    unknown = [int(value) for value in values if int(value) not in lookup]
-    if unknown:
-        shown = ", ".join(f"({v >> 16},{v >> 8 & 255},{v & 255})" for v in unknown[:8])
-        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-        raise DataError(f"{path}: colours of no class: {shown}{more}; add them to classes.txt")
-    table = np.array([lookup[int(value)] for value in values], np.uint8)
-    return table[inverse].reshape(found.shape)

@@ -1,10 +1,31 @@
-"""Which files of a folder are pictures."""
+"""Which files of a folder are pictures, and which names of two tools mean the same picture."""
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from pathlib import Path
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+# What tools append to a picture's name for its mask, and Cityscapes to the picture.
+MASK_SUFFIXES = (
+    "_gtfine_labeltrainids",
+    "_gtfine_labelids",
+    "_gtfine_color",
+    "_labeltrainids",
+    "_labelids",
+    "_segmentation",
+    "_annotation",
+    "_labels",
+    "_label",
+    "_masks",
+    "_mask",
+    "_color",
+    "_seg",
+    "_gt",
+    "_l",
+)
+IMAGE_SUFFIXES = ("_leftimg8bit", "_image", "_img", "_rgb", "_sat")
 
 
 def is_image_name(path: Path) -> bool:
@@ -18,3 +39,38 @@ def is_image_name(path: Path) -> bool:
 def images_in(folder: Path) -> list[Path]:
     """Return the pictures of a folder by name."""
     return sorted(filter(is_image_name, folder.iterdir()))
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the pictures of a folder and of the folders in it, by path; hidden ones left out."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += filter(is_image_name, (Path(place, name) for name in files))
+    return sorted(found)
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its ending, composed as Linux does and macOS does not."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def names_meant(stem: str, *, mask: bool) -> list[str]:
+    """Return the names by which the other file of a pair may go, the likeliest first.
+
+    `f3_mask` may be of `f3`, and so may `f3.jpg` (the mask `f3.jpg.png`).
+
+    Args:
+        stem: a mask's or a picture's name without its ending.
+        mask: which of the two it is of.
+    """
+    names = [stem]
+    inner = Path(stem)
+    if inner.suffix.lower() in IMAGE_ENDINGS:
+        names.append(inner.stem)
+    for suffix in MASK_SUFFIXES if mask else IMAGE_SUFFIXES:
+        for mark in (suffix, suffix.replace("_", "-")):
+            for name in tuple(names):
+                if name.lower().endswith(mark) and len(name) > len(mark):
+                    names.append(name[: -len(mark)])
+    return list(dict.fromkeys(names))

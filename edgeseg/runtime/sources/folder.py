@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 
-from edgeseg.core.data.pairs import check_labels, pair_by_stem
-from edgeseg.core.images.io import read_labels, read_rgb
+from edgeseg.core.data.masks import MaskRule, read_mask
+from edgeseg.core.data.pairs import PairFolder, check_size, pair_by_stem
+from edgeseg.core.data.settle import settled
+from edgeseg.core.images.io import read_rgb
 from edgeseg.core.images.names import IMAGE_ENDINGS, images_in
+from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import SourceError, UsageError
 from edgeseg.runtime.single_slot import Ending, Outcome
 from edgeseg.runtime.sources.base import Frame, Source, SourceRequest
@@ -30,9 +34,9 @@ class FolderSource(Source):
         """
         request.options(())
         self.uri = request.uri
-        self._spec = request.spec
         self._images = _images(request.rest)
         self._masks = _masks(self._images, request.labels) if request.labels else None
+        self._read = _reading(request.spec, self._images, self._masks)
         self.length = len(self._images)
         self.labelled = self._masks is not None
         self._clock = request.clock
@@ -49,20 +53,12 @@ class FolderSource(Source):
         index, self._next = self._next, self._next + 1
         path = self._images[index]
         start = self._clock()
-        rgb = read_rgb(path)
+        rgb = read_rgb(path, self._read.full_scale)
         took_ns = self._clock() - start
         truth = None
         if self._masks is not None:
-            truth = read_labels(self._masks[index], self._spec.palette)
-            # Void by custom, and what read_labels makes of black in a colour mask.
-            truth[truth == 255] = self._spec.ignore_index
-            check_labels(
-                self._masks[index],
-                truth,
-                rgb.shape[:2],
-                self._spec.n_classes,
-                self._spec.ignore_index,
-            )
+            truth = read_mask(self._masks[index], self._read.mask_rule).labels
+            check_size(self._masks[index], truth, (rgb.shape[0], rgb.shape[1]), path)
         return Frame(rgb, index, start, took_ns, truth, name=path.name)
 
     def close(self) -> None:
@@ -91,6 +87,16 @@ def _images(pattern: str) -> list[Path]:
             f"{pattern} holds no image; expected files ending in {', '.join(IMAGE_ENDINGS)}"
         )
     return found
+
+
+def _reading(spec: ModelSpec, images: list[Path], masks: list[Path] | None) -> PairFolder:
+    """Return how these files are read: as a data set of the network's classes reads them."""
+    colours = tuple((colour, label) for label, colour in enumerate(spec.palette))
+    rule = MaskRule(spec.n_classes, spec.ignore_index, (), colours)
+    paired: Sequence[Path | None] = masks or [None] * len(images)
+    pairs = tuple(zip(images, paired, strict=True))
+    folder = PairFolder("folder", pairs, spec.class_names, spec.palette, spec.ignore_index, rule)
+    return settled(folder, [folder])
 
 
 def _masks(images: list[Path], labels: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from edgeseg.core.metrics.confusion import ConfusionMatrix
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
 from edgeseg.host.models.label_net import LabelNet
+from tests.data_folders import name_camvid_classes
 
 SCRIPT = Path(__file__).parents[3] / "calibration" / "tools" / "held_out.py"
 if not SCRIPT.is_file():
@@ -26,6 +27,8 @@ def test_all_drives_are_counted_into_one_matrix(tmp_path, capsys, monkeypatch):
     spec.loader.exec_module(script)
     rng = np.random.default_rng(0)
     root = tmp_path / "camvid"
+    root.mkdir()
+    name_camvid_classes(root)
     for split in ("train", "val"):
         (root / split).mkdir(parents=True)
         (root / f"{split}annot").mkdir()

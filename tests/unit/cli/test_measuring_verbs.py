@@ -14,6 +14,7 @@ from tinybundle import NAMES, tiny_bundle
 
 from edgeseg.cli import run
 from edgeseg.core.bundle import Bundle
+from tests.data_folders import name_camvid_classes
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def scenes(tmp_path: Path, colour_bundle: Bundle) -> Path:
 
     rng = np.random.default_rng(1)
     palette = np.array(colour_bundle.spec.palette, np.uint8)
+    name_camvid_classes(tmp_path)
     for name in ("val", "valannot"):
         (tmp_path / name).mkdir()
     lines = []

@@ -6,32 +6,32 @@ from pathlib import Path
 
 from edgeseg.core.data.classes import read_classes
 from edgeseg.core.data.dataset import SPLITS
-from edgeseg.core.data.formats.base import ReadOptions
-from edgeseg.core.data.pairs import PairFolder, pair_by_stem
+from edgeseg.core.data.formats.base import ReadOptions, folder_of, labelled_pairs
+from edgeseg.core.data.pairs import PairFolder, pair_files
+from edgeseg.core.data.splits import list_files, split_pairs
 from edgeseg.errors import DataError
-
-# Without splits of its own, every fifth image by name is held back for validation.
-HELD_BACK = 5
 
 
 class MaskFolder:
-    """images/, masks/ and classes.txt, with or without a folder per split."""
+    """images/, masks/ and classes.txt, with a folder or a list file per split or neither."""
 
     tree = "images/ and masks/ with classes.txt"
 
     def recognise(self, root: Path) -> str | None:
         """Tell whether images/ or classes.txt is there."""
         images, classes = (root / "images").is_dir(), (root / "classes.txt").is_file()
-        if images and classes:
-            return "images/ and classes.txt"
-        return "images/" if images else "classes.txt" if classes else None
+        if images:
+            return "images/ and classes.txt" if classes else "images/"
+        # classes.txt also goes with other layouts; alone it is the beginning of this one.
+        others = [path for path in root.iterdir() if path.is_dir() and path.name != "masks"]
+        return "classes.txt" if classes and not others else None
 
     def open(self, root: Path, split: str, options: ReadOptions) -> PairFolder:
         """Open one split of the folder.
 
-        Where `images/train/` and so on exist (and `masks/train/`), they are the splits. Otherwise
-        "val" is every fifth image by name, "train" the others, and "test" all of them, which its
-        name says.
+        Where `images/train/` and so on exist (and `masks/train/`), they are the splits; else what
+        `train.txt`, `val.txt` and `test.txt` beside images/ name. Otherwise "val" is held back as
+        `options.split_by` says, "train" is the rest, and "test" all of them, which its name says.
 
         Raises:
             DataError: a folder or classes.txt is missing or empty, or an image has no mask.
@@ -41,35 +41,25 @@ class MaskFolder:
                 raise DataError(f"{root}: no {need}/ folder; expected {what} there")
         classes = read_classes(options.classes or root / "classes.txt")
         images, masks = root / "images", root / "masks"
-        split_folders = [s for s in SPLITS if (images / s).is_dir()]
-        if split_folders:
-            if split not in split_folders:
+        folders = [s for s in SPLITS if (images / s).is_dir()]
+        lists = list_files(root)
+        held_back = not folders
+        if folders and not lists:
+            # A training set alone gives its validation too.
+            held_back = folders == ["train"] and split != "test"
+            if not held_back and split not in folders:
                 raise DataError(
-                    f"{images}: no {split}/; splits that are there: {', '.join(split_folders)}"
+                    f"{images}: no {split}/; splits that are there: {', '.join(folders)}"
                 )
-            images, masks = images / split, masks / split
+            part = "train" if held_back else split
+            images, masks = images / part, masks / part
             if not masks.is_dir():
                 raise DataError(f"{masks}: no such folder; {images} needs its masks there")
-        pairs = pair_by_stem(images, masks)
+        pairs = pair_files(images, masks)
         if not pairs:
             raise DataError(f"{images}: no images; expected PNG or JPEG files")
+        pairs, notes = labelled_pairs(pairs, options, str(masks))
         what = split
-        if not split_folders and split == "test":
-            what = "test: all images, those of train and val"
-        elif not split_folders:
-            held = split == "val"
-            kept = [pair for i, pair in enumerate(pairs) if (i % HELD_BACK == 0) == held]
-            if not kept:
-                raise DataError(
-                    f"{images}: {len(pairs)} image(s) are too few to hold one back for validation; "
-                    "add images, or make images/train/ and images/val/"
-                )
-            pairs = kept
-        return PairFolder(
-            f"{root.name} ({what})",
-            tuple(pairs),
-            classes.names,
-            classes.palette,
-            classes.ignore_index,
-            classes.mask_palette,
-        )
+        if lists or held_back:
+            pairs, what = split_pairs(pairs, split, lists, options)
+        return folder_of(f"{root.name} ({what})", pairs, classes, options, notes)

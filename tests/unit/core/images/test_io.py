@@ -5,12 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from edgeseg.core.images.io import read_labels, read_rgb, write_png
-from edgeseg.core.images.paint import colorize
+from edgeseg.core.images.io import largest_value, orientation_of, read_rgb, write_png
 from edgeseg.errors import DataError
-
-PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 @pytest.fixture
@@ -18,12 +16,9 @@ def rgb() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (30, 44, 3), np.uint8)
 
 
-def test_png_keeps_rgb_and_labels(tmp_path: Path, rgb: np.ndarray) -> None:
-    labels = np.arange(30 * 44, dtype=np.uint32).reshape(30, 44).astype(np.uint8)
+def test_png_keeps_rgb(tmp_path: Path, rgb: np.ndarray) -> None:
     write_png(tmp_path / "a.png", rgb)
-    write_png(tmp_path / "b.png", labels)
     assert (read_rgb(tmp_path / "a.png") == rgb).all()
-    assert (read_labels(tmp_path / "b.png") == labels).all()
     assert (cv2.imread(str(tmp_path / "a.png"))[..., ::-1] == rgb).all()
 
 
@@ -36,9 +31,8 @@ def test_a_grey_picture_reads_as_rgb(tmp_path: Path) -> None:
 def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(content)
-    for read in (read_rgb, read_labels):
-        with pytest.raises(DataError, match=r"x\.png: not an image"):
-            read(path)
+    with pytest.raises(DataError, match=r"x\.png: not an image"):
+        read_rgb(path)
 
 
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
@@ -48,32 +42,27 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
         read_rgb(tmp_path)
 
 
-def test_masks_of_other_kinds(tmp_path: Path) -> None:
-    path = tmp_path / "m.png"
-    write_png(path, np.full((4, 6, 3), 7, np.uint8))
-    assert (read_labels(path) == 7).all()
-    cv2.imwrite(str(path), np.full((4, 6), 200, np.uint16))
-    assert (read_labels(path) == 200).all()
-    cv2.imwrite(str(path), np.full((4, 6), 300, np.uint16))
-    with pytest.raises(DataError, match="labels go up to 300"):
-        read_labels(path)
-    write_png(path, np.full((4, 6, 3), (1, 2, 3), np.uint8))
-    with pytest.raises(DataError, match="a colour mask, but no colours are known"):
-        read_labels(path)
+def test_sixteen_bits_are_scaled_and_not_cut_to_the_upper_byte(tmp_path: Path) -> None:
+    counts = np.array([[0, 512, 1023]], np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), counts)
+    assert read_rgb(tmp_path / "a.png")[0, :, 0].tolist() == [0, 128, 255]
+    assert read_rgb(tmp_path / "a.png", 4095)[0, :, 0].tolist() == [0, 32, 64]
+    assert read_rgb(tmp_path / "a.png", 65535)[0, :, 0].tolist() == [0, 2, 4]
+    colour = np.array([[[100, 2000, 4095]]], np.uint16)
+    cv2.imwrite(str(tmp_path / "c.tiff"), colour)
+    assert read_rgb(tmp_path / "c.tiff")[0, 0].tolist() == [255, 125, 6]
+    assert largest_value(tmp_path / "c.tiff") == 4095
 
 
-def test_colour_masks_become_labels(tmp_path: Path) -> None:
-    labels = np.random.default_rng(0).integers(0, 3, (5, 9)).astype(np.uint8)
-    write_png(tmp_path / "m.png", colorize(labels, PALETTE))
-    assert (read_labels(tmp_path / "m.png", PALETTE) == labels).all()
-
-
-def test_a_mask_of_fractions_or_of_16_bit_colours_is_refused(tmp_path: Path) -> None:
-    import cv2
-
-    cv2.imwrite(str(tmp_path / "float.tiff"), np.full((4, 6), 0.7, np.float32))
-    with pytest.raises(DataError, match="labels of type float32, expected whole numbers"):
-        read_labels(tmp_path / "float.tiff")
-    cv2.imwrite(str(tmp_path / "deep.png"), np.full((4, 6, 3), 16448, np.uint16))
-    with pytest.raises(DataError, match="a 16-bit colour mask, expected 8 bits"):
-        read_labels(tmp_path / "deep.png", PALETTE)
+def test_a_photo_is_turned_upright_by_its_exif_orientation(tmp_path: Path) -> None:
+    stored = np.zeros((4, 6, 3), np.uint8)
+    stored[:, :3] = 255
+    image = Image.fromarray(stored)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "p.png", exif=exif)
+    upright = read_rgb(tmp_path / "p.png")
+    assert upright.shape == (6, 4, 3)
+    assert orientation_of(tmp_path / "p.png") == 6
+    write_png(tmp_path / "q.png", stored)
+    assert orientation_of(tmp_path / "q.png") == 1

@@ -12,7 +12,8 @@ from tinybundle import SIZE_HW, expected_labels, random_frame, tiny_bundle
 from trt_lines import run
 
 from edgeseg.core.bundle import read_bundle
-from edgeseg.core.images.io import read_labels, write_png
+from edgeseg.core.data.masks import read_labels
+from edgeseg.core.images.io import write_png
 from edgeseg.core.zoo import find_bundle
 from edgeseg.errors import BackendError
 from edgeseg.runtime.backends import open_backend

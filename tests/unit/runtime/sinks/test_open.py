@@ -17,7 +17,8 @@ from entry_points import install
 from tinybundle import PALETTE, expected_labels, random_frame, spec
 
 import edgeseg.runtime.http.server as server_module
-from edgeseg.core.images.io import read_labels, write_png
+from edgeseg.core.data.masks import read_labels
+from edgeseg.core.images.io import write_png
 from edgeseg.core.images.paint import overlay
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
 from edgeseg.runtime.sinks import files

@@ -8,8 +8,9 @@ from stand_ins import ArgmaxBackend, ListSource
 from tinybundle import SIZE_HW, expected_labels, random_frame, spec, tiny_bundle
 
 from edgeseg.cli import LEFT_BEHIND
+from edgeseg.core.data.masks import read_labels
 from edgeseg.core.data.open import open_dataset
-from edgeseg.core.images.io import read_labels, read_rgb
+from edgeseg.core.images.io import read_rgb
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 from edgeseg.runtime.sinks.base import Prediction
