@@ -38,13 +38,15 @@ WORK = (
 def command(options: PaperOptions, as_json: bool) -> None:
     """Print TABLE of the SegNet paper with our figures beside the printed ones.
 
-    table1 (decoder variants) and table3 (other networks) train every network, table1 with and
-    without median frequency balancing; a killed command goes on where it stopped when given again.
-    table6 measures cost alone. Costs are always of the row's own network, whatever --checkpoint
-    gives. Times are this machine's, of torch, batch 1, one forward and one backward pass: compare
-    the ratios. Memory is that of live tensors, counted, not of an allocator:
-    train is a step of batch 4, infer one frame. Storage is what the decoder needs of the encoder:
-    the paper's multiplier, of the first level alone; kept, the bytes of all levels.
+    table1 (decoder variants), table3 (other networks) and table4 (the same on SUN RGB-D) train
+    every network, table1 with and without median frequency balancing; a killed command goes on
+    where it stopped when given again. The row with a dense CRF takes the network of the row
+    without, and costs as much beside its CRF. table6 measures cost alone. Costs are always of the
+    row's own network, whatever --checkpoint gives. Times are this machine's, of torch, batch 1,
+    one forward and one backward pass: compare the ratios. Memory is that of live tensors, counted,
+    not of an allocator: train is a step of batch 4, infer one frame. Storage is what the decoder
+    needs of the encoder: the paper's multiplier, of the first level alone; kept, the bytes of all
+    levels.
 
     The networks are the paper's, the training is not: AdamW with a cosine instead of SGD, scaled,
     flipped and recoloured crops, and the last epoch's averaged weights instead of the best epoch.
@@ -102,6 +104,8 @@ def _origins(rows: list[Row], weighting: str) -> str:
     for row in rows:
         run = row["ours"][weighting]
         how = run["checkpoint"] or f"trained on {run['images']} images, epochs {run['epochs']}"
+        if run.get("crf_ms") is not None:
+            how += f", then a dense CRF of {run['crf_ms']:.0f} ms a frame"
         names.setdefault(how, []).append(row["name"])
     scored = f"scored on {rows[0]['ours'][weighting]['data']}"
     if len(names) == 1:

@@ -47,22 +47,27 @@ def paper_job(options: PaperOptions, progress: ProgressCallback = silent) -> dic
     published = TABLES[options.table]
     rows = _chosen(published, options.archs)
     training = open_dataset(options.data, "train", size_hw=options.size, seed=options.seed)
-    archs = dict.fromkeys([*(row.arch for row in rows), REFERENCE[options.table]])
-    specs = {arch: spec_for(arch, training, options.size, options.settings) for arch in archs}
+    networks = {row.network: (row.arch, dict(row.options)) for row in rows}
+    networks.setdefault(REFERENCE[options.table], (REFERENCE[options.table], {}))
+    specs = {
+        name: spec_for(arch, training, options.size, {**own, **options.settings})
+        for name, (arch, own) in networks.items()
+    }
+    network = {row.key: row.network for row in rows}
     jobs = jobs_of(rows)
     files = _files(options.checkpoints, jobs)
     for job in jobs:
         if job.name in files:
             # Hours of training come before some of them are scored.
-            given = given_checkpoint(files[job.name], specs[job.arch])
-            if differs := own_way(given, specs[job.arch]):
+            given = given_checkpoint(files[job.name], specs[network[job.key]])
+            if differs := own_way(given, specs[network[job.key]]):
                 tell(
                     progress,
                     f"{job.name}: the scores are of {files[job.name]} ({differs}), the costs of "
                     "the row's own network, in float",
                 )
     folder = options.out or Path("runs") / "paper" / options.table
-    scores: dict[str, dict[str, Any]] = {row.arch: {} for row in rows}
+    scores: dict[str, dict[str, Any]] = {row.key: {} for row in rows}
     if jobs:
         scored = open_dataset(
             options.data,
@@ -74,13 +79,13 @@ def paper_job(options: PaperOptions, progress: ProgressCallback = silent) -> dic
         images = TableData.of(training, scored)
         for number, job in enumerate(jobs, start=1):
             tell(progress, f"{number}/{len(jobs)} {job.name}")
-            scores[job.arch][job.weighting] = run_job(
+            scores[job.key][job.weighting] = run_job(
                 job,
-                specs[job.arch],
+                specs[network[job.key]],
                 images,
                 _train_options(options),
                 folder / job.name,
-                checkpoint=files.get(job.name),
+                checkpoint=files.get(job.name) or files.get(job.network),
                 listener=ProgressListener(progress, job.name, options.epochs),
                 progress=_scoring(progress, job.name, len(scored)),
             )
@@ -102,7 +107,8 @@ def paper_job(options: PaperOptions, progress: ProgressCallback = silent) -> dic
             {
                 "name": row.title,
                 "arch": row.arch,
-                "ours": {**columns[row.arch], **scores[row.arch]},
+                "row": row.key,
+                "ours": {**columns[row.network], **scores[row.key]},
                 "paper": {**row.to_json(), "infer_ratio": _over(row.infer_ms, reference.infer_ms)},
             }
             for row in rows
@@ -128,11 +134,11 @@ def _scoring(progress: ProgressCallback, stage: str, total: int) -> Any:
 
 
 def _chosen(rows: Sequence[PublishedRow], archs: Sequence[str]) -> list[PublishedRow]:
-    known = [row.arch for row in rows]
+    known = [row.key for row in rows]
     for arch in archs:
         if arch not in known:
             raise UsageError(f"the table has no {arch}; it has {', '.join(known)}")
-    return [row for row in rows if not archs or row.arch in archs]
+    return [row for row in rows if not archs or row.key in archs]
 
 
 def _files(texts: Sequence[str], jobs: Sequence[Job]) -> dict[str, Path]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from edgeseg.core.crf.labels import refined_labels
+from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.data.views import with_ignored
 from edgeseg.core.files import atomic_write_text
@@ -39,15 +44,29 @@ class Job:
     Attributes:
         arch: the architecture.
         weighting: "balanced" or "natural".
+        row: the row's name where it is not the architecture's.
+        crf: the dense CRF after the network, None without one.
     """
 
     arch: str
     weighting: str
+    row: str = ""
+    crf: CrfOptions | None = None
+
+    @property
+    def key(self) -> str:
+        """The row's name."""
+        return self.row or self.arch
 
     @property
     def name(self) -> str:
         """Name of its folder, and of its checkpoint on the command line."""
-        return f"{self.arch}-{self.weighting}"
+        return f"{self.key}-{self.weighting}"
+
+    @property
+    def network(self) -> str:
+        """Name of the folder that its network is trained in: another row's where a CRF follows."""
+        return f"{self.arch}-{self.weighting}" if self.crf else self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +94,7 @@ class TableData:
 def jobs_of(rows: Sequence[PublishedRow]) -> list[Job]:
     """Return the trainings that the rows' printed scores ask for."""
     return [
-        Job(row.arch, weighting)
+        Job(row.arch, weighting, row.key, CrfOptions() if row.crf else None)
         for row in rows
         for weighting in WEIGHTINGS
         if getattr(row, weighting) is not None
@@ -156,7 +175,8 @@ def run_job(
         spec: of the network.
         data: what to train and to score it on.
         options: how to train; the class weights are the job's.
-        folder: of the run; an interrupted one goes on where it stopped.
+        folder: of the run; an interrupted one goes on where it stopped. A network that another row
+            has is trained in that row's folder beside it.
         checkpoint: a trained network to score instead of training one.
         listener: told of the training's progress.
         progress: told the number of images scored.
@@ -168,9 +188,10 @@ def run_job(
         CheckpointError: the checkpoint is of another architecture or other classes, or the folder
             holds a run with other options.
     """
+    trained = folder.with_name(job.network) if job.crf else folder
     if not checkpoint:
         options = dataclasses.replace(options, class_weight_exponent=WEIGHTINGS[job.weighting])
-        _check_plan(folder, spec, data, options)
+        _check_plan(trained, spec, data, options)
     told = run_key(
         epochs=options.epochs,
         images=len(data.training),
@@ -179,6 +200,7 @@ def run_job(
         size_hw=spec.size_hw,
         checkpoint=str(checkpoint) if checkpoint else None,
         checkpoint_sha256=checkpoint,
+        crf=job.crf.to_json() if job.crf else None,
     )
     result = folder / RESULT
     if result.is_file():
@@ -191,12 +213,13 @@ def run_job(
     else:
         torch.manual_seed(options.seed)
         module = train(
-            spec, build_model(spec), data.training, options, folder, resume=True, listener=listener
+            spec, build_model(spec), data.training, options, trained, resume=True, listener=listener
         ).module
     outlines = BoundaryF1(spec.n_classes, spec.ignore_index)
     # A checkpoint of other data may have another label for void.
     scored = with_ignored(data.scored, spec.ignore_index)
-    scores = score_module(spec, module, scored, outlines=outlines, progress=progress)
+    refine = _TimedCrf(job.crf) if job.crf else None
+    scores = score_module(spec, module, scored, outlines=outlines, refine=refine, progress=progress)
     figures = (scores.global_accuracy, scores.class_accuracy, scores.miou, outlines.score())
     document: dict[str, Any] = {
         **{
@@ -204,9 +227,29 @@ def run_job(
             for key, value in zip(SCORES, figures, strict=True)
         },
         **told,
+        "crf_ms": refine.mean_ms if refine else None,
     }
     atomic_write_text(result, json.dumps(document, indent=1) + "\n")
     return document
+
+
+class _TimedCrf:
+    """The dense CRF as `score_module` calls it, with the time it takes."""
+
+    def __init__(self, options: CrfOptions) -> None:
+        self._options = options
+        self._seconds: list[float] = []
+
+    def __call__(self, logits: np.ndarray, frame: np.ndarray) -> np.ndarray:
+        start = time.perf_counter()
+        labels = refined_labels(logits, frame, self._options)
+        self._seconds.append(time.perf_counter() - start)
+        return labels
+
+    @property
+    def mean_ms(self) -> float:
+        """Milliseconds a frame."""
+        return 1e3 * statistics.fmean(self._seconds)
 
 
 def _check_plan(folder: Path, spec: ModelSpec, data: TableData, options: TrainOptions) -> None:
@@ -246,11 +289,11 @@ def cost_columns(
     specs: Mapping[str, ModelSpec],
     times: Mapping[str, Mapping[str, float]],
 ) -> dict[str, dict[str, Any]]:
-    """Return, for each architecture, what it costs here and as ratios to the table's reference.
+    """Return, for each row, what it costs here and as ratios to the table's reference.
 
     Args:
-        table: "table1", "table3" or "table6".
-        specs: the networks by architecture.
+        table: a name of TABLES.
+        specs: the networks by row.
         times: what time_passes gave for them, the reference included.
     """
     storage = {arch: decoder_storage(spec) for arch, spec in specs.items()}

@@ -17,6 +17,8 @@ from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError
 from edgeseg.host.models.label_net import LabelNet
 
+Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
 
 def score_module(
     spec: ModelSpec,
@@ -25,6 +27,7 @@ def score_module(
     *,
     bf16: bool = False,
     outlines: BoundaryF1 | None = None,
+    refine: Refine | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Run every sample through normalise, network, resize, argmax; return the scores.
@@ -38,6 +41,7 @@ def score_module(
         dataset: labelled samples.
         bf16: run in bfloat16.
         outlines: gets every frame too, where boundary F1 is wanted.
+        refine: makes the labels in place of argmax, from the logits k,H,W and the frame H,W,3.
         progress: told the number of images done.
 
     Raises:
@@ -50,6 +54,7 @@ def score_module(
         range(len(dataset)),
         bf16=bf16,
         outlines=outlines,
+        refine=refine,
         progress=progress,
     )
     return matrix.scores()
@@ -79,6 +84,7 @@ def count_module(
     *,
     bf16: bool = False,
     outlines: BoundaryF1 | None = None,
+    refine: Refine | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> ConfusionMatrix:
     """Count some samples of a dataset as score_module does; counts of parts add up to the whole's.
@@ -87,13 +93,13 @@ def count_module(
         DataError: a sample has no labels.
     """
     was_training = module.training
-    net = LabelNet(spec, module).eval()
+    net = LabelNet(spec, module, raw_logits=refine is not None).eval()
     device = next(module.parameters()).device
     net.normalize.to(device)
     matrix = ConfusionMatrix(spec.n_classes, spec.ignore_index)
     for done, (frame, truth, placement) in enumerate(labelled(spec, dataset, indices), start=1):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            labels = _labels(net, frame.to(device), placement)
+            labels = _labels(net, frame.to(device), placement, refine)
         matrix.update(truth, labels)
         if outlines:
             outlines.update(truth, labels)
@@ -117,8 +123,14 @@ def label_picture(
     return _labels(net, torch.from_numpy(np.ascontiguousarray(fitted))[None], placement)
 
 
-def _labels(net: LabelNet, frame: torch.Tensor, placement: Placement) -> UInt8[np.ndarray, "h w"]:
-    return placement.invert_labels(net(frame)[0].cpu().numpy())
+def _labels(
+    net: LabelNet, frame: torch.Tensor, placement: Placement, refine: Refine | None = None
+) -> UInt8[np.ndarray, "h w"]:
+    found = net(frame)
+    if refine is None:
+        return placement.invert_labels(found[0].cpu().numpy())
+    logits = found[1][0].float().cpu().numpy()
+    return placement.invert_labels(refine(logits, frame[0].cpu().numpy()))
 
 
 def labelled(

@@ -10,11 +10,13 @@ import torch
 from small_models import small
 
 from edgeseg.cli import run
+from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
+from edgeseg.host.cost import spec_cost
 from edgeseg.host.models import build_model
-from edgeseg.host.paper.tables import Job, TableData, own_way, run_job
+from edgeseg.host.paper.tables import Job, TableData, jobs_of, own_way, run_job, spec_for
 from edgeseg.host.training.options import TrainOptions
 
 TINY = [
@@ -202,7 +204,7 @@ def test_the_heads_say_of_each_row_where_its_weights_are_from(
         figures = dict.fromkeys(("global_accuracy", "class_accuracy", "miou", "bf"), 0.5)
         return {**figures, "epochs": 1, "images": 6, "data": "there", "checkpoint": given}
 
-    monkeypatch.setattr("edgeseg.host.paper.tables.run_job", scored)
+    monkeypatch.setattr("edgeseg.host.paper.side_by_side.run_job", scored)
     monkeypatch.chdir(untrained.parent)
     archs = ("segnet-basic", "fcn-basic", "fcn-basic-noaddition")
     arguments = ["table1", *TINY, *BASIC, *(word for arch in archs for word in ("--arch", arch))]
@@ -214,3 +216,90 @@ def test_the_heads_say_of_each_row_where_its_weights_are_from(
         "trained on 6 images, epochs 1"
     )
     assert "natural: trained on 6 images, epochs 1, scored on there" in " ".join(table.split())
+
+
+@pytest.mark.slow
+def test_table_3_has_the_crf_after_the_row_without_and_fixed_upsampling(
+    monkeypatch, capsys, tmp_path
+):
+    """One training serves both rows of DeepLab-LargeFOV."""
+    small = ["--set", "width=0.125", "--crop", "48x64"]
+    rows = ("deeplab-largefov", "deeplab-largefov-densecrf")
+    arguments = ["table3", *TINY, *small, "-o", str(tmp_path)]
+    arguments += [word for row in rows for word in ("--arch", row)]
+    plain, refined = paper(capsys, *arguments)["rows"]
+    assert [row["row"] for row in (plain, refined)] == list(rows)
+    assert refined["paper"]["natural"] == pytest.approx(
+        {"global_accuracy": 0.8971, "class_accuracy": 0.6067, "miou": 0.5474, "bf": 0.4079}
+    )
+    found = refined["ours"]["natural"]
+    assert found["crf_ms"] > 0
+    assert found["crf"]["iterations"] >= 1
+    assert plain["ours"]["natural"]["crf"] is None
+    assert refined["ours"]["params"] == plain["ours"]["params"]
+    assert {path.name for path in tmp_path.iterdir()} == {f"{row}-natural" for row in rows}
+    left = {path.name for path in (tmp_path / "deeplab-largefov-densecrf-natural").iterdir()}
+    assert left == {"scores.json"}
+
+    # A checkpoint given for the network serves the row with the CRF too.
+    weights = tmp_path / "deeplab-largefov-natural" / "last.safetensors"
+    given = f"--checkpoint=deeplab-largefov-natural={weights}"
+    again = paper(capsys, *arguments[:-5], str(tmp_path / "other"), *arguments[-4:], given)["rows"]
+    assert [row["ours"]["natural"]["miou"] for row in again] == [
+        row["ours"]["natural"]["miou"] for row in (plain, refined)
+    ]
+    table = printed(monkeypatch, capsys, *arguments)
+    assert "then a dense CRF of" in " ".join(" ".join(table).split())
+
+
+def test_a_job_with_a_crf_scores_refined_labels_and_says_what_it_cost(tmp_path):
+    spec = small("segnet-basic", size_hw=(48, 64))
+    path = tmp_path / "net.safetensors"
+    torch.manual_seed(0)
+    save_checkpoint(path, Checkpoint(spec, (StepDone("train"),), build_model(spec).state_dict()))
+    data = open_dataset("synthetic:2", "val", size_hw=(48, 64))
+    images = TableData.of(data, data)
+    strong = CrfOptions(appearance=30.0, position=10.0, colour=30.0, smoothness=10.0)
+    none = CrfOptions(appearance=0.0, smoothness=0.0)
+    figures = {}
+    for name, crf in (("net", None), ("none", none), ("strong", strong)):
+        job = Job("segnet-basic", "natural", name, crf)
+        folder = tmp_path / job.name
+        found = run_job(job, spec, images, TrainOptions(epochs=1), folder, checkpoint=path)
+        assert (found["crf_ms"] is None) == (crf is None)
+        figures[name] = (found["global_accuracy"], found["miou"], found["bf"])
+    assert figures["none"] == pytest.approx(figures["net"])
+    assert figures["strong"] != figures["net"]
+    again = run_job(job, spec, images, TrainOptions(epochs=1), folder, checkpoint=path)
+    assert again["crf"] == strong.to_json()
+
+
+def test_the_row_of_fixed_upsampling_is_another_network_than_the_learnt_one():
+    from edgeseg.host.paper.published import TABLES
+
+    rows = {row.key: row for row in TABLES["table3"]}
+    fixed, learnt = rows["fcn-8s-fixed"], rows["fcn-8s"]
+    assert fixed.natural == (0.8327, 0.5956, 0.4983, 0.2799)
+    data = open_dataset("synthetic:2", "val", size_hw=(48, 64))
+    small_fc = {"width": 0.125, "fc_channels": 16}
+    params = [
+        spec_cost(spec_for(row.arch, data, (48, 64), {**row.options, **small_fc})).params
+        for row in (fixed, learnt)
+    ]
+    # Two upsamplings by 2 and one by 8, of 11 classes each, are what the learnt one has more.
+    assert params[1] - params[0] == 11 * 11 * (2 * 4 * 4 + 16 * 16)
+    assert [job.name for job in jobs_of([fixed, learnt])] == [
+        "fcn-8s-fixed-natural",
+        "fcn-8s-natural",
+    ]
+
+
+def test_table_4_has_the_printed_figures():
+    from edgeseg.host.paper.published import TABLES
+
+    rows = {row.key: row for row in TABLES["table4"]}
+    assert rows["segnet"].natural == (0.7263, 0.4476, 0.3184, 0.1266)
+    assert rows["segnet"].balanced == (0.7175, 0.4485, 0.3208, 0.1406)
+    assert rows["deeplab-largefov-densecrf"].crf
+    assert rows["deeplab-largefov-densecrf"].network == "deeplab-largefov"
+    assert [row.natural is not None for row in rows.values()] == [True] * 5
