@@ -109,11 +109,23 @@ class LoopbackBoard:
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    self._check_login()
                     return
             if self._sshd.poll() is not None:
                 break
             time.sleep(0.02)
         pytest.skip(f"sshd does not start here: {(self.root / 'sshd.log').read_text()[-300:]}")
+
+    def _check_login(self) -> None:
+        """Skip where this machine lets its own user in by no key: a locked account."""
+        words = ["ssh", "-p", str(self.port), "-o", "BatchMode=yes", "127.0.0.1", "true"]
+        done = subprocess.run(
+            words, env=self.desk, capture_output=True, text=True, check=False, timeout=30
+        )
+        log = (self.root / "sshd.log").read_text()
+        if done.returncode and "not allowed because" in log:
+            self.stop()
+            pytest.skip(f"sshd lets nobody in here: {log[-300:]}")
 
     def stop(self) -> None:
         """End sshd; connections stay."""

@@ -38,19 +38,24 @@ OWN = {
 @click.argument("verb")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]…")
 def command(boards: str, verb: str, arguments: tuple[str, ...]) -> int:
-    r"""Run VERB on a board that `edgeseg board add` named, as if it ran here.
+    """Run VERB on a board that `edgeseg board add` named, as if it ran here.
 
     VERB is doctor, build, verify, bench, eval, stream, lint, gate or models, with its own
     ARGUMENTS. edgeseg is installed there where it is not; bundles and data are copied where they
     are not; what is written with -o, --html and the like comes back. What lies on the board
     already is named board:/PATH. The exit code is the verb's.
 
-    \b
-    first-run MODEL   the first hour of a board in one command, with a page
-    install           install or update edgeseg there
-    jobs              what runs and ran there
-    attach            go on reading the job whose line broke, and bring its results
-    stop              end what runs there
+    VERB may also be one of these:
+
+    first-run MODEL: the first hour of a board in one command, with a page.
+
+    install: install or update edgeseg there.
+
+    jobs: what runs and ran there.
+
+    attach: go on reading a job whose line broke, and bring its results.
+
+    stop: end what runs there.
 
     A broken line is taken up again; the run goes on meanwhile. Ctrl-C ends it there, a second one
     at once. One run at a time: a second desk is refused and told whose run it is.
