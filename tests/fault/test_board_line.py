@@ -134,19 +134,30 @@ def test_a_bundle_is_copied_once_and_again_when_it_changed(desk, make_bundle):
 def test_a_copy_is_resumed_where_the_line_broke(desk, tmp_path):
     said: list[str] = []
     big = tmp_path / "big.bin"
-    big.write_bytes(os.urandom(1 << 20) * 96)
+    big.write_bytes(os.urandom(1 << 20) * 128)
     here = session(desk, said)
-    cuts: list[int] = []
+    files = desk.home / ".edgeseg" / "files"
+    kept: list[int] = []
 
-    def cut(done, total, what):
-        if not cuts and done > total / 4:
-            cuts.append(desk.cut())
+    def cut_in_the_middle() -> None:
+        # rsync writes into a file of another name until all has come.
+        def part() -> bool:
+            return any(held.stat().st_size > 1 << 22 for held in files.glob("*/.big.bin.*"))
 
-    here.listener.progress = cut
+        wait_until(part)
+        desk.cut()
+        place = f"*/{agent.PARTIAL}/big.bin"
+        wait_until(lambda: list(files.glob(place)) or not list(files.glob("*/.big.bin.*")))
+        kept.extend(held.stat().st_size for held in files.glob(place))
+
+    cutter = threading.Thread(target=cut_in_the_middle)
+    cutter.start()
     there = Path(here._push(big))
-    assert cuts
-    assert cuts[0] > 0
+    cutter.join()
     assert any("the line broke" in line for line in said)
+    # What had come was kept, and the rest sent.
+    assert kept
+    assert kept[0] > 1 << 22
     assert agent.tree_digest(there) == agent.tree_digest(big)
     assert not list(there.parent.glob(f"{agent.PARTIAL}/*"))
 
