@@ -9,6 +9,7 @@ import pytest
 
 from edgeseg.cli import run
 from edgeseg.core.bundle import Bundle
+from tests.data_folders import name_camvid_classes
 
 # The bundle's scores are squares of colours, so that the weights are large.
 SETTINGS = "appearance=2e4 position=8 colour=60 smoothness=1e4 radius=1 iterations=3"
@@ -19,6 +20,7 @@ CRF = ["--crf", *(word for text in SETTINGS.split() for word in ("--crf-set", te
 def blocks(tmp_path: Path, colour_bundle: Bundle) -> Path:
     """Two areas of a class's colour each, under noise that makes pixels look like other classes."""
     palette = np.array(colour_bundle.spec.palette, np.uint8)
+    name_camvid_classes(tmp_path)
     lines = []
     for folder in ("val", "valannot", "train", "trainannot"):
         (tmp_path / folder).mkdir()
