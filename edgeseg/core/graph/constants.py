@@ -14,6 +14,7 @@ from edgeseg.errors import BundleError
 
 QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
 INTEGER_OPERATORS = ("QLinearConv", "ConvInteger", "QLinearMatMul", "MatMulInteger")
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
 
@@ -55,7 +56,8 @@ def claim_problem(graph: onnx.GraphProto, precision: str) -> str | None:
     half = any(tensor.data_type == TensorProto.FLOAT16 for _, tensor in _constants(graph))
     if precision == "int8" and not integer:
         return "its manifest says int8, but no layer of its graph is quantized"
-    if precision != "int8" and integer:
+    # Q/DQ alone round activations; a layer runs in INT8 where it reads a DequantizeLinear.
+    if precision != "int8" and integer and _runs_in_integers(graph):
         return f"its manifest says {precision}, but its graph is quantized to INT8"
     if precision == "fp16" and not half:
         return "its manifest says fp16, but its graph has no FP16 weight"
@@ -85,6 +87,16 @@ def check_constants(path: Path, model: onnx.ModelProto, precision: str) -> None:
             f"{path}: {problems[0]}{more}; export it again from a sound checkpoint with "
             "edgeseg export"
         )
+
+
+def _runs_in_integers(graph: onnx.GraphProto) -> bool:
+    nodes = list(_nodes(graph))
+    restored = {n.output[0] for n in nodes if n.op_type == "DequantizeLinear" and n.output}
+    return any(
+        node.op_type in INTEGER_OPERATORS
+        or (node.op_type in WEIGHTED and bool(node.input) and node.input[0] in restored)
+        for node in nodes
+    )
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
