@@ -14,13 +14,14 @@ import pytest
 from trained_nets import spec_of, trained
 
 from edgeseg.cli import run
-from edgeseg.core.bundle import Bundle
+from edgeseg.core.bundle import Bundle, write_bundle
 from edgeseg.core.graph.runtime_forms import feed, in_form, labels_of
+from edgeseg.core.graph.unpool_plugin import plugin_form
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.zoo import find_bundle
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host.checkpoint import Checkpoint
-from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint
+from edgeseg.host.export.export import bundle_from_checkpoint
 from edgeseg.host.export.for_runtimes import write_for_runtime
 from edgeseg.host.export.runtimes import RUNTIMES
 
@@ -185,25 +186,25 @@ def test_a_graph_of_another_kind_is_refused(colour_bundle):
         in_form(source, RUNTIMES["deepstream"].form)
 
 
-def test_a_plugins_operators_are_refused(tmp_path):
-    spec = spec_of("segnet-basic", (64, 96))
-    checkpoint = Checkpoint(spec, (StepDone("train"),), trained(spec).state_dict())
-    made = bundle_from_checkpoint(
-        checkpoint, "fp32", tmp_path / "net", options=ExportOptions(plugin=True)
-    )
+def test_a_plugins_operators_are_refused(bundle, tmp_path):
+    made = write_bundle(
+        tmp_path / "net", plugin_form(bundle.onnx_path.read_bytes()), bundle.golden(), name="net",
+        spec=bundle.spec, precision="fp32", opset=bundle.opset,
+    )  # fmt: skip
     with pytest.raises(UsageError, match="operators of edgeseg's plugin"):
         write_for_runtime(made, "deepstream", tmp_path / "net-deepstream")
 
 
-def test_the_verb_writes_beside_the_bundle_also_from_a_bundle(tmp_path, monkeypatch, capsys):
+def test_the_verb_writes_beside_the_bundle_also_from_a_bundle(
+    small_checkpoint, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    name = "deeplabv3plus-mobilenetv2-camvid-slim"
-    assert run(["export", name, "--int8", "--for", "triton", "-o", "m"]) == 0
+    assert run(["export", str(small_checkpoint), "--fp32", "--for", "triton", "-o", "m"]) == 0
     assert (tmp_path / "m-triton" / "1" / "model.onnx").is_file()
     assert run(["export", "m", "--for", "tensorrt-float", "--for", "triton", "-o", "m"]) == 0
-    assert "--int8 --fp16" in (tmp_path / "m-tensorrt-float" / "build.sh").read_text()
+    assert "trtexec" in (tmp_path / "m-tensorrt-float" / "build.sh").read_text()
     capsys.readouterr()
-    assert run(["export", "m", "--for", "triton", "--fp32"]) == 2
-    assert "m is int8 already" in capsys.readouterr().err
+    assert run(["export", "m", "--for", "triton", "--int8"]) == 2
+    assert "m is fp32 already" in capsys.readouterr().err
     assert run(["export", "m", "--for", "triton", "--images", "3"]) == 2
     assert run(["export", "m", "--for", "nothing"]) == 2
