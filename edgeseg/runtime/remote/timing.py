@@ -74,8 +74,10 @@ def _one_frame(folder: Path, bundle: Bundle) -> Path:
     """Write the golden frame as a data set of one image, of whatever classes, and return it."""
     place = folder / "frame"
     golden = bundle.golden()
-    write_png(place / "images" / "golden.png", golden.frame[0])
-    write_png(place / "masks" / "golden.png", golden.labels[0])
+    # Each split has a folder: of one image none can be held back for validation.
+    for split in ("train", "val"):
+        write_png(place / "images" / split / "golden.png", golden.frame[0])
+        write_png(place / "masks" / split / "golden.png", golden.labels[0])
     # Names alone: the mask holds labels, not colours.
     atomic_write_text(place / "classes.txt", "\n".join(bundle.spec.class_names) + "\n")
     return place
