@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 from tinybundle import tiny_bundle
 
+# Loaded here, since pytester forgets what its runs import: loaded twice, a class is two classes.
+import edgeseg.core.data.open
+import edgeseg.core.images.fit
+import edgeseg.runtime.bench.run
+import edgeseg.runtime.evaluation.evaluate  # noqa: F401
+
 pytest_plugins = ["pytester"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "regression-tests.md"
@@ -19,7 +25,7 @@ sys.path.insert(0, {helpers!r})
 import dataclasses
 import pytest
 from simulated import Frames, Machine, SimulatedBackend
-from edgeseg.core.data import dataset
+from edgeseg.core.data import open as opening
 from edgeseg.runtime.backends import BACKENDS
 from edgeseg.runtime.bench.run import BenchOptions
 
@@ -37,7 +43,7 @@ for seed in range(51):
     setattr(sys.modules[__name__], made.__name__, made)
 # The project below lists them as entry points; the registry reads those once.
 BACKENDS._all = None
-dataset.open_dataset = lambda *args, **kwargs: Frames(8)
+opening.open_dataset = lambda *args, **kwargs: Frames(8)
 
 @pytest.fixture
 def edgeseg_bench_options(tmp_path):
