@@ -198,6 +198,10 @@ def huge_topk(g: Draft) -> None:
     unsorted_topk(g, 3840, 1)
 
 
+def not_a_number(g: Draft) -> None:
+    g.constants["branch.bias"][3] = np.nan
+
+
 def branches(g: Draft) -> None:
     inner = helper.make_graph(
         [helper.make_node("Identity", ["act"], ["act.chosen.inner"])], "inner", [],
@@ -423,6 +427,7 @@ FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
     (flat_pool, "limit", "error", "act.pooled", ()),
     (norm_with_mean, "limit", "error", "act.normed", ()),
     (dropping, "limit", "error", "act.dropped", ()),
+    (not_a_number, "not-finite", "error", "branch", ()),
     (branches, "subgraph", "warning", "act.chosen", ()),
     (whole_numbers, "type", "error", "act.positive", ("trt8.6",)),
     (indices, "pool-indices", "error", "pooled", ()),
