@@ -22,6 +22,15 @@ settings.register_profile("edgeseg", deadline=None, derandomize=True)
 settings.load_profile("edgeseg")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what the command line learns of data sets out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = tmp_path_factory.mktemp("facts")
+        patch.setattr("edgeseg.cli.data_cache", lambda: place)
+        yield
+
+
 @pytest.fixture(scope="session")
 def camvid() -> Path:
     """The CamVid folder, where EDGESEG_CAMVID names one."""

@@ -14,10 +14,12 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 import edgeseg
+from edgeseg.core.data.kept import keep_in
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import EdgesegError, UsageError
 
@@ -25,6 +27,7 @@ from edgeseg.errors import EdgesegError, UsageError
 VERBS = {
     "demo": "edgeseg.cli.demo.command",
     "models": "edgeseg.cli.models",
+    "data": "edgeseg.cli.data.command",
     "train": "edgeseg.cli.train",
     "prune": "edgeseg.cli.prune",
     "tune": "edgeseg.cli.tune.command",
@@ -91,12 +94,19 @@ class VerbGroup(click.Group):
 @click.pass_context
 def edgeseg_command(ctx: click.Context) -> None:
     """Train, quantize and stream semantic segmentation, and measure what it costs."""
+    keep_in(data_cache())
     started = int(os.environ.get("WORLD_SIZE", "1")) if TORCHRUN in os.environ else 1
     if started > 1 and ctx.invoked_subcommand not in ("train", None):
         raise UsageError(
             f"torchrun started {started} processes, and {ctx.invoked_subcommand} would run whole "
             "in each of them; only train shares its work, start the others without torchrun"
         )
+
+
+def data_cache() -> Path:
+    """Return the folder where facts of data sets are kept."""
+    held = os.environ.get("XDG_CACHE_HOME")
+    return (Path(held) if held else Path.home() / ".cache") / "edgeseg" / "data"
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

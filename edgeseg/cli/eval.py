@@ -13,11 +13,21 @@ from edgeseg.cli.common.options import (
     data_option,
     json_option,
     needs,
+    reading_options,
     refuse_given,
 )
-from edgeseg.cli.common.output import bundle_json, print_json, print_table, progress_bar, ratio, say
+from edgeseg.cli.common.output import (
+    bundle_json,
+    print_json,
+    print_table,
+    progress_bar,
+    ratio,
+    say,
+    shown,
+)
 from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.core.crf.options import CrfOptions
+from edgeseg.core.data.read_options import ReadOptions
 from edgeseg.core.output_checks import check_file, check_folder
 from edgeseg.errors import UsageError
 
@@ -31,6 +41,7 @@ SHOWN = 10
 @click.command(name="eval", epilog="Example: edgeseg eval runs/export/model --data synthetic:50")
 @click.argument("bundle")
 @data_option(required=True)
+@reading_options
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -89,6 +100,7 @@ def command(
     crf_search: bool,
     backend: str | None,
     threads: int,
+    read: ReadOptions,
     as_json: bool,
 ) -> None:
     """Score BUNDLE, a folder or a zoo name, on labelled data.
@@ -97,11 +109,13 @@ def command(
     image's own size. BF is the boundary F1, mean over the classes of an image, then over images.
     """
     if crf_search:
-        _search(bundle, data, split, limit, crf, backend, threads, as_json=as_json)
+        _search(bundle, data, split, limit, crf, backend, threads, read=read, as_json=as_json)
         return
     from edgeseg.cli.pages.error_pictures import check_panels, confusion_chart, write_panels
+    from edgeseg.core.data.census import check_data
     from edgeseg.core.data.open import open_dataset
     from edgeseg.core.images.io import write_png
+    from edgeseg.core.metrics import fewer_classes
     from edgeseg.core.zoo import find_bundle
     from edgeseg.runtime.backends import open_backend
     from edgeseg.runtime.backends.choose import first_backend
@@ -109,7 +123,7 @@ def command(
     from edgeseg.runtime.evaluation.evaluate import evaluate
 
     loaded = find_bundle(bundle)
-    dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit)
+    dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit, options=read)
     folder = out or Path("runs") / "eval" / loaded.name
     check_file("--confusion", confusion, "confusion.png", (bundle, data))
     if confusion is not None and confusion.suffix.lower() != ".png":
@@ -129,6 +143,8 @@ def command(
             f"--exact runs on {EXACT_BACKEND} with its optimisers off, not on {backend}; leave "
             "--backend out"
         )
+    with shown() as progress:
+        check_data(None, dataset, progress=progress)
     name = EXACT_BACKEND if exact else first_backend(backend)
     options = backend_options(name, threads) | ({"optimize": False} if exact else {})
     with (
@@ -179,6 +195,8 @@ def command(
         ],
         title=dataset.name,
     )
+    if said := fewer_classes(row["iou"] for row in document["per_class"].values()):
+        say(said)
     if "crf" in document:
         say(f"the dense CRF took {document['crf']['ms_per_frame']:.0f} ms an image, the network's "
             "own time not included")  # fmt: skip
@@ -200,9 +218,11 @@ def _search(
     backend: str | None,
     threads: int,
     *,
+    read: ReadOptions,
     as_json: bool,
 ) -> None:
     """Search the CRF's values and print the candidates, best first."""
+    from edgeseg.core.data.census import check_data
     from edgeseg.core.data.open import open_dataset
     from edgeseg.core.zoo import find_bundle
     from edgeseg.runtime.backends import open_backend
@@ -217,7 +237,9 @@ def _search(
             "--split train, and --limit 20 for a start"
         )
     loaded = find_bundle(bundle)
-    dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit)
+    dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit, options=read)
+    with shown() as progress:
+        check_data(dataset, None, allow_empty=True, progress=progress)
     name = first_backend(backend)
     with (
         open_backend(name, loaded, **backend_options(name, threads)) as opened,

@@ -24,7 +24,7 @@ def command(options: PruneJobOptions, as_json: bool) -> None:
     and env.json; with --epochs also best.safetensors, last.safetensors and the curves, for each of
     --rounds in a folder of its own. Go on with `edgeseg train --init` or `edgeseg qat`.
     """
-    from edgeseg.cli.common.run_page import show_page
+    from edgeseg.cli.common.run_page import show_classes, show_page
     from edgeseg.host.jobs.prune import prune_job
 
     with shown() as progress:
@@ -47,3 +47,4 @@ def command(options: PruneJobOptions, as_json: bool) -> None:
             )
         ],
     )
+    show_classes(run.network.spec.class_names, run.scores)

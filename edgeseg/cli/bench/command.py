@@ -15,11 +15,13 @@ from edgeseg.cli.common.options import (
     data_option,
     json_option,
     needs,
+    reading_options,
     refuse_given,
 )
-from edgeseg.cli.common.output import print_json, print_table, progress_bar, say
+from edgeseg.cli.common.output import print_json, print_table, progress_bar, say, shown
 from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.cli.common.signals import exit_on_signal
+from edgeseg.core.data.read_options import ReadOptions
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.output_checks import check_files
 
@@ -32,6 +34,7 @@ REFERENCE = click.Choice(["fp32", "bare", "torch", "all"])
 )
 @click.argument("bundles", nargs=-1)
 @data_option(default="synthetic:64")
+@reading_options
 @click.option("--limit", type=click.IntRange(min=1), help="Use this many images, spread evenly.")
 @backends_option
 @click.option(
@@ -95,6 +98,7 @@ def command(
     markdown: Path | None,
     export_times: Path | None,
     out: Path | None,
+    read: ReadOptions,
     as_json: bool,
 ) -> None:
     """Run BUNDLES, folders or zoo names, on each runtime over the same labelled images.
@@ -108,6 +112,7 @@ def command(
 
     from edgeseg.cli.bench import floor as bench_floor
     from edgeseg.cli.bench import table as bench_table
+    from edgeseg.core.data.census import check_data
     from edgeseg.core.data.open import open_dataset
     from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
     from edgeseg.host.export.plain_references import REFERENCES, reference_rows
@@ -130,7 +135,9 @@ def command(
     if not any(chooses_float(name) for name in chosen):
         refuse_given(("native_float",), "openvino, whose float it is, is not among the backends")
     loaded = [find_bundle(name) for name in bundles or zoo_names()] or [default_bundle()]
-    dataset = open_dataset(data, "val", size_hw=loaded[0].spec.size_hw, limit=limit)
+    dataset = open_dataset(data, "val", size_hw=loaded[0].spec.size_hw, limit=limit, options=read)
+    with shown() as progress:
+        check_data(None, dataset, progress=progress)
     kinds = REFERENCES if "all" in references else references
     # Before anything runs: a board that is not known should cost no time.
     floors = bundle_floors(board, loaded) if board else []

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from edgeseg.core.data.read_options import SPLIT_BY, UNLABELLED, ReadOptions
 from edgeseg.core.options import (
     AMOUNT,
     DATA_HELP,
@@ -49,6 +50,34 @@ EXTRAS = {
 
 
 SEED = click.IntRange(0, LARGEST_SEED)
+# The options of ReadOptions, for verbs whose options are not a job's.
+READING: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("--classes",),
+        {
+            "type": click.Path(path_type=Path),
+            "metavar": "FILE",
+            "help": "A classes.txt instead of the one that the data holds or implies.",
+        },
+    ),
+    (
+        ("--unlabelled",),
+        {
+            "type": click.Choice(UNLABELLED),
+            "help": "Leave pictures without a mask out, or take them as all of the class of label "
+            "0.  [default: refuse them]",
+        },
+    ),
+    (
+        ("--split-by",),
+        {
+            "type": click.Choice(SPLIT_BY),
+            "default": "block",
+            "show_default": True,
+            "help": "How validation is held back where the data has no splits.",
+        },
+    ),
+)
 
 
 def precision_options(**helps: str) -> Callable[[Function], Function]:
@@ -288,6 +317,20 @@ def data_option(
     return click.option(
         "--data", required=required, default=default, show_default=True, help=f"{DATA_HELP}."
     )
+
+
+def reading_options(function: Function) -> Function:
+    """Add --classes, --unlabelled and --split-by; the verb gets them as `read`, ReadOptions."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **given: Any) -> Any:
+        values = {name: given.pop(name) for name in ("classes", "unlabelled", "split_by")}
+        return function(*args, read=ReadOptions(**values), **given)
+
+    result: Any = gathered
+    for words, about in reversed(READING):
+        result = click.option(*words, **about)(result)
+    return result
 
 
 def backend_option(function: Function) -> Function:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from edgeseg.cli.pages.bench_charts import grouped_bars
 from edgeseg.cli.pages.html import markup, write_page
 from edgeseg.cli.pages.picture_strip import strip
 from edgeseg.core.charts import line_chart
-from edgeseg.core.metrics import counted_metrics, symbols
+from edgeseg.core.metrics import counted_metrics, fewer_classes, symbols
 
 if TYPE_CHECKING:
     from edgeseg.core.data.dataset import Dataset
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 PICTURES = 3
+WORST = 3
 
 
 def show_run(run: RunResult, as_json: bool) -> None:
@@ -41,6 +43,32 @@ def show_run(run: RunResult, as_json: bool) -> None:
             )
         ],
     )
+    show_classes(run.network.spec.class_names, run.scores)
+
+
+def show_classes(names: Sequence[str], scores: Mapping[str, Any]) -> None:
+    """Print the classes that a run finds worst and best; all of them where they are few.
+
+    Args:
+        names: of the classes.
+        scores: as Scores.to_json gives them; may be empty.
+    """
+    ious, found = scores.get("per_class_iou"), scores.get("per_class_accuracy")
+    if not ious or not found:
+        return
+    rows = sorted(
+        ((name, iou, share) for name, iou, share in zip(names, ious, found, strict=True)),
+        key=lambda row: math.inf if row[1] is None else row[1],
+    )
+    there = [row for row in rows if row[1] is not None]
+    shown = there if len(there) <= WORST + 1 else [*there[:WORST], there[-1]]
+    few = len(shown) == len(there)
+    print_table(
+        ("class" if few else f"worst {WORST} and best", "IoU", "accuracy"),
+        [(name, ratio(iou), ratio(share)) for name, iou, share in shown],
+    )
+    if said := fewer_classes(ious):
+        say(f"{said}: {', '.join(row[0] for row in rows if row[1] is None)}")
 
 
 def show_page(run: RunResult) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 
 from edgeseg.core.data.dataset import SPLITS, Dataset
-from edgeseg.core.data.formats.base import Format, ReadOptions
+from edgeseg.core.data.formats.base import Format
 from edgeseg.core.data.pairs import PairFolder
+from edgeseg.core.data.read_options import KEEP, ReadOptions
 from edgeseg.core.data.settle import settled
 from edgeseg.core.data.synthetic import SPLIT_SIZES, SyntheticDataset
 from edgeseg.core.data.views import limited
+from edgeseg.core.images.names import images_below
 from edgeseg.core.registry import Registry
+from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
 
 # The first that recognises a folder opens it: the more telling layouts stand before the plainer.
@@ -67,6 +71,36 @@ def open_dataset(
         raise DataError(f"{root}: a file; expected a data folder or 'synthetic'")
     layout = load_format(kind) if named else load_format(recognise(root)[0])
     return limited(_opened(layout, root, split, options or ReadOptions()), limit)
+
+
+def open_pictures(
+    data: str,
+    spec: ModelSpec,
+    options: ReadOptions | None = None,
+) -> Dataset:
+    """Open what a calibration looks at: training images, or any folder of pictures.
+
+    Args:
+        data: as open_dataset takes it, or a folder of pictures in no layout; no mask is needed.
+        spec: of the network, whose classes such pictures get.
+        options: what a folder's format is asked for.
+
+    Raises:
+        DataError: the folder is missing, or holds neither a layout of FORMATS nor a picture.
+    """
+    asked = dataclasses.replace(options or ReadOptions(), unlabelled=KEEP)
+    root = Path(data)
+    if root.is_dir():
+        try:
+            recognise(root)
+        except DataError:
+            images = images_below(root)
+            if not images:
+                raise
+            pairs = tuple((image, None) for image in images)
+            folder = PairFolder(root.name, pairs, spec.class_names, spec.palette, spec.ignore_index)
+            return settled(folder, [folder])
+    return open_dataset(data, "train", size_hw=spec.size_hw, options=asked)
 
 
 def _opened(layout: Format, root: Path, split: str, options: ReadOptions) -> Dataset:

@@ -8,6 +8,8 @@ from pathlib import Path
 # What is done with a picture that has no mask; "keep" is for what needs no labels.
 UNLABELLED = ("skip", "background")
 KEEP = "keep"
+# How validation is held back from data without splits of its own.
+SPLIT_BY = ("block", "name", "random")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +21,7 @@ class ReadOptions:
         unlabelled: what is done with pictures without a mask: "skip", "background", "keep" (no
             labels are needed); None refuses them.
         split_by: how validation is held back where the data has no splits of its own: a name of
-            `edgeseg.core.data.splits.SPLIT_BY`.
+            SPLIT_BY.
         hold_back: without splits of its own, "train" leaves out what "val" holds back; False where
             another part is held out, or nothing is scored.
     """

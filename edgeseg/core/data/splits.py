@@ -8,11 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from edgeseg.core.data.dataset import SPLITS
 from edgeseg.core.data.pairs import Pair
-from edgeseg.core.data.read_options import ReadOptions
+from edgeseg.core.data.read_options import SPLIT_BY, ReadOptions
 from edgeseg.core.images.names import IMAGE_ENDINGS, names_meant, stem_of
 from edgeseg.errors import DataError, UsageError
 
-SPLIT_BY = ("block", "name", "random")
 HELD_BACK = 0.2
 # Frames side by side look alike: few long blocks leave few neighbours on both sides.
 BLOCK_FRAMES, MOST_BLOCKS = 8, 5

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from edgeseg.core.registry import Registry
 
 METRICS = Registry(
@@ -24,3 +27,15 @@ def counted_metrics() -> tuple[str, ...]:
 def symbols(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the short names that heads of columns have, such as G."""
     return tuple(METRICS.load(name).symbol for name in names)
+
+
+def fewer_classes(ious: Iterable[float | None]) -> str:
+    """Return what must be said of a mean over fewer classes than there are; "" for all of them.
+
+    Args:
+        ious: of every class; None or nan where truth and prediction both lack it.
+    """
+    found = [iou is not None and not math.isnan(iou) for iou in ious]
+    if all(found):
+        return ""
+    return f"mIoU is the mean over {sum(found)} of {len(found)} classes; the others are not there"

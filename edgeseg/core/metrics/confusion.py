@@ -45,6 +45,7 @@ class Scores:
             "global_accuracy": plain(self.global_accuracy),
             "class_accuracy": plain(self.class_accuracy),
             "miou": plain(self.miou),
+            "classes_in_miou": sum(not math.isnan(value) for value in self.per_class_iou),
             "per_class_accuracy": [plain(value) for value in self.per_class_accuracy],
             "per_class_iou": [plain(value) for value in self.per_class_iou],
             **{name: plain(value) for name, value in self.further.items()},

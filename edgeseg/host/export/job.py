@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.bundle import MANIFEST_FILE, Bundle, read_bundle
-from edgeseg.core.data.open import open_dataset
+from edgeseg.core.data.open import open_pictures
 from edgeseg.core.files import atomic_dir, atomic_write_text
 from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
@@ -180,7 +180,7 @@ def with_ranges(
     if options.calibrate is None:
         return given
     if options.precision == "int8" and not given.quantized:
-        data = open_dataset(options.calibrate, "train", size_hw=given.spec.size_hw)
+        data = open_pictures(options.calibrate, given.spec)
         choice = options.quantize_options()
         return calibrated_checkpoint(given, choice, data, options.images, progress=progress)
     why = (

@@ -55,7 +55,15 @@ def prune_job(options: PruneJobOptions, progress: ProgressCallback = silent) -> 
         training, validation = fitting(
             options.checkpoint,
             spec,
-            *splits(options.data, options.hold_out, spec.size_hw, options.seed, options.val_limit),
+            *splits(
+                options.data,
+                options.hold_out,
+                spec.size_hw,
+                options.seed,
+                options.val_limit,
+                options,
+                progress,
+            ),
         )
     plan = PrunePlan(
         what,
@@ -135,5 +143,6 @@ def _document(result: PruneResult, folder: Path, scores: Mapping[str, Any]) -> d
         "after": dataclasses.asdict(after),
         "macs_ratio": after.macs / before.macs,
         "params_ratio": after.params / before.params,
+        "class_names": list(result.checkpoint.spec.class_names),
         "scores": dict(scores) or None,
     }

@@ -51,7 +51,7 @@ def train_job(
     start = load_start(init, options.arch, options.size) if init else None
     size = options.size or (start.spec.size_hw if start else DEFAULT_SIZE)
     training, validation = splits(
-        options.data, options.hold_out, size, options.seed, options.val_limit
+        options.data, options.hold_out, size, options.seed, options.val_limit, options, progress
     )
     # A fresh last layer is drawn like this.
     torch.manual_seed(options.seed)

@@ -71,7 +71,7 @@ def compare_job(options: QatOptions, progress: ProgressCallback = silent) -> Com
     """
     if options.automatic:
         raise UsageError("--compare-ptq compares one choice of layers; name those of --keep-float")
-    job = prepared(options, compares=True)
+    job = prepared(options, progress, compares=True)
     check_labelled(job.validation)
     folder = qat_folder(options, job.checkpoint.spec.arch, asks=True)
     return Comparison(folder, _filled(job, folder, progress))

@@ -30,7 +30,7 @@ def qat_job(options: QatOptions, progress: ProgressCallback = silent) -> RunResu
         CheckpointError: the file is no checkpoint.
         DataError: the data cannot be read, or there is nothing to score `keep_float` "auto" on.
     """
-    job = prepared(options)
+    job = prepared(options, progress)
     folder = qat_folder(options, job.checkpoint.spec.arch)
     if options.automatic:
         job = dataclasses.replace(job, choice=_automatic(job, options, folder, progress))

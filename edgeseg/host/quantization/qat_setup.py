@@ -10,7 +10,6 @@ from pathlib import Path
 from torch import nn
 
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.data.open import open_dataset
 from edgeseg.core.files import atomic_write_text, sha256_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.recipe import StepDone
@@ -24,7 +23,7 @@ from edgeseg.host.checkpoint import (
 from edgeseg.host.quantization.calibrate import calibrated, calibration_list
 from edgeseg.host.quantization.options import QatOptions, QuantizeOptions
 from edgeseg.host.quantization.quantize import folded
-from edgeseg.host.training.data import fitting, mixed_in
+from edgeseg.host.training.data import fitting, mixed_in, splits
 from edgeseg.host.training.options import TrainOptions, train_options
 from edgeseg.host.training.run_folder import run_folder
 from edgeseg.host.training.train import LAST, ProgressListener, TrainResult, train
@@ -127,12 +126,17 @@ class QatJob:
 
 
 def prepared(
-    options: QatOptions, *, val_limit: int | None = None, compares: bool = False
+    options: QatOptions,
+    progress: ProgressCallback = silent,
+    *,
+    val_limit: int | None = None,
+    compares: bool = False,
 ) -> QatJob:
     """Read the network and the data of a quantization-aware training.
 
     Args:
         options: of the verb.
+        progress: told the census of the data.
         val_limit: the most validation images, in place of `options.val_limit`.
         compares: the job compares the observers, so that `percentile` counts.
 
@@ -150,8 +154,7 @@ def prepared(
     training, validation = fitting(
         path,
         spec,
-        open_dataset(options.data, "train", size_hw=spec.size_hw, seed=seed),
-        open_dataset(options.data, "val", size_hw=spec.size_hw, seed=seed, limit=limit),
+        *splits(options.data, None, spec.size_hw, seed, limit, options, progress),
     )
     return QatJob(
         loaded,

@@ -51,7 +51,7 @@ def rank_job(options: QatOptions, progress: ProgressCallback = silent) -> Rankin
     """
     if options.keep_float and not options.automatic:
         raise UsageError("--sensitivity ranks every layer; give --keep-float auto, or leave it out")
-    job = prepared(options, val_limit=options.val_limit or RANKING_IMAGES)
+    job = prepared(options, progress, val_limit=options.val_limit or RANKING_IMAGES)
     check_labelled(job.validation)
     folder = qat_folder(options, job.checkpoint.spec.arch, asks=True)
     found = ranked(job, folder, progress=progress)

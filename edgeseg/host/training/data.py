@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
+from edgeseg.core.data.census import check_data
 from edgeseg.core.data.dataset import Dataset, check_same_classes
 from edgeseg.core.data.open import open_dataset
+from edgeseg.core.data.read_options import ReadOptions
 from edgeseg.core.data.views import hold_out as split_off
 from edgeseg.core.data.views import limited, with_ignored
+from edgeseg.core.progress import ProgressCallback, silent
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
-from edgeseg.host.training.job_options import EpochOptions
+from edgeseg.host.training.job_options import DataOptions, EpochOptions
 
 
 def splits(
-    data: str, hold_out: str | None, size_hw: tuple[int, int], seed: int, val_limit: int | None
+    data: str,
+    hold_out: str | None,
+    size_hw: tuple[int, int],
+    seed: int,
+    val_limit: int | None,
+    asked: DataOptions | None = None,
+    progress: ProgressCallback = silent,
 ) -> tuple[Dataset, Dataset]:
-    """Open the training and the validation images of a data set.
+    """Open the training and the validation images of a data set, and take their census.
 
     Args:
         data: what open_dataset takes.
@@ -25,16 +35,27 @@ def splits(
         size_hw: of drawn frames.
         seed: of drawn frames.
         val_limit: the most validation images, spread evenly; None takes all.
+        asked: how the data is read; None reads it by its layout.
+        progress: told the census and what is doubtful.
 
     Raises:
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or cannot teach a class that it names.
         UsageError: `hold_out` is no drive of it.
     """
-    training = open_dataset(data, "train", size_hw=size_hw, seed=seed)
+    read = asked.read_options() if asked else ReadOptions()
     if hold_out:
-        rest, held = split_off(training, hold_out)
-        return rest, limited(held, val_limit)
-    return training, open_dataset(data, "val", size_hw=size_hw, seed=seed, limit=val_limit)
+        read = dataclasses.replace(read, hold_back=False)
+    training = open_dataset(data, "train", size_hw=size_hw, seed=seed, options=read)
+    if hold_out:
+        training, held = split_off(training, hold_out)
+        validation = limited(held, val_limit)
+    else:
+        validation = open_dataset(
+            data, "val", size_hw=size_hw, seed=seed, limit=val_limit, options=read
+        )
+    empty = asked is not None and asked.allow_empty
+    check_data(training, validation, allow_empty=empty, progress=progress)
+    return training, validation
 
 
 def training_crop_hw(crop: tuple[int, int] | None, size_hw: tuple[int, int]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from edgeseg.core.data.read_options import SPLIT_BY, UNLABELLED, ReadOptions
 from edgeseg.core.options import (
     DATA_HELP,
     LARGEST_SEED,
@@ -32,7 +33,48 @@ STOP_AFTER = Option(
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingOptions(JobOptions):
+class DataOptions(JobOptions):
+    """What a job asks of its data beside --data.
+
+    Attributes:
+        classes: a classes.txt that replaces the classes which the folder holds or implies.
+        unlabelled: what is done with pictures without a mask; None refuses them.
+        split_by: how validation is held back where the data has no splits of its own.
+        allow_empty: take a class without a pixel in the training data.
+    """
+
+    classes: Path | None = option(
+        "A classes.txt instead of the one that the data holds or implies: `name`, `name r g b` or "
+        "`name = 7,8` a line; void on a line is ignored.",
+        metavar="FILE",
+        default=None,
+        order=1,
+    )
+    unlabelled: str | None = option(
+        "Leave pictures without a mask out, or take them as all of the class of label 0.  "
+        "[default: refuse them]",
+        choices=UNLABELLED,
+        default=None,
+        order=1,
+    )
+    split_by: str = option(
+        "Hold validation back, where the data has no splits, in blocks of frames, by whole names "
+        "(the part before _, or folders), or at random.",
+        choices=SPLIT_BY,
+        default="block",
+        order=1,
+    )
+    allow_empty: bool = option(
+        "Train although a class has no pixel in the training data.", default=False, order=1
+    )
+
+    def read_options(self) -> ReadOptions:
+        """Return how the data is read."""
+        return ReadOptions(self.classes, self.unlabelled, self.split_by)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions(DataOptions):
     """What train, qat, prune and tune ask of a training.
 
     Attributes:

@@ -136,6 +136,7 @@ def recorded(
         "seconds": sum(row.seconds for row in trained.rows),
         "best_epoch": best.epoch if best else None,
         "epoch": row.epoch if row else None,
+        "class_names": list(trained.last.spec.class_names),
         "scores": scores or None,
     }
     if write:

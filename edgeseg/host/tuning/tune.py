@@ -19,7 +19,7 @@ from edgeseg.host.checkpoint import Checkpoint, load_float_checkpoint, save_chec
 from edgeseg.host.pruning.options import PruneOptions
 from edgeseg.host.pruning.prune import absolute
 from edgeseg.host.pruning.rounds import PrunePlan, check_prunable
-from edgeseg.host.training.data import fitting
+from edgeseg.host.training.data import fitting, splits
 from edgeseg.host.training.options import train_options
 from edgeseg.host.training.run_folder import run_folder, write_record
 from edgeseg.host.training.validate import check_labelled
@@ -143,15 +143,14 @@ def _prepared(
     training, validation = fitting(
         options.checkpoint,
         spec,
-        open_dataset(options.data, "train", size_hw=spec.size_hw, seed=seed),
-        open_dataset(options.data, "val", size_hw=spec.size_hw, seed=seed, limit=options.val_limit),
+        *splits(options.data, None, spec.size_hw, seed, options.val_limit, options, progress),
     )
     check_labelled(validation)
     return TuneJob(
         start,
         training,
         validation,
-        open_dataset(options.data, "train", size_hw=spec.size_hw),
+        open_dataset(options.data, "train", size_hw=spec.size_hw, options=options.read_options()),
         folder,
         options.unit,
         options.precision,

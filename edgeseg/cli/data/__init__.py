@@ -1,0 +1,1 @@
+"""edgeseg data: what a data set is, and its plain layout."""
