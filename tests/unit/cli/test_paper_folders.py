@@ -14,6 +14,7 @@ from edgeseg.cli import run
 from edgeseg.core.recipe import StepDone
 from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
 from edgeseg.host.models import build_model
+from tests.data_folders import name_camvid_classes
 
 QUICK = ["--size", "48x64", "--batch", "2", "--epochs", "1", "--rounds", "1"]
 SYNTHETIC = ["--data", "synthetic:6", "--limit", "2"]
@@ -39,6 +40,7 @@ def write_data(root: Path, seed: int) -> Path:
     for split in ("train", "val"):
         (root / split).mkdir(parents=True)
         (root / f"{split}annot").mkdir()
+        name_camvid_classes(root)
         for number in range(4):
             labels = rng.integers(0, 12, (6, 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
             cv2.imwrite(str(root / split / f"A_{number}.png"), labels[..., None].repeat(3, 2) * 20)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from edgeseg.cli import run
+from tests.data_folders import name_camvid_classes
 
 TINY = [
-    "--size", "48x64", "--crop", "32x48", "--batch", "2", "--epochs", "1",
+    "--allow-empty", "--size", "48x64", "--crop", "32x48", "--batch", "2", "--epochs", "1",
     "--set", "channels=8", "--set", "kernel=3",
 ]  # fmt: skip
 
@@ -36,6 +37,7 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("camvid")
+    name_camvid_classes(root)
     rng = np.random.default_rng(0)
     for split, names in {
         "train": [f"{drive}_{number}" for drive in ("A", "B") for number in range(3)],

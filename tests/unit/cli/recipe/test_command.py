@@ -15,6 +15,7 @@ from edgeseg.cli.export import command as export
 from edgeseg.core.recipe import Recipe
 from edgeseg.errors import RecipeError
 from edgeseg.host.recipe.plan import KEYS, stages
+from tests.data_folders import name_camvid_classes
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,6 +52,7 @@ BALANCE = '[[step]]\nkind = "balance"\ndata = "camvid"\ntake_back = 0.25\n'
 @pytest.fixture(scope="module")
 def camvid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("camvid")
+    name_camvid_classes(root)
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
         (root / split).mkdir()
