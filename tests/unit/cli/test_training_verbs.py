@@ -12,7 +12,7 @@ from edgeseg.cli import run
 from tests.data_folders import name_camvid_classes
 
 TINY = [
-    "--allow-empty", "--size", "48x64", "--crop", "32x48", "--batch", "2", "--epochs", "1",
+    "--size", "48x64", "--crop", "32x48", "--batch", "2", "--epochs", "1",
     "--set", "channels=8", "--set", "kernel=3",
 ]  # fmt: skip
 
@@ -46,7 +46,7 @@ def drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / split).mkdir()
         (root / f"{split}annot").mkdir()
         for name in names:
-            labels = np.repeat(rng.integers(0, 12, (6, 1), dtype=np.uint8), 8, 0).repeat(64, 1)
+            labels = rng.integers(0, 12, (6, 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
             rgb = (labels[..., None] * 20 + rng.integers(0, 20, (48, 64, 3))).astype(np.uint8)
             cv2.imwrite(str(root / split / f"{name}.png"), rgb)
             cv2.imwrite(str(root / f"{split}annot" / f"{name}.png"), labels)
