@@ -242,6 +242,8 @@ def engine_key(
         "halved": HALVED_REVISION if graph.halved else 0,
         "workspace_bytes": options.workspace_bytes,
         "level": options.level,
+        # Engines of an edgeseg that never asked for sparse kernels lack it and are built again.
+        "sparse_weights": graph.precision != "fp32",
         "plugin_sha256": None if options.plugin is None else _plugin_digest(options.plugin),
     }
 

@@ -84,8 +84,12 @@ def test_build_drives_the_whole_flow(line: str, tmp_path: Path):
     assert plan_of(fp16)["timing_before"] == "TIMES"
     assert "QuantizeLinear" in plan_of(int8)["ops"]
     assert not {"QuantizeLinear", "DequantizeLinear"} & set(plan_of(fp16)["ops"])
-    assert plan_of(int8)["builder_flags"] == ([] if strong else ["FP16", "INT8"])
-    assert plan_of(fp16)["builder_flags"] == ([] if strong else ["FP16"])
+    assert plan_of(int8)["builder_flags"] == (
+        ["SPARSE_WEIGHTS"] if strong else ["FP16", "INT8", "SPARSE_WEIGHTS"]
+    )
+    assert plan_of(fp16)["builder_flags"] == (
+        ["SPARSE_WEIGHTS"] if strong else ["FP16", "SPARSE_WEIGHTS"]
+    )
     assert plan_of(int8)["onnx"] == (bundle.islands_digest if strong else bundle.digest)
     # 8 wants explicit batch; 11 has strong types in its place, and always.
     assert plan_of(int8)["network_flags"] == 1
