@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from edgeseg.cli.common.options import backends_option, json_option
-from edgeseg.cli.common.output import bundle_json, print_json, print_table
+from edgeseg.cli.common.output import bundle_json, print_json, print_table, say
 from edgeseg.cli.common.runtimes import backend_options
 
 
@@ -58,6 +58,13 @@ def command(
                 for row in found.results
             ],
         )
+        for row in found.results:
+            if row["steadiness"] is not None:
+                say(
+                    f"{row['backend']}: this network gives {1 - row['steadiness']:.1%} of the "
+                    "pixels another label when they change by one grey level, on the same runtime, "
+                    "so that a runtime's rounding shows as much; compare mIoU with edgeseg eval"
+                )
         if found.preprocess is not None and found.resized_alike:
             steps = found.preprocess["max_difference"]
             same = "to the bit" if steps == 0 else f"within {steps} of 255"

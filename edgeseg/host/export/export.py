@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from edgeseg.core.bundle import Bundle, write_bundle
@@ -26,7 +27,7 @@ from edgeseg.core.spec import PRECISIONS, ModelSpec
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
 from edgeseg.host.export import graph_passes
-from edgeseg.host.export.golden import HALF_ROUNDING, check_graph, golden_frame, golden_pair
+from edgeseg.host.export.golden import check_graph, golden_frame, golden_pair
 from edgeseg.host.export.onnxsim import simplify
 from edgeseg.host.export.unpool import lower_unpooling
 from edgeseg.host.fx.fold_batch_norm import fold_batch_norms
@@ -42,6 +43,8 @@ from edgeseg.host.quantization.quantize import (
 
 # TensorRT 8.6 reads opsets to 17 in full and most of 18; 18 is also the exporter's native one.
 OPSET = 18
+# Below this FP16 loses digits, so that values of a step this small are no longer told apart.
+SMALLEST_HALF = 2.0**-14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,7 +249,7 @@ def bundle_from_checkpoint(
     check_graph(data, golden, net, precision)
     islands = _islands(data) if precision == "int8" and options.islands else None
     if islands is not None:
-        check_graph(islands, golden, net, precision, rounding=HALF_ROUNDING)
+        check_graph(islands, golden, net, precision, half=True)
     if options.plugin:
         # After the checks, which no CPU runtime could make on the plugin's operators.
         data = plugin_form(data)
@@ -266,12 +269,17 @@ def bundle_from_checkpoint(
 
 
 def _islands(data: bytes) -> bytes | None:
-    """Return the form with FP16 islands, None for a network whose constants do not fit FP16.
+    """Return the form with FP16 islands, None where constants or steps do not fit FP16.
 
     Such a bundle still serves TensorRT up to 10, and 11 with FP32 islands; `lint` says so.
     """
+    model = onnx.load_from_string(data)
+    scales = {node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    steps = [numpy_helper.to_array(t) for t in model.graph.initializer if t.name in scales]
+    if any(float(step.min()) < SMALLEST_HALF for step in steps):
+        return None
     try:
-        return with_fp16_islands(onnx.load_from_string(data)).SerializeToString()
+        return with_fp16_islands(model).SerializeToString()
     except ExportError:
         return None
 

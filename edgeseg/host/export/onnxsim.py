@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 
@@ -41,8 +43,15 @@ def simplify(model: onnx.ModelProto, frame: np.ndarray) -> onnx.ModelProto:
     return simplified
 
 
-def run_unoptimized(model: onnx.ModelProto, frame: np.ndarray) -> list[np.ndarray]:
+def run_unoptimized(
+    model: onnx.ModelProto, frame: np.ndarray, further: Mapping[str, np.ndarray] | None = None
+) -> list[np.ndarray]:
     """Run a graph in ONNX Runtime with its optimisers off: the file's own arithmetic.
+
+    Args:
+        model: the graph.
+        frame: a value for its first input.
+        further: values of its other inputs, by name.
 
     Raises:
         UsageError: onnxruntime is not installed.
@@ -57,4 +66,4 @@ def run_unoptimized(model: onnx.ModelProto, frame: np.ndarray) -> list[np.ndarra
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return list(session.run(None, {session.get_inputs()[0].name: frame}))
+    return list(session.run(None, {session.get_inputs()[0].name: frame, **(further or {})}))

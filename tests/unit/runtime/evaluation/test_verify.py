@@ -2,10 +2,12 @@
 
 import pytest
 from click.testing import CliRunner
-from tinybundle import tiny_bundle
+from tinybundle import expected_labels, tiny_bundle
 
 from edgeseg.cli.verify import command
 from edgeseg.errors import AccuracyMissed
+from edgeseg.runtime.backends.base import Backend, BackendIo
+from edgeseg.runtime.evaluation import verify as module
 from edgeseg.runtime.evaluation.verify import MIN_AGREEMENT, Verification, verify
 
 
@@ -33,11 +35,46 @@ def test_the_golden_labels_come_back(tmp_path):
     ],
 )
 def test_what_differs_is_refused_with_the_figure(agreement, preprocess, message):
-    rows = [{"backend": "mine", "agreement": agreement, "ok": agreement >= 0.9}]
+    rows = [{"backend": "mine", "agreement": agreement, "expected": 0.9, "ok": agreement >= 0.9}]
     found = Verification("b", 0.9, rows, preprocess)
     assert not found.ok
     with pytest.raises(AccuracyMissed, match=message):
         found.check()
+
+
+class Runtime(Backend):
+    """Gives labels that hang on a grey level at `unsteady` of the pixels, wrong ones at `wrong`."""
+
+    io = BackendIo("mine 1", "cpu", "f32", 1, (1, 48, 64, 3))
+
+    def __init__(self, unsteady, wrong):
+        self.unsteady, self.wrong = round(48 * unsteady), round(48 * wrong)
+
+    def close(self):
+        pass
+
+    def infer(self, frames):
+        labels = expected_labels(frames)
+        labels[:, : self.unsteady] = frames[:, : self.unsteady, :, 0] % 3
+        labels[:, 48 - self.wrong :] = (labels[:, 48 - self.wrong :] + 1) % 3
+        return labels
+
+
+@pytest.mark.parametrize(
+    ("unsteady", "wrong", "ok"), [(0.5, 0.0, True), (0.0, 0.25, False), (0.25, 0.5, False)]
+)
+def test_a_runtime_is_not_held_to_more_than_it_agrees_with_itself(
+    tmp_path, monkeypatch, unsteady, wrong, ok
+):
+    bundle = tiny_bundle(tmp_path / "b")
+    monkeypatch.setattr(module, "open_backend", lambda *given, **options: Runtime(unsteady, wrong))
+    (row,) = verify(bundle, ["mine"]).results
+    # A third of the unsteady pixels keeps its label by chance.
+    assert row["steadiness"] == pytest.approx(1 - unsteady * 2 / 3, abs=0.04)
+    assert row["agreement"] == pytest.approx((1 - unsteady * 2 / 3) - wrong, abs=0.04)
+    assert row["ok"] is ok
+    # Who names a limit has it.
+    assert not verify(bundle, ["mine"], min_agreement=0.9).ok
 
 
 def test_the_help_tells_the_limits_that_hold():
