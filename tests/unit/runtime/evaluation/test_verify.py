@@ -70,8 +70,8 @@ def test_a_runtime_is_not_held_to_more_than_it_agrees_with_itself(
     monkeypatch.setattr(module, "open_backend", lambda *given, **options: Runtime(unsteady, wrong))
     (row,) = verify(bundle, ["mine"]).results
     # A third of the unsteady pixels keeps its label by chance.
-    assert row["steadiness"] == pytest.approx(1 - unsteady * 2 / 3, abs=0.04)
-    assert row["agreement"] == pytest.approx((1 - unsteady * 2 / 3) - wrong, abs=0.04)
+    assert row["steadiness"] == pytest.approx(1 - unsteady * 2 / 3, abs=0.07)
+    assert row["agreement"] == pytest.approx((1 - unsteady * 2 / 3) - wrong, abs=0.07)
     assert row["ok"] is ok
     # Who names a limit has it.
     assert not verify(bundle, ["mine"], min_agreement=0.9).ok
