@@ -26,23 +26,30 @@ _HOMES = {
     "SyntheticDrive": "edgeseg.core.synthetic.drive",
     "build_model": "edgeseg.host.models",
     "export": "edgeseg.host.export.job",
+    "load": "edgeseg.runtime.prediction.model",
     "open_backend": "edgeseg.runtime.backends",
     "open_dataset": "edgeseg.core.data.open",
-    "read_bundle": "edgeseg.core.bundle",
+    "prune": "edgeseg.host.api",
+    "qat": "edgeseg.host.api",
+    "read_bundle": "edgeseg.core.zoo",
+    "train": "edgeseg.host.api",
 }
 
 if TYPE_CHECKING:
-    from edgeseg.core.bundle import Bundle, read_bundle
+    from edgeseg.core.bundle import Bundle
     from edgeseg.core.data.open import open_dataset
     from edgeseg.core.metrics.confusion import ConfusionMatrix
     from edgeseg.core.recipe import Recipe
     from edgeseg.core.report import Report
     from edgeseg.core.spec import ModelSpec, Preprocess
     from edgeseg.core.synthetic.drive import SyntheticDrive
+    from edgeseg.core.zoo import read_bundle
     from edgeseg.errors import BackendUnavailable, BundleError, EdgesegError
+    from edgeseg.host.api import prune, qat, train
     from edgeseg.host.export.job import export
     from edgeseg.host.models import build_model
     from edgeseg.runtime.backends import BACKENDS, open_backend
+    from edgeseg.runtime.prediction.model import load
 
 __all__ = [
     "BACKENDS",
@@ -58,9 +65,13 @@ __all__ = [
     "SyntheticDrive",
     "build_model",
     "export",
+    "load",
     "open_backend",
     "open_dataset",
+    "prune",
+    "qat",
     "read_bundle",
+    "train",
 ]
 
 

@@ -40,6 +40,7 @@ VERBS = {
     "lint": "edgeseg.cli.lint",
     "verify": "edgeseg.cli.verify",
     "eval": "edgeseg.cli.eval",
+    "predict": "edgeseg.cli.predict",
     "stream": "edgeseg.cli.stream.command",
     "bench": "edgeseg.cli.bench.command",
     "gate": "edgeseg.cli.gate.command",

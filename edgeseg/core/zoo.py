@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeseg.core.bundle import MANIFEST_FILE, Bundle, read_bundle
+from edgeseg.core.bundle import MANIFEST_FILE, Bundle
+from edgeseg.core.bundle import read_bundle as read_folder
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import BundleError, UsageError
 
@@ -52,13 +53,23 @@ def find_bundle(text: str, root: Path = ZOO) -> Bundle:
     """
     path = Path(text)
     if path.exists():
-        return read_bundle(path)
+        return read_folder(path)
     names = zoo_names(root)
     if text in names:
-        return read_bundle(root / text)
+        return read_folder(root / text)
     if path.name != text:
         raise BundleError(f"{text} does not exist; give a bundle folder or a zoo name")
     raise UsageError(unknown("bundle", text, names) + "; a bundle folder's path works too.")
+
+
+def read_bundle(model: str | Path) -> Bundle:
+    """Read a bundle by its folder or the name of a shipped model; every file is checked.
+
+    Raises:
+        BundleError: the path is not a bundle, or the bundle is damaged.
+        UsageError: it is neither a path that exists nor a shipped name.
+    """
+    return find_bundle(str(model))
 
 
 def default_bundle(root: Path = ZOO) -> Bundle:
@@ -70,4 +81,4 @@ def default_bundle(root: Path = ZOO) -> Bundle:
     names = zoo_names(root)
     if not names:
         raise BundleError(f"no bundle ships in {root}; give a bundle folder")
-    return read_bundle(root / names[0])
+    return read_folder(root / names[0])
