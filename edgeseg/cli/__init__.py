@@ -28,6 +28,7 @@ VERBS = {
     "demo": "edgeseg.cli.demo.command",
     "models": "edgeseg.cli.models",
     "data": "edgeseg.cli.data.command",
+    "import": "edgeseg.cli.import_",
     "train": "edgeseg.cli.train",
     "prune": "edgeseg.cli.prune",
     "tune": "edgeseg.cli.tune.command",

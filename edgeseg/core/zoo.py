@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgeseg.core.bundle import MANIFEST_FILE, Bundle
 from edgeseg.core.bundle import read_bundle as read_folder
+from edgeseg.core.given import instead_of_bundle, run_checkpoint
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import BundleError, UsageError
 
@@ -28,11 +29,13 @@ def zoo_checkpoint(name: str, root: Path = ZOO) -> Path | None:
 
 
 def find_checkpoint(given: Path, root: Path = ZOO) -> Path:
-    """Return a checkpoint's file: `given` itself, or that of the shipped model of this name.
+    """Return a checkpoint's file: `given` itself, a run folder's, or a shipped model's by its name.
 
     Raises:
         UsageError: it looks like a name, and no checkpoint of it ships.
     """
+    if given.is_dir() and (inside := run_checkpoint(given)):
+        return inside
     name = str(given)
     if given.exists() or given.suffix or given.name != name:
         return given
@@ -53,6 +56,8 @@ def find_bundle(text: str, root: Path = ZOO) -> Bundle:
     """
     path = Path(text)
     if path.exists():
+        if not (path / MANIFEST_FILE).is_file() and (instead := instead_of_bundle(path)):
+            raise BundleError(instead)
         return read_folder(path)
     names = zoo_names(root)
     if text in names:

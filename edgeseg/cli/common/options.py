@@ -42,6 +42,7 @@ EXTRAS = {
     "cv2": "cv",
     "onnx": "lint",
     "onnxscript": "host",
+    "onnxsim": "host",
     "optuna": "host",
     "safetensors": "host",
     "torch": "host",

@@ -73,11 +73,15 @@ def pool_globally(model: onnx.ModelProto) -> int:
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     count = 0
     for node in graph.node:
-        if node.op_type != "ReduceMean" or len(node.input) < 2 or node.input[1] not in constants:
+        if node.op_type != "ReduceMean":
             continue
         keep = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
+        # Up to opset 17 the axes are an attribute.
+        given = next((a.ints for a in node.attribute if a.name == "axes"), ())
+        if len(node.input) > 1 and node.input[1] in constants:
+            given = constants[node.input[1]].flatten()
         # Network tensors are N,C,H,W throughout, so -1, -2 and 2, 3 are the same axes.
-        axes = {int(axis) % 4 for axis in constants[node.input[1]].flatten()}
+        axes = {int(axis) % 4 for axis in given}
         if keep and axes == {2, 3}:
             node.op_type = "GlobalAveragePool"
             del node.input[1:]

@@ -11,10 +11,11 @@ from typing import Any
 from edgeseg.core.bundle import MANIFEST_FILE, Bundle, read_bundle
 from edgeseg.core.data.open import open_pictures
 from edgeseg.core.files import atomic_dir, atomic_write_text
+from edgeseg.core.given import name_of
 from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.suggest import unknown
-from edgeseg.core.zoo import ZOO, zoo_checkpoint, zoo_names
+from edgeseg.core.zoo import ZOO, find_checkpoint, zoo_checkpoint, zoo_names
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint
 from edgeseg.host.cost import checkpoint_cost
@@ -196,16 +197,15 @@ def find_start(given: str | None, precision: str) -> tuple[Path | None, str]:
     """Return the checkpoint's path and the model's name; no path where only a zoo bundle serves.
 
     Raises:
-        CheckpointError: a folder is given.
+        CheckpointError: a folder without a checkpoint is given.
         UsageError: there is no such model, or the zoo has it in another precision only.
     """
     names = zoo_names()
     if given is not None and (Path(given).exists() or Path(given).suffix):
-        path = Path(given)
+        path = find_checkpoint(Path(given))
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; give the .safetensors file of a run")
-        # Resolved, since "best.safetensors" and "../best.safetensors" name no folder.
-        return path, path.parent.resolve().name if path.stem in ("best", "last") else path.stem
+        return path, name_of(path)
     if given is None and not names:
         raise UsageError(
             "no checkpoint is given and this install ships no model; give the .safetensors file "

@@ -37,8 +37,14 @@ def graph_cost(path: Path) -> dict[str, int | float]:
     """
     import onnx
 
-    model = onnx.shape_inference.infer_shapes(onnx.load(path))
-    graph = model.graph
+    return model_cost(onnx.load(path))
+
+
+def model_cost(model: onnx.ModelProto) -> dict[str, int | float]:
+    """Count the same of a model in memory."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(model).graph
     sizes = {item.name: tuple(item.dims) for item in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
     shapes = {

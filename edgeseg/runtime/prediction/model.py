@@ -42,16 +42,11 @@ def load(
         **options: further keyword arguments of the backend.
 
     Raises:
-        UsageError: the model is neither a name nor a folder, or is a checkpoint.
-        BundleError: the bundle is damaged.
+        UsageError: the model is neither a name nor a path that exists.
+        BundleError: the bundle is damaged, or another file stands there; the message names the
+            command that makes a bundle of it.
         BackendUnavailable: no such runtime is installed here.
     """
-    path = Path(model)
-    if path.suffix in (".safetensors", ".pth", ".onnx") and path.is_file():
-        raise UsageError(
-            f"{path} is no bundle; make one of a checkpoint of edgeseg with edgeseg export {path} "
-            "-o model, and load model"
-        )
     bundle = find_bundle(str(model))
     name = first_backend(None if backend == "auto" else backend)
     opened = open_backend(name, bundle, **options_for(name, threads), **options)

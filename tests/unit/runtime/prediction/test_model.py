@@ -9,7 +9,7 @@ import pytest
 import edgeseg
 from edgeseg.core.images.io import write_png
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_PALETTE
-from edgeseg.errors import DataError, UsageError
+from edgeseg.errors import BundleError, DataError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_files_that_are_no_models_or_pictures(model, tmp_path):
     with pytest.raises(DataError, match="not an image"):
         model(tmp_path / "x.png")
     (tmp_path / "net.safetensors").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"edgeseg export .*net\.safetensors"):
+    with pytest.raises(BundleError, match=r"edgeseg import .* --weights .*net\.safetensors"):
         edgeseg.load(tmp_path / "net.safetensors")
     with pytest.raises(UsageError, match="unknown bundle"):
         edgeseg.load("deeplabv3plus-mobilenetv1-camvid")
