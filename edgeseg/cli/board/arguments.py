@@ -21,10 +21,17 @@ ROLES: Mapping[str, Mapping[str, str]] = {
     "lint": {"targets": "maybe"},
     "build": {"bundle": "bundle", "plugin": "sent"},
     "verify": {"bundle": "bundle"},
-    "eval": {"bundle": "bundle", "data": "data", "confusion": "file", "out": "folder"},
+    "eval": {
+        "bundle": "bundle",
+        "data": "data",
+        "classes": "sent",
+        "confusion": "file",
+        "out": "folder",
+    },
     "bench": {
         "bundles": "bundle",
         "data": "data",
+        "classes": "sent",
         "checkpoint": "sent",
         "html": "file",
         "csv_path": "file",
