@@ -40,6 +40,10 @@ class Registry(Mapping[str, str]):
         """The names that installed packages add."""
         return tuple(name for name in self._entries() if name not in self._own)
 
+    def reload(self) -> None:
+        """Read the entry points again, for packages that were installed since."""
+        self._all = None
+
     def _entries(self) -> dict[str, str]:
         if self._all is None:
             added = {

@@ -41,8 +41,8 @@ class Simulated(SimulatedBackend):
 for seed in range(51):
     made = type(f"Simulated{{seed}}", (Simulated,), {{"seed": seed}})
     setattr(sys.modules[__name__], made.__name__, made)
-# The project below lists them as entry points; the registry reads those once.
-BACKENDS._all = None
+# The project below lists them as entry points; the registry has read those already.
+BACKENDS.reload()
 opening.open_dataset = lambda *args, **kwargs: Frames(8)
 
 @pytest.fixture

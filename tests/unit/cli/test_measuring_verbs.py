@@ -1,7 +1,6 @@
 """eval, stream, bench, gate and doctor, in this process, on a bundle that labels by colour."""
 
 import csv
-import dataclasses
 import json
 import os
 import subprocess
@@ -162,29 +161,11 @@ def test_stream_and_bench_leave_the_bundle_they_measure_whole(scenes, colour_bun
     assert manifest.read_bytes() == before
 
 
-def test_a_reference_needs_the_weights_of_this_network(scenes, colour_bundle, capsys, tmp_path):
-    """A name is no proof: an export is called after its checkpoint's folder."""
-    torch = pytest.importorskip("torch")
-    from small_models import small
-
-    from edgeseg.core.zoo import default_bundle
-    from edgeseg.errors import UsageError
-    from edgeseg.host.checkpoint import Checkpoint, save_checkpoint
-    from edgeseg.host.export.plain_references import reference_rows
-    from edgeseg.host.models import build_model
-
-    name = default_bundle().name
-    namesake = dataclasses.replace(colour_bundle, name=name, precision="int8")
-    with pytest.raises(UsageError, match="--checkpoint FILE, or an FP32 bundle"):
-        reference_rows(("fp32",), [namesake], None, 1, tmp_path)
-    torch.manual_seed(0)
-    spec = small("segnet-basic", size_hw=(32, 48))
-    path = tmp_path / "other.safetensors"
-    save_checkpoint(path, Checkpoint(spec, (), build_model(spec).state_dict()))
-    with pytest.raises(UsageError, match=r"--checkpoint .* has (arch|class_names|size_hw)"):
-        reference_rows(("fp32",), [namesake], path, 1, tmp_path)
+def test_a_checkpoint_that_no_reference_reads_is_refused(
+    scenes, colour_bundle, small_checkpoint, capsys
+):
     bench = ["bench", str(colour_bundle.path), "--data", str(scenes)]
-    assert run([*bench, "--checkpoint", str(path)]) == 2
+    assert run([*bench, "--checkpoint", str(small_checkpoint)]) == 2
     assert "--checkpoint would change nothing" in capsys.readouterr().err
 
 
@@ -364,18 +345,6 @@ def test_a_boards_floor_is_marked_as_computed(scenes, colour_bundle, capsys, tmp
     assert "computed, not measured" in page.read_text()
     assert run([*map(str, command), "--board", "orin-nanno"]) == 2
     assert "orin-nano" in capsys.readouterr().err
-
-
-def test_a_reference_without_weights_says_what_to_give(scenes, make_bundle, capsys):
-    import dataclasses
-
-    from edgeseg.errors import UsageError
-    from edgeseg.host.export.plain_references import reference_rows
-
-    int8 = dataclasses.replace(make_bundle("unknown", (64, 96)), precision="int8")
-    with pytest.raises(UsageError, match="--checkpoint FILE, or an FP32 bundle"):
-        reference_rows(("fp32",), [int8], None, 1, scenes)
-    assert reference_rows((), [int8], None, 1, scenes) == []
 
 
 def test_bench_and_stream_print_tables(scenes, colour_bundle, capsys):

@@ -43,3 +43,12 @@ def test_a_package_that_cannot_be_imported_is_named(shapes):
 def test_a_fault_of_ours_is_not_hidden(shapes):
     with pytest.raises(AttributeError):
         shapes.load("gone")
+
+
+def test_a_package_installed_since_is_read_after_reload(shapes, monkeypatch):
+    assert "later" not in shapes
+    later = EntryPoint("later", "json:dumps", "edgeseg.shapes")
+    monkeypatch.setattr(module.importlib.metadata, "entry_points", lambda group: [later])
+    assert "later" not in shapes
+    shapes.reload()
+    assert shapes.load("later")([1]) == "[1]"

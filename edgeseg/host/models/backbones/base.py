@@ -7,13 +7,12 @@ from typing import ClassVar
 
 from torch import nn
 
+from edgeseg.core.graph.form import IMAGENET_MEAN, IMAGENET_STD
 from edgeseg.errors import SpecError
 from edgeseg.host.models.blocks import Segmenter
 
 # Mean and deviation per RGB channel, in 0-1 units, of the frames that an encoder was trained on.
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 BN_EPSILON = 1e-5
 # A batch norm's step counter, which no file of published weights has to bring.
 COUNTERS = "num_batches_tracked"
