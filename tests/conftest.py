@@ -6,6 +6,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import copy
+import functools
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +32,27 @@ def own_facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         place = tmp_path_factory.mktemp("facts")
         patch.setattr("edgeseg.cli.data_cache", lambda: place)
         yield
+
+
+@pytest.fixture(autouse=True)
+def torchlib_read_once() -> None:
+    """Let torch.onnx build its table of operators once for a worker: a second for each export."""
+    registration = sys.modules.get("torch.onnx._internal.exporter._registration")
+    registry = getattr(registration, "ONNXRegistry", None)
+    read = getattr(registry, "from_torchlib", None)
+    if registry is None or read is None or hasattr(registry, "read_once"):
+        return
+    first = functools.cache(read)
+
+    def from_torchlib(*args: int, **kwargs: int) -> object:
+        made = first(*args, **kwargs)
+        new = copy.copy(made)
+        # An export adds operators of its own to its table.
+        new.functions = {name: list(metas) for name, metas in made.functions.items()}
+        return new
+
+    registry.read_once = True
+    registry.from_torchlib = staticmethod(from_torchlib)
 
 
 @pytest.fixture(scope="session")

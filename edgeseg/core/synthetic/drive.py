@@ -7,6 +7,9 @@ Frame `i` of a seed is the same whatever was asked for before it.
 
 from __future__ import annotations
 
+import functools
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -22,6 +25,29 @@ from edgeseg.errors import UsageError
 
 # The longest thing, a plot of 13 m, may begin this far behind the camera and still be in sight.
 BEHIND_M = 13.5
+
+
+class _Scenery(NamedTuple):
+    """What all drives of one seed and size share; nothing changes it once it is built."""
+
+    street: Street
+    camera: Camera
+    light: Light
+    backdrop: Backdrop
+    ground: Ground
+    painter: Painter
+
+
+# An export paints its golden frame, and a test opens its data, several times over.
+@functools.lru_cache(maxsize=2)
+def _scenery(size_hw: tuple[int, int], seed: int) -> _Scenery:
+    street = Street(seed)
+    rng = np.random.default_rng((seed, 0))
+    camera = Camera(rng, size_hw, street.layout.hand * 1.7)
+    light = Light(rng, size_hw)
+    backdrop = Backdrop(rng, size_hw, light)
+    ground = Ground(rng, street)
+    return _Scenery(street, camera, light, backdrop, ground, Painter(rng, size_hw, light))
 
 
 class SyntheticDrive:
@@ -61,14 +87,14 @@ class SyntheticDrive:
             raise UsageError(
                 f"seed {seed}, n {n}, fps {fps}: expected seed and n of 0 or more, fps above 0"
             )
-        self.size_hw, self.seed, self.n, self.fps = size_hw, seed, n, fps
-        self._street = Street(seed)
-        rng = np.random.default_rng((seed, 0))
-        self._camera = Camera(rng, size_hw, self._street.layout.hand * 1.7)
-        self._light = Light(rng, size_hw)
-        self._backdrop = Backdrop(rng, size_hw, self._light)
-        self._ground = Ground(rng, self._street)
-        self._painter = Painter(rng, size_hw, self._light)
+        self.size_hw, self.seed, self.n, self.fps = (size_hw[0], size_hw[1]), seed, n, fps
+        scenery = _scenery(size_hw, seed)
+        self._street, self._camera, self._light = scenery.street, scenery.camera, scenery.light
+        self._backdrop, self._ground, self._painter = (
+            scenery.backdrop,
+            scenery.ground,
+            scenery.painter,
+        )
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -178,6 +178,8 @@ def supervise(request: Facts, folder: Path, job: Path, lock: IO[str]) -> int:
 
     def with_us() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # A shell that started us in the background had us ignore it, and a child inherits that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     try:
         with (job / "stdout").open("wb") as out, (job / "stderr").open("wb") as err:

@@ -60,7 +60,7 @@ def test_the_token_guards_every_figure_and_leaves_the_address(tmp_path):
         assert TOKEN not in cookie
         pair = cookie.split(";")[0]
         assert ask(page, "/status", Cookie=pair)[0] == 200
-        assert ask(page, "/status", Cookie=pair[:-1] + "x")[0] == 401
+        assert ask(page, "/status", Cookie=pair.replace("=", "=x", 1))[0] == 401
         assert ask(page, "/status", Cookie="a=b; =; \x00")[0] == 401
         assert TOKEN not in ask(page, "/", Cookie=pair)[2].decode()
 
