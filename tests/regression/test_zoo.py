@@ -13,7 +13,7 @@ import pytest
 from edgeseg.core.bundle import Bundle, write_bundle
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.graph.strip_quantization import without_quantization
-from edgeseg.core.zoo import find_bundle, zoo_names
+from edgeseg.core.zoo import default_bundle, find_bundle, zoo_names
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.bench.graph_cost import graph_cost
 from edgeseg.runtime.bench.row import Entry
@@ -83,6 +83,14 @@ def test_camvid_accuracy(zoo, baseline, camvid):
     check_accuracy(zoo, baseline, data, f"camvid {CAMVID_IMAGES} miou")
 
 
+@pytest.mark.parametrize(
+    "zoo",
+    [
+        pytest.param(name, marks=() if name == default_bundle().name else pytest.mark.slow)
+        for name in zoo_names()
+    ],
+    indirect=True,
+)
 def test_int8_is_as_much_faster_than_fp32_as_it_was(zoo, baseline, tmp_path):
     if zoo.precision != "int8":
         pytest.skip(f"{zoo.name} is {zoo.precision}; it has no INT8:FP32 ratio")

@@ -39,7 +39,7 @@ class _Scenery(NamedTuple):
 
 
 # An export paints its golden frame, and a test opens its data, several times over.
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _scenery(size_hw: tuple[int, int], seed: int) -> _Scenery:
     street = Street(seed)
     rng = np.random.default_rng((seed, 0))
