@@ -227,6 +227,7 @@ def _source(checkpoint: Checkpoint) -> str:
     parts = [f"observer {options.observer}"]
     parts += [word for word in ("equalize", "bias_correct") if getattr(options, word)]
     parts += ["adaround"] if options.adaround else []
+    parts += ["tuned by the network's output"] if options.tune_ranges else []
     parts += ["scales trained in QAT"] if options.learned_scales else []
     frames = step.metadata.get("calibration")
     if frames:

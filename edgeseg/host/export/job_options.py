@@ -14,7 +14,7 @@ from edgeseg.host.quantization.options import CalibrationOptions
 # Options that only a calibration follows.
 CALIBRATING = (
     "observer", "percentile", "equalize", "bias_correct", "adaround", "adaround_steps",
-    "keep_float",
+    "tune_ranges", "keep_float",
 )  # fmt: skip
 UNPOOLING = ("lower", "plugin")
 

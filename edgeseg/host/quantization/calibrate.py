@@ -73,7 +73,7 @@ def quantize_step(
         options,
         normalized(spec, frames),
         progress=counted(progress, STAGE, count),
-        refining=lambda done, total: progress(Progress(STAGE, done, total, "layers refined")),
+        refining=lambda done, total: progress(Progress(STAGE, done, total, "steps of refinement")),
     )
     return quantized, StepDone("quantize", options.to_step(), metadata)
 

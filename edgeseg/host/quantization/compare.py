@@ -54,11 +54,11 @@ class Comparison:
 def compare_job(options: QatOptions, progress: ProgressCallback = silent) -> Comparison:
     """Measure every row that the run's folder does not hold yet.
 
-    Rows: float; PTQ with each observer; then, with the best of these, cross-layer equalization,
-    bias correction, both, AdaRound, AdaRound and bias correction; QAT without a teacher and QAT
-    with distillation, both trained as the other options say. Each row is written as it is done,
-    and a training that was cut off goes on, so that the job may be given again. With other
-    options or data rows and trainings are made anew, the old ones removed.
+    Rows: float; PTQ with each observer; then, with the best of these, tuned ranges, cross-layer
+    equalization, bias correction, both, AdaRound, AdaRound and bias correction; QAT without a
+    teacher and QAT with distillation, both trained as the other options say. Each row is written
+    as it is done, and a training that was cut off goes on, so that the job may be given again. With
+    other options or data, rows and trainings are made anew and the old ones removed.
 
     Args:
         options: as for `qat_job`.
@@ -114,7 +114,12 @@ def _filled(job: QatJob, folder: Path, progress: ProgressCallback) -> dict[str, 
 def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:
     """Yield (row, kind, what it is made of); later rows depend on the scores of earlier ones."""
     plain = dataclasses.replace(
-        job.choice, equalize=False, bias_correct=False, adaround=0, learned_scales=False
+        job.choice,
+        equalize=False,
+        bias_correct=False,
+        adaround=0,
+        learned_scales=False,
+        tune_ranges=False,
     )
     yield FLOAT, FLOAT, None
     for observer in OBSERVERS:
@@ -123,6 +128,7 @@ def _plan(job: QatJob, rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, s
     plain = dataclasses.replace(plain, observer=best)
     steps = job.choice.adaround or ADAROUND_STEPS
     refined: dict[str, dict[str, Any]] = {
+        "tuned ranges": {"tune_ranges": True},
         "CLE": {"equalize": True},
         "bias correction": {"bias_correct": True},
         "CLE + bias correction": {"equalize": True, "bias_correct": True},

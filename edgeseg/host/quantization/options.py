@@ -33,6 +33,7 @@ class QuantizeOptions:
         equalize: even out the weights' ranges across layers first (arXiv 1906.04721).
         bias_correct: put the mean rounding error of each layer into its bias (likewise).
         adaround: steps by which each layer's rounding is chosen (arXiv 2004.10568); 0 is nearest.
+        tune_ranges: move each range until the output is nearest to the float network's.
         learned_scales: make the calibrated scales parameters, for QAT to learn (LSQ).
     """
 
@@ -43,6 +44,7 @@ class QuantizeOptions:
     bias_correct: bool = False
     adaround: int = 0
     learned_scales: bool = False
+    tune_ranges: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values no observer could use, all at once."""
@@ -81,6 +83,7 @@ class CalibrationOptions(JobOptions):
         bias_correct: whether to correct biases.
         adaround: whether to choose each weight's rounding.
         adaround_steps: steps of that for each layer.
+        tune_ranges: whether to move ranges by the network's own output.
         keep_float: convolutions that stay in float.
         images: how many images calibrate.
     """
@@ -97,6 +100,10 @@ class CalibrationOptions(JobOptions):
     )
     adaround_steps: int = option(
         "Steps of --adaround for each layer.", least=1, default=ADAROUND_STEPS
+    )
+    tune_ranges: bool = option(
+        "Move each range until the network's output is nearest to the float one's; minutes.",
+        default=False,
     )
     images: int = option("Images that calibrate those ranges.", least=1, default=64)
     keep_float: tuple[str, ...] = option(
@@ -126,6 +133,7 @@ class CalibrationOptions(JobOptions):
             equalize=self.equalize,
             bias_correct=self.bias_correct,
             adaround=self.adaround_steps if self.adaround else 0,
+            tune_ranges=self.tune_ranges,
         )
 
 

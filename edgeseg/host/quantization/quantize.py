@@ -30,8 +30,9 @@ from edgeseg.host.quantization.observers.moving_average import EmaObserver
 from edgeseg.host.quantization.options import QuantizeOptions as QuantizeOptions
 from edgeseg.host.quantization.qdq_placement import QUANTIZERS, Plan, apply_plan, plan
 from edgeseg.host.quantization.refine import refine
+from edgeseg.host.quantization.tune_ranges import tune_ranges
 
-# Batches that AdaRound and bias correction hold in memory, spread over all that are given.
+# Batches that refinements hold in memory, spread over all that are given.
 REFINE_BATCHES = 16
 
 
@@ -50,7 +51,7 @@ def quantize(
         options: how to choose ranges.
         batches: normalised float inputs N,3,H,W, streamed once.
         progress: told the number of batches seen.
-        refining: told how many convolutions AdaRound or bias correction have done, and of how many.
+        refining: told how many ranges or convolutions a refinement has done, and of how many.
 
     Returns:
         The fake-quantized network in evaluation mode, and metadata for the checkpoint's step.
@@ -66,7 +67,8 @@ def quantize(
     set_observing(quantized, True)
     set_quantizing(quantized, False)
     count = 0
-    kept = _Spread(REFINE_BATCHES if options.bias_correct or options.adaround else 0)
+    refines = options.bias_correct or bool(options.adaround)
+    kept = _Spread(REFINE_BATCHES if refines or options.tune_ranges else 0)
     with torch.no_grad():
         for batch in batches:
             quantized(batch)
@@ -83,8 +85,17 @@ def quantize(
             layer.observer = None
     set_observing(quantized, False)
     set_quantizing(quantized, True)
+    tuned: dict[str, Any] = {}
+    if options.tune_ranges:
+        tuned = tune_ranges(
+            quantized,
+            quantizers_of(quantized),
+            kept.items[::2],
+            switch=set_quantizing,
+            progress=refining,
+        )
     refined = {}
-    if kept.items:
+    if refines:
         refined = refine(
             quantized,
             kept.items,
@@ -101,6 +112,8 @@ def quantize(
     }
     if refined:
         metadata["refined"] = refined
+    if tuned:
+        metadata["tuned_ranges"] = tuned
     return quantized, metadata
 
 

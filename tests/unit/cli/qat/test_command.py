@@ -48,6 +48,7 @@ def test_every_option_of_the_training_is_recorded_and_resumed(
     assert quantized.options == {
         "observer": "entropy", "percentile": 99.99, "keep_float": ["encoder.1.0"],
         "equalize": True, "bias_correct": True, "adaround": 0, "learned_scales": True,
+        "tune_ranges": False,
     }  # fmt: skip
     assert trained.options["distill_features"] == trained.options["weights_first"] == 0.5
     assert any(key.endswith("log_scale") for key in checkpoint.weights)
@@ -94,12 +95,21 @@ def test_export_refines_what_it_calibrates_and_writes_its_ranges(
     assert run([*arguments, "--fp32", *texts]) == 2
     assert run([*arguments, "--int8", *texts, "--tensorrt", "11.4.0"]) == 2
     assert "7 to 10" in capsys.readouterr().err
-    extras = ["--equalize", "--bias-correct", "--adaround", "--adaround-steps", "5"]
+    extras = [
+        "--equalize",
+        "--bias-correct",
+        "--adaround",
+        "--adaround-steps",
+        "5",
+        "--tune-ranges",
+    ]
     out = ["-o", str(tmp_path / "refined")]
     assert run([*arguments, "--int8", *extras, *texts, *out, "--tensorrt", "8.6.1"]) == 0
     step = read_bundle(tmp_path / "refined").steps[-1]
     assert step["options"]["adaround"] == 5
     assert "bias_shift" in step["metadata"]["refined"]["encoder.1.0"]
+    before, after = step["metadata"]["tuned_ranges"]["divergence"]
+    assert after <= before
     assert step["metadata"]["calibration"]["images"] == 2
     assert cache.read_text().startswith("TRT-8601-EntropyCalibration2\n")
     scales = read_cache(cache.read_text())
@@ -201,11 +211,11 @@ def test_the_comparison_table_goes_on_where_it_stopped(
     names = [row["name"] for row in rows]
     assert names[:5] == ["float", "PTQ max", "PTQ percentile", "PTQ entropy", "PTQ mse"]
     assert names[-2:] == ["QAT", "QAT + distillation"]
-    assert len(calls) == len(rows) + 1 == 13
+    assert len(calls) == len(rows) + 1 == 14
     assert rows[0]["drop"] == 0
     assert all(row["drop"] == pytest.approx(rows[0]["miou"] - row["miou"]) for row in rows)
     assert run(arguments) == 0
-    assert len(calls) == 13
+    assert len(calls) == 14
 
 
 @pytest.fixture
