@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-aarch64 bench baselines check format clean
+.PHONY: help demo test test-slow test-aarch64 bench baselines check format wheel release-check clean
 
 help:
 	@echo "make demo       the whole pipeline on the synthetic drive, with a page of pictures"
@@ -27,6 +27,8 @@ help:
 	@echo "make bench      the zoo on each installed runtime, beside plain references"
 	@echo "make baselines  accept the zoo's figures as tests/regression's, with REASON=\"why\""
 	@echo "make check      format, lint and types"
+	@echo "make wheel      the wheels of a release, in dist/"
+	@echo "make release-check  what a release must hold: wheels, versions, licences of packages and weights"
 
 # torch first and by itself, so that its pin decides which torch everything after it sees.
 $(STAMP): pyproject.toml constraints.txt
@@ -67,6 +69,13 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+wheel: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+release-check: wheel
+	$(BIN)/python tools/release_check.py dist
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
