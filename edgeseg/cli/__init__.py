@@ -50,6 +50,14 @@ VERBS = {
     "board": "edgeseg.cli.board.command",
     "on": "edgeseg.cli.board.on",
 }
+# The same verbs as `edgeseg --help` groups them.
+SECTIONS = {
+    "Train": "demo models data train balance recipe compare paper",
+    "Compress": "prune tune qat",
+    "Deploy": "import export build lint verify predict stream",
+    "Measure": "eval bench gate",
+    "Boards": "doctor board on",
+}
 # Threads that could not be waited for: a reference network, a camera's library without limits, and
 # a sink that hangs (shadow.py and loop.py of runtime/streaming, runtime/sources/live.py).
 LEFT_BEHIND = ("edgeseg-shadow", "edgeseg-source", "edgeseg-loop")
@@ -69,6 +77,17 @@ class VerbGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the table."""
         return list(VERBS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs by what they are for, each with its first sentence, whole."""
+        for title, names in SECTIONS.items():
+            rows = []
+            for name in names.split():
+                command = self.get_command(ctx, name)
+                text = (command.help if command else None) or ""
+                rows.append((name, " ".join(text.split("\n\n")[0].split())))
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a verb's module and return its command."""

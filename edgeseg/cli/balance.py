@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
 from edgeseg.core.metrics import counted_metrics, symbols
@@ -14,6 +15,7 @@ from edgeseg.host.jobs.options import BalanceJobOptions
 
 @click.command(
     name="balance",
+    cls=Verb,
     epilog="Example: edgeseg balance runs/qat/segnet-basic/best.safetensors --data synthetic "
     "--take-back 0.25",
 )

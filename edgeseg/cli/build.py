@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, json_option, precision_options
 from edgeseg.cli.common.output import (
     bundle_json,
@@ -19,7 +20,11 @@ from edgeseg.cli.common.output import (
 from edgeseg.cli.common.runtimes import engine_cache, engine_plugin
 
 
-@click.command(name="build", epilog="Example: edgeseg build runs/export/model --explain")
+@click.command(
+    name="build",
+    cls=Verb,
+    epilog="Example: edgeseg build deeplabv3plus-mobilenetv2-camvid --explain",
+)
 @click.argument("bundle")
 @precision_options(
     int8="The INT8 engine alone.", fp16="The FP16 engine alone.", fp32="The FP32 engine alone."

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, json_option
 from edgeseg.cli.common.output import print_json, print_table, ratio, say
 from edgeseg.host.jobs.compare import RunRecord, compare_job
@@ -17,6 +18,7 @@ COLUMNS = ("run", "epochs", "best epoch", "seconds", "mIoU", "G", "C")
 
 @click.command(
     name="compare",
+    cls=Verb,
     epilog="Example: edgeseg compare runs/train/segnet runs/qat/segnet --html compare.html",
 )
 @click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import json_option
 from edgeseg.cli.common.output import print_json, print_table, say
 
 
-@click.command(name="doctor", epilog="Example: edgeseg doctor")
+@click.command(name="doctor", cls=Verb, epilog="Example: edgeseg doctor")
 @json_option
 def command(as_json: bool) -> None:
     """Look at this machine: Python, OpenCV, runtimes, GPU, board, memory, disk, zoo.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgeseg.cli.common.crf_options import crf_option
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import (
     PATH,
     backend_option,
@@ -38,7 +39,11 @@ EXACT_BACKEND = "onnxruntime"
 SHOWN = 10
 
 
-@click.command(name="eval", epilog="Example: edgeseg eval runs/export/model --data synthetic:50")
+@click.command(
+    name="eval",
+    cls=Verb,
+    epilog="Example: edgeseg eval deeplabv3plus-mobilenetv2-camvid --data synthetic:20",
+)
 @click.argument("bundle")
 @data_option(required=True)
 @reading_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import job_options, json_option, needs, precision_options
 from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, shown
 from edgeseg.host.export.job_options import ExportJobOptions
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 @click.command(
     name="export",
-    epilog="Example: edgeseg export runs/qat/segnet-basic/best.safetensors --int8 -o model",
+    cls=Verb,
+    epilog="Example: edgeseg export --int8 -o model",
 )
 @precision_options(int8="INT8 with Q/DQ nodes.", fp16="FP16 network, FP32 borders.", fp32="FP32.")
 @job_options(ExportJobOptions, out="runs/export/MODEL-PRECISION", leave_out=("precision",))

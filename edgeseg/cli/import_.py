@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import bundle_json, megabytes, print_json, print_table, say, shown
 from edgeseg.host.imports.job_options import ImportOptions
@@ -11,6 +12,7 @@ from edgeseg.host.imports.job_options import ImportOptions
 
 @click.command(
     name="import",
+    cls=Verb,
     epilog="Example: edgeseg import fast_scnn.onnx --classes classes.txt --size 360x480 --unit "
     "-o fast_scnn",
 )

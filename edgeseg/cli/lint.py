@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import Named, json_option, needs
 from edgeseg.cli.common.output import megabytes, print_json, print_table
 from edgeseg.errors import ExportError
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
-@click.command(name="lint", epilog="Example: edgeseg lint runs/export/model --target trt10.3")
+@click.command(
+    name="lint",
+    cls=Verb,
+    epilog="Example: edgeseg lint deeplabv3plus-mobilenetv2-camvid --target trt10.3",
+)
 @click.argument("model")
 @click.option(
     "--target",

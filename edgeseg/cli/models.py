@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import SIZE, json_option
 from edgeseg.cli.common.output import megabytes, print_json, print_table, ratio, say
 from edgeseg.core.packages import is_installed
 
 
-@click.command(name="models", epilog="Example: edgeseg models --size 360x480")
+@click.command(name="models", cls=Verb, epilog="Example: edgeseg models --size 360x480")
 @click.option(
     "--size", type=SIZE, default=(360, 480), show_default="360x480", help="Input size for the MACs."
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
 from edgeseg.core.metrics import symbols
@@ -31,7 +32,7 @@ WORK = (
 )
 
 
-@click.command(name="paper", epilog="Example: edgeseg paper table1 --data CamVid --epochs 1")
+@click.command(name="paper", cls=Verb, epilog="Example: edgeseg paper table6 --data synthetic:8")
 @job_options(PaperOptions, out="runs/paper/TABLE")
 @json_option
 @needs("torch", "safetensors", "cv2")

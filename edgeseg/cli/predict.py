@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import backend_option, json_option
 from edgeseg.cli.common.output import print_json, say, track
 
@@ -14,6 +15,7 @@ KINDS = ("overlay", "mask", "labels", "side")
 
 @click.command(
     name="predict",
+    cls=Verb,
     epilog="Example: edgeseg predict deeplabv3plus-mobilenetv2-camvid photo.jpg -o labelled.png",
 )
 @click.argument("model")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
 from edgeseg.host.jobs.options import PruneJobOptions
@@ -11,6 +12,7 @@ from edgeseg.host.jobs.options import PruneJobOptions
 
 @click.command(
     name="prune",
+    cls=Verb,
     epilog="Example: edgeseg prune runs/train/segnet-basic/best.safetensors --target-macs 0.5 "
     "--data synthetic --epochs 5",
 )

@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import shown
 from edgeseg.cli.common.torchrun import joined_ranks
@@ -14,6 +15,7 @@ from edgeseg.host.jobs.options import TrainJobOptions
 
 @click.command(
     name="train",
+    cls=Verb,
     epilog="Example: edgeseg train deeplabv3plus-mobilenetv2 --data synthetic --epochs 20",
 )
 @job_options(TrainJobOptions, out="runs/train/ARCH")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import backends_option, json_option
 from edgeseg.cli.common.output import bundle_json, print_json, print_table, say
 from edgeseg.cli.common.runtimes import backend_options
 
 
-@click.command(name="verify", epilog="Example: edgeseg verify runs/export/model")
+@click.command(
+    name="verify", cls=Verb, epilog="Example: edgeseg verify deeplabv3plus-mobilenetv2-camvid"
+)
 @click.argument("bundle")
 @backends_option
 @click.option(

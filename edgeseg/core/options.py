@@ -20,7 +20,7 @@ from edgeseg.errors import UsageError
 
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
 # What an option may hold beside what its annotation says.
-AMOUNT, RATIOS, SETTINGS = "amount", "ratios", "settings"
+AMOUNT, RATIOS, SETTINGS, BACKEND = "amount", "ratios", "settings", "backend"
 KEY = "option"
 
 # As many as torch and numpy take, after a training has multiplied it.
@@ -48,8 +48,8 @@ class Option:
         most: the largest value.
         least_open: `least` itself is too small.
         most_open: `most` itself is too large.
-        kind: AMOUNT (a share, or a count such as 2.1G), RATIOS (LAYER=RATIO) or SETTINGS
-            (KEY=VALUE); "" for what the annotation says.
+        kind: AMOUNT (a share, or a count such as 2.1G), RATIOS (LAYER=RATIO), SETTINGS
+            (KEY=VALUE) or BACKEND (a name of that registry); "" for what the annotation says.
         default_text: what `--help` prints as the default instead of the value.
         argument: a positional argument of the command line.
         order: `--help` lists lower numbers first: 0 data, 1 more of it, 2 the verb's own, 3 and 4

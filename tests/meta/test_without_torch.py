@@ -88,7 +88,7 @@ def test_help_needs_neither_torch_nor_a_runtime_nor_opencv():
     script = "from edgeseg.cli import run\nsys.exit(run(sys.argv[1:]))"
     done = python(script, "--help", block=(*HOST_PACKAGES, *RUNTIMES, "rich", "numpy"))
     assert done.returncode == 0, done.stderr
-    assert "Commands:" in done.stdout
+    assert "Deploy:" in done.stdout
 
 
 @pytest.mark.parametrize("verb", HOST_VERBS)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import (
     PATH,
     backends_option,
@@ -24,13 +25,16 @@ from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.data.read_options import ReadOptions
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.output_checks import check_files
+from edgeseg.lint.boards import BOARDS
 
 REFERENCE = click.Choice(["fp32", "bare", "torch", "all"])
 
 
 @click.command(
     name="bench",
-    epilog="Example: edgeseg bench model-fp32 model-int8 --data synthetic:64 --html bench.html",
+    cls=Verb,
+    epilog="Example: edgeseg bench deeplabv3plus-mobilenetv2-camvid"
+    " --data synthetic:16 --html bench.html",
 )
 @click.argument("bundles", nargs=-1)
 @data_option(default="synthetic:64")
@@ -71,7 +75,8 @@ REFERENCE = click.Choice(["fp32", "bare", "torch", "all"])
 @click.option("--bf", is_flag=True, help="Measure boundary F1 as well.")
 @click.option(
     "--board",
-    help="Compute each layer's floor on this board, such as orin-nano; computed, never measured.",
+    metavar=f"[{'|'.join(BOARDS)}]",
+    help="Compute each layer's floor on this board; computed, never measured.",
 )
 @click.option("--html", type=PATH, help="Write a page with plots and pictures.")
 @click.option("--csv", "csv_path", type=PATH, help="Write one line of figures for each row.")
@@ -104,9 +109,9 @@ def command(
     """Run BUNDLES, folders or zoo names, on each runtime over the same labelled images.
 
     Without BUNDLES, all of the zoo. The rows take turns, so that a busy machine slows all of them;
-    compare ratios, not milliseconds. A difference is named only where its 95 % interval leaves
-    1 out. A row is on the front when no other is both faster and better. With --threads the
-    process is pinned to as many cores.
+    compare ratios, not milliseconds. It says "faster" only when it is 95 % sure. A row is on the
+    front when no other is both faster and better. With --threads the process is pinned to as many
+    cores.
     """
     import json
 

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from edgeseg.core.data.read_options import SPLIT_BY, UNLABELLED, ReadOptions
 from edgeseg.core.options import (
     AMOUNT,
+    BACKEND,
     DATA_HELP,
     LARGEST_SEED,
     RATIOS,
@@ -291,7 +292,7 @@ def _click_option(
 
 def _click_type(kind: Any, option: Option) -> Any:
     if option.kind:
-        return AmountType() if option.kind == AMOUNT else click.STRING
+        return {AMOUNT: AmountType(), BACKEND: BackendType()}.get(option.kind, click.STRING)
     if option.choices:
         return NameChoice(list(option.names()))
     if kind is int and (option.least is not None or option.most is not None):
@@ -316,7 +317,12 @@ def data_option(
 ) -> Callable[[Function], Function]:
     """Add --data."""
     return click.option(
-        "--data", required=required, default=default, show_default=True, help=f"{DATA_HELP}."
+        "--data",
+        required=required,
+        default=default,
+        show_default=True,
+        metavar="DATA",
+        help=f"{DATA_HELP}.",
     )
 
 

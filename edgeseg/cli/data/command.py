@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, SIZE, json_option, needs, reading_options, refuse_given
 from edgeseg.cli.common.output import print_json, say, shown
 from edgeseg.core.data.read_options import ReadOptions
@@ -14,7 +15,9 @@ from edgeseg.errors import DataError
 
 
 @click.command(
-    name="data", epilog="Example: edgeseg data mine/    edgeseg data clip.mp4 -o frames --every 30"
+    name="data",
+    cls=Verb,
+    epilog="Example: edgeseg data mine/    edgeseg data clip.mp4 -o frames --every 30",
 )
 @click.argument("data")
 @reading_options

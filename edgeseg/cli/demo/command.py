@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, SEED, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, say
 
 
-@click.command(name="demo", epilog="Example: edgeseg demo -o runs/demo")
+@click.command(name="demo", cls=Verb, epilog="Example: edgeseg demo -o runs/demo")
 @click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option(
     "--images",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, json_option, refuse_given
 from edgeseg.cli.common.output import print_json, print_table, say
 from edgeseg.core.files import atomic_write_text
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    name="gate", epilog="Example: edgeseg gate report.json --budget deploy/targets/orin-nano.toml"
+    name="gate",
+    cls=Verb,
+    epilog="Example: edgeseg gate report.json --baseline baseline.json",
 )
 @click.argument("report", type=PATH)
 @click.option("--baseline", type=PATH, help="An earlier report of the same bundle's task.")

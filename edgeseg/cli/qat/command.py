@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import shown
 from edgeseg.cli.qat import tables
@@ -13,6 +14,7 @@ from edgeseg.host.quantization.options import QatOptions
 
 @click.command(
     name="qat",
+    cls=Verb,
     epilog="Example: edgeseg qat runs/train/segnet-basic/best.safetensors --data synthetic",
 )
 @job_options(QatOptions, out="runs/qat/ARCH")

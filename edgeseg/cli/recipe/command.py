@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, check_installed, json_option, needs, typed_command
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
 from edgeseg.errors import UsageError
@@ -16,6 +17,7 @@ from edgeseg.errors import UsageError
 
 @click.command(
     name="recipe",
+    cls=Verb,
     epilog="Example: edgeseg recipe calibration/deeplabv3plus-efficientnetlite0-camvid.toml "
     "--where camvid=/data/camvid --where lite0=efficientnet-lite0-57934424.pth",
 )

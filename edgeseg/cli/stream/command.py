@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeseg.cli.common.crf_options import crf_option
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import (
     DURATION,
     PATH,
@@ -38,7 +39,7 @@ OPENCV_RTSP = (
 )
 
 
-class StreamCommand(click.Command):
+class StreamCommand(Verb):
     """A command whose help lists what the registries can open."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -55,7 +56,8 @@ class StreamCommand(click.Command):
 @click.command(
     name="stream",
     cls=StreamCommand,
-    epilog="Example: edgeseg stream runs/export/model 'synthetic://?frames=200' out.mp4",
+    epilog="Example: edgeseg stream deeplabv3plus-mobilenetv2-camvid"
+    " 'synthetic://?frames=100' out.mp4",
 )
 @click.argument("bundle")
 @click.argument("source")
@@ -97,7 +99,8 @@ class StreamCommand(click.Command):
     type=click.FloatRange(min=0),
     default=0.0,
     metavar="MS",
-    help="Hold labels back until so long after inference began: what a slower device would score.",
+    help="Pretend that each inference takes this many ms: the score that a slower device would "
+    "reach on a live source.",
 )
 @click.option(
     "--give-up",

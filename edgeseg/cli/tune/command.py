@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
 from edgeseg.cli.tune.page import write_tune_page
@@ -12,6 +13,7 @@ from edgeseg.host.tuning.options import TuneOptions
 
 @click.command(
     name="tune",
+    cls=Verb,
     epilog="Example: edgeseg tune runs/train/segnet-basic/best.safetensors --data synthetic "
     "--target-ms 8 --backend openvino --precision int8 --max-drop 0.01",
 )

@@ -163,14 +163,16 @@ class QatOptions(CalibrationOptions, EpochOptions):
         default="calibrated",
     )
     freeze_after: float = option(
-        "With --scales ema: share of the epochs after which ranges freeze.",
+        "With --scales ema: INT8 ranges follow the batches for this share of the epochs, then "
+        "stay, so that the weights adapt to the ranges that ship.",
         least=0,
         most=1,
         most_open=True,
         default=0.5,
     )
     weights_first: float = option(
-        "Share of the epochs that round weights only.",
+        "For networks that get worse under QAT: round only weights for this share of the epochs, "
+        "then activations too. 0 rounds both from the start.",
         least=0,
         most=1,
         most_open=True,

@@ -21,7 +21,7 @@ from edgeseg.core.options import (
 
 PHOTOMETRY = ("none", "mild", "mixed", "strong")
 
-DATA = Option(f"{DATA_HELP}.", order=0)
+DATA = Option(f"{DATA_HELP}.", metavar="DATA", order=0)
 HOLD_OUT = Option(
     "Leave this drive (the name's part before _) out of training and validate on it.",
     metavar="DRIVE",
@@ -148,7 +148,9 @@ class EpochOptions(TrainingOptions):
     )
     validate_every: int = option("Epochs between validations.", least=1, default=5, order=4)
     result: str = option(
-        "Which checkpoint is the result: picked on validation, that data then flatters it.",
+        "Checkpoint to go on with: best has the highest validation mIoU, last is the end of the "
+        "schedule. Take last where you report figures of the validation data: best was picked on "
+        "it.",
         choices=("best", "last"),
         default="best",
         order=5,

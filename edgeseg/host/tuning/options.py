@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from edgeseg.core.options import AMOUNT, changed, option
+from edgeseg.core.options import AMOUNT, BACKEND, changed, option
 from edgeseg.errors import UsageError
 from edgeseg.host.training.job_options import DATA, TrainingOptions
+from edgeseg.lint.boards import BOARDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +50,16 @@ class TuneOptions(TrainingOptions):
         "Most MACs: a share, or such as 2.1G.", kind=AMOUNT, default=None, order=1
     )
     backend: str | None = option(
-        "Runtime that times candidates.  [default: the first that works]", default=None
+        "Runtime that times candidates.  [default: the first that works]",
+        default=None,
+        kind=BACKEND,
     )
     threads: int = option("Threads of one inference.", least=0, default=0)
-    board: str = option("Cost is this Jetson's roofline, a floor: orin-nano, …", default="")
+    board: str = option(
+        "Cost is this Jetson's roofline: computed, and a floor.",
+        default="",
+        metavar=f"[{'|'.join(BOARDS)}]",
+    )
     on: str = option(
         "Time candidates on this board, as `edgeseg board add` named it.", default="",
         metavar="BOARD",
