@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgeseg.lint.engine_prediction import Layer
     from edgeseg.lint.roofline import Roofline
 
+# So many more nodes of one kind of finding are named.
+NAMED = 3
 COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -76,11 +78,17 @@ def command(
         print_json(document if floors is None else {**document, "roofline": floors.to_json()})
     else:
         _print(name, result, quiet=quiet, layers=layers, floors=floors)
-    errors = sum(finding.severity == "error" for finding in result.findings)
-    if errors:
+    if not result.ok:
+        counts = ", ".join(
+            f"{count} error{'s' * (count > 1)} for {line}"
+            for line, count in result.errors.items()
+            if count
+        )
+        clean = [line for line, count in result.errors.items() if not count]
         raise ExportError(
-            f"{name} has {errors} error{'s' * (errors > 1)} for "
-            f"{', '.join(line.name for line in lines)}; each finding names its cure"
+            f"{name} has {counts}"
+            + f" and none for {', '.join(clean)}" * bool(clean)
+            + "; each finding names its cure"
         )
 
 
@@ -111,16 +119,27 @@ def _moved(plan: Sequence[Layer]) -> str | None:
     return megabytes(sum(layer.moved_bytes for layer in plan))
 
 
+def _verdict(result: LintResult) -> str:
+    bad = [f"{line} ({count})" for line, count in result.errors.items() if count]
+    good = [line for line, count in result.errors.items() if not count]
+    if not bad:
+        return "no errors"
+    told = f"would not build, or would change labels, on {', '.join(bad)}"
+    return told + f"; no errors on {', '.join(good)}" * bool(good)
+
+
 def _print(
     name: str, result: LintResult, *, quiet: bool, layers: bool, floors: Roofline | None
 ) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from edgeseg.lint.check import folded
+
     console = Console(width=None if Console().is_terminal else 140)
     shown = [f for f in result.findings if not (quiet and f.severity == "info")]
     everywhere = tuple(result.plans)
-    for finding in shown:
+    for finding, others in folded(shown):
         head = Text()
         head.append(finding.severity, style=COLOURS[finding.severity])
         head.append(f"  {finding.rule}  ")
@@ -129,12 +148,15 @@ def _print(
             head.append(f"  ({', '.join(finding.targets)})", style="dim")
         console.print(head)
         console.print(Text(f"    {finding.message}"))
+        if others:
+            names = ", ".join(others[:NAMED]) + ", …" * (len(others) > NAMED)
+            console.print(Text(f"    {len(others) + 1} of this kind, also {names}"))
         console.print(Text(f"    cure: {finding.cure}", style="dim"))
     counts = {s: sum(f.severity == s for f in result.findings) for s in COLOURS}
     print_table(
         ("", name),
         [
-            ("verdict", "no errors" if result.ok else "would not build, or would change labels"),
+            ("verdict", _verdict(result)),
             ("findings", ", ".join(f"{n} {s}" for s, n in counts.items())),
             ("checked against", ", ".join(everywhere) or "nothing: the graph cannot be read"),
             ("convolutions in INT8", f"{result.convs_int8} of {result.convs}"),

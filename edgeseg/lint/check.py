@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import onnx
 from edgeseg.core.graph.view import GraphView, attributes, node_name
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import ExportError, UsageError
+from edgeseg.lint.channel_blocks import ADVICE, INT8_CHANNELS, up
 from edgeseg.lint.engine_prediction import Layer, plan_engine
 from edgeseg.lint.finding import SEVERITIES, Finding, Remark, remarks_of
 from edgeseg.lint.rules import LINT_RULES
@@ -26,9 +26,6 @@ CHANNELS = Remark(
     "INT8 tensor cores take channels in blocks of 32 (#1310); less than three quarters of them do "
     "useful work",
 )
-# INT8 tensor cores work on channels in groups of 32 (NVIDIA/TensorRT #1310); what is missing to the
-# next multiple is computed all the same.
-INT8_CHANNELS = 32
 # Below this share of useful work a convolution is worth a remark.
 USEFUL = 0.75
 
@@ -44,6 +41,7 @@ class LintResult:
         convs_int8: how many of them run in INT8.
         float_islands: stretches of float layers between INT8 ones: names, precision, bytes.
         sparse_convs: convolutions whose weights qualify for 2:4 sparse kernels.
+        lines: names of the TensorRT lines that were checked.
     """
 
     findings: tuple[Finding, ...]
@@ -52,6 +50,15 @@ class LintResult:
     convs_int8: int
     float_islands: tuple[Mapping[str, Any], ...]
     sparse_convs: int
+    lines: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Errors of each line that was checked."""
+        return {
+            target: sum(f.severity == "error" and target in f.targets for f in self.findings)
+            for target in self.lines
+        }
 
     @property
     def ok(self) -> bool:
@@ -64,6 +71,7 @@ class LintResult:
             "ok": self.ok,
             "findings": [finding.to_json() for finding in self.findings],
             "summary": {
+                "errors": self.errors,
                 "convs": self.convs,
                 "convs_int8": self.convs_int8,
                 "float_islands": [dict(island) for island in self.float_islands],
@@ -139,7 +147,20 @@ def lint(
         convs_int8=sum(layer.precision == "INT8" for layer in convs),
         float_islands=tuple(float_islands(plan, view)) if view is not None else (),
         sparse_convs=sum(layer.sparse for layer in convs),
+        lines=tuple(line.name for line in lines),
     )
+
+
+def folded(findings: Sequence[Finding]) -> list[tuple[Finding, list[str]]]:
+    """Return findings of one kind once, with the nodes of the others: same rule, lines and cure."""
+    kinds: dict[tuple[object, ...], tuple[Finding, list[str]]] = {}
+    for finding in findings:
+        kind = (finding.rule, finding.severity, finding.targets, finding.cure)
+        if kind in kinds:
+            kinds[kind][1].append(finding.node)
+        else:
+            kinds[kind] = finding, []
+    return list(kinds.values())
 
 
 def all_remarks() -> list[Remark]:
@@ -161,7 +182,7 @@ def channels(view: GraphView, plan: Sequence[Layer]) -> list[Finding]:
             continue
         made, read = shape[:2]
         first = view.shape_of(node.input[0]) is not None and read == 3
-        useful = made / _up(made) * (1.0 if first else read / _up(read))
+        useful = made / up(made) * (1.0 if first else read / up(read))
         if useful < USEFUL:
             remarks.append(
                 Finding(
@@ -170,7 +191,7 @@ def channels(view: GraphView, plan: Sequence[Layer]) -> list[Finding]:
                     layer.name,
                     f"{read} to {made} channels fill {useful:.0%} of INT8 tensor-core blocks of "
                     f"{INT8_CHANNELS}",
-                    f"prune or widen to multiples of {INT8_CHANNELS}",
+                    f"prune or widen: {ADVICE}",
                 )
             )
     return remarks
@@ -206,10 +227,6 @@ def _width(precision: str) -> int:
     # A plugin's type, BOOL or BF16 among them: what is not ranked here says least of an island.
     ranked = ("INT8", "UINT8", "INT32", "FP16", "FP32")
     return ranked.index(precision) if precision in ranked else -1
-
-
-def _up(channels: int) -> int:
-    return math.ceil(channels / INT8_CHANNELS) * INT8_CHANNELS
 
 
 def _view(model: onnx.ModelProto) -> GraphView | Finding:

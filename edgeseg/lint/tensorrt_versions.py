@@ -42,6 +42,10 @@ class Line:
     source: str
 
 
+# The line whose parser stops at opset 17 and narrows INT64 to INT32.
+OLDEST = "trt8.6"
+# Dims::MAX_DIMS of NvInferRuntimeBase.h.
+MOST_AXES = 8
 FP32_FP16 = frozenset({"FP32", "FP16"})
 WITH_BF16 = FP32_FP16 | {"BF16"}
 INTEGERS = frozenset({"INT32", "INT64"})
@@ -71,7 +75,8 @@ LINES: dict[str, Line] = {
 
 # What an operator computes in, by the tables above. "float" stands for the line's float types,
 # "half" for those without BF16, "int" for INT32, and INT64 too from 10 on (8.6 narrows INT64 to
-# INT32 and says so), "int10" for integers from 10 on. INT8 never stands here: it is reached through
+# INT32 and says so), "int10" for integers from 10 on, "long10" for
+# INT64 alone from 10 on. INT8 never stands here: it is reached through
 # Q/DQ alone. Clip and CumSum take integers by their importers, which the tables leave out.
 OPERATORS: Mapping[str, frozenset[str]] = {
     name: frozenset(kinds.split())
@@ -86,7 +91,9 @@ OPERATORS: Mapping[str, frozenset[str]] = {
             Softplus Softsign Sqrt Tan Tanh ThresholdedRelu Upsample""",
         "half": "DeformConv GridSample Mish NonMaxSuppression NonZero RoiAlign",
         "float int10": """ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean
-            ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu""",
+            ReduceMin ReduceProd ReduceSum ReduceSumSquare""",
+        # The table says INT32 too; activationHelper of 8.6 and 10.1 refuses it.
+        "float long10": "Relu",
         "float int": """Abs Add ArgMax ArgMin Clip CumSum DepthToSpace Div Equal Greater
             GreaterOrEqual IsNaN Less LessOrEqual Max Mean Min Mod Mul Neg Pad Range Scatter
             ScatterElements ScatterND Shrink Sign SpaceToDepth Sub Sum TopK""",
@@ -120,7 +127,8 @@ REFUSED: Mapping[str, str] = {
 # ITopKLayer, NvInfer.h; the tables' column of restrictions.
 TOPK_LIMIT = 3840
 
-RESIZE_MODES = frozenset({"nearest", "linear"})
+# "cubic" is read by 8.6 and 10.1 (ResizeMode::kCUBIC), though no document of the parser says so.
+RESIZE_MODES = frozenset({"nearest", "linear", "cubic"})
 RESIZE_COORDINATES = frozenset(
     {"half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners"}
 )
@@ -135,6 +143,13 @@ AXES_AS_INPUT_SINCE_18 = frozenset(
     }
 )  # fmt: skip
 
+# GridSample of opset 16 to 19. Opset 20 renamed two of them; a parser that meets "linear" or
+# "cubic" samples the nearest pixel and says nothing (GridSample in the importers of 8.6 and 10.1).
+GRID_MODES = frozenset({"nearest", "bilinear", "bicubic"})
+
+# Operators whose result is as long as what they find.
+DATA_DEPENDENT = frozenset({"NonMaxSuppression", "NonZero"})
+
 # Inputs that must be constants, by their place, for "must be an initializer" and "build-time
 # constant" in the tables' column of restrictions.
 CONSTANT_INPUTS: Mapping[str, Mapping[int, str]] = {
@@ -148,6 +163,15 @@ CONSTANT_INPUTS: Mapping[str, Mapping[int, str]] = {
 }
 
 
+def untabled_types(operator: str, line: Line) -> frozenset[str]:
+    """Return types that the parser takes beyond its table, for which there may be no kernel."""
+    if operator == "Equal":
+        return frozenset({"BOOL"})
+    if line.name == OLDEST and operator in (*AXES_AS_INPUT_SINCE_18, "ReduceSum"):
+        return INTEGERS | {"BOOL"}
+    return frozenset()
+
+
 def allowed_types(operator: str, line: Line) -> frozenset[str] | None:
     """Return the element types an operator's data may have in a line, None if it is not read."""
     kinds = OPERATORS.get(operator)
@@ -159,7 +183,8 @@ def allowed_types(operator: str, line: Line) -> frozenset[str] | None:
             "float": line.floats,
             "half": FP32_FP16,
             "int": INTEGERS,
-            "int10": frozenset() if line.name == "trt8.6" else INTEGERS,
+            "int10": frozenset() if line.name == OLDEST else INTEGERS,
+            "long10": frozenset() if line.name == OLDEST else frozenset({"INT64"}),
             "bool": frozenset({"BOOL"}),
             "uint8": frozenset({"UINT8"}),
             "int8": frozenset({"INT8"}),

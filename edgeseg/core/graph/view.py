@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
@@ -101,6 +102,28 @@ class GraphView:
     def data_inputs(self, node: onnx.NodeProto) -> list[str]:
         """Return a node's inputs that are computed, not constant."""
         return [name for name in node.input if name and name not in self.constants]
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """Return a constant's value, also behind Identity; None where it is not known."""
+        node = self.producers.get(name)
+        while name not in self.constants and node is not None and node.op_type == "Identity":
+            name = node.input[0]
+            node = self.producers.get(name)
+        return self.constants.get(name)
+
+    def is_computed(self, name: str) -> bool:
+        """Tell whether a tensor depends on an input of the graph; others can be folded."""
+        pending, seen = [name], set()
+        while pending:
+            current = pending.pop()
+            if current in seen or not current:
+                continue
+            seen.add(current)
+            if current in self.inputs:
+                return True
+            node = self.producers.get(current)
+            pending.extend(() if node is None else node.input)
+        return False
 
     def source(self, name: str, through: frozenset[str] = frozenset()) -> onnx.NodeProto | None:
         """Return the node that makes `name`, looking back through operators of `through`."""

@@ -16,6 +16,7 @@ from edgeseg.host.training.job_options import (
     EpochOptions,
     TrainingOptions,
 )
+from edgeseg.lint.channel_blocks import ADVICE, LEAST_STEP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +162,7 @@ class PruneJobOptions(EpochOptions):
         default=0.9,
     )
     round_to: int = option(
-        "Widths become multiples of this; 8, 16 or 32 suit INT8 kernels.", least=1, default=8
+        f"Widths become multiples of this; {ADVICE}.", least=1, default=LEAST_STEP
     )
     sparsity: str | None = option("Zero two of every four weights.", choices=("2:4",), default=None)
     rounds: int = option(

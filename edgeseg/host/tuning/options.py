@@ -9,6 +9,7 @@ from edgeseg.core.options import AMOUNT, BACKEND, changed, option
 from edgeseg.errors import UsageError
 from edgeseg.host.training.job_options import DATA, TrainingOptions
 from edgeseg.lint.boards import BOARDS
+from edgeseg.lint.channel_blocks import ADVICE, LEAST_STEP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,9 @@ class TuneOptions(TrainingOptions):
     max_drop: float = option("Most mIoU lost against CHECKPOINT.", least=0, default=0.01)
     trials: int = option("Trials in all.", least=1, default=20)
     trial_epochs: int = option("Epochs of a trial's training.", least=1, default=3)
-    round_to: int = option("Widths become multiples of this.", least=1, default=8)
+    round_to: int = option(
+        f"Widths become multiples of this; {ADVICE}.", least=1, default=LEAST_STEP
+    )
     max_ratio: float = option(
         "No layer loses more than this share.",
         least=0,

@@ -10,6 +10,10 @@ from edgeseg.core.graph.view import GraphView, attributes
 from edgeseg.lint.finding import Finding, Remark, found, remarks
 from edgeseg.lint.tensorrt_versions import (
     CONSTANT_INPUTS,
+    DATA_DEPENDENT,
+    GRID_MODES,
+    MOST_AXES,
+    OLDEST,
     RESIZE_COORDINATES,
     RESIZE_MODES,
     RESIZE_NEAREST,
@@ -43,9 +47,10 @@ def constant_inputs(view: GraphView, line: Line) -> Iterator[Finding]:
     Remark(
         "limit",
         "error",
-        "pooling in two or three dimensions, GridSample on N,C,H,W, TopK sorted and below "
-        "3840, LayerNormalization's first output, no Dropout that drops, no sparse "
-        "constants",
+        "tensors of at most eight axes, no padding below 0, no batch normalisation in training "
+        "mode, GridSample on N,C,H,W under the mode names of opset 16 (others are sampled as "
+        "nearest, silently), TopK sorted and below 3840, LayerNormalization's first output, no "
+        "Dropout that drops, no sparse constants",
     ),
 )
 def limits(view: GraphView, line: Line) -> Iterator[Finding]:
@@ -60,17 +65,28 @@ def limits(view: GraphView, line: Line) -> Iterator[Finding]:
                 message,
                 "write it within that limit, or leave it to the host",
             )
+        for name in (*node.input, *node.output):
+            shape = view.shape_of(name) if name else None
+            if shape is not None and len(shape) > MOST_AXES:
+                yield found(
+                    "limit", "error", node,
+                    f"its tensor {name!r} has {len(shape)} axes; TensorRT's have at most "
+                    f"{MOST_AXES}",
+                    "merge axes with Reshape before this node",
+                )  # fmt: skip
+                break
 
 
 @remarks(
     Remark(
         "resize",
-        "error, warning",
-        "nearest and linear only, no antialiasing; a size computed in the graph is a warning",
+        "error, warning, info",
+        "nearest, linear and cubic, no antialiasing, on 8.6 no axes; a size computed in the graph "
+        "is a warning, cubic an info: the parser takes it, and no document lists it",
     ),
 )
 def resize(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Resize modes beyond nearest and linear, and sizes that are not constants."""
+    """Resize modes that are not read, and sizes that are not constants."""
     for node in view.nodes:
         if node.op_type != "Resize":
             continue
@@ -86,8 +102,11 @@ def resize(view: GraphView, line: Line) -> Iterator[Finding]:
             ("keep_aspect_ratio_policy", values.get("keep_aspect_ratio_policy", "stretch"),
              {"stretch"}),
         ]  # fmt: skip
-        if mode == "nearest":
-            rounding = values.get("nearest_mode", "round_prefer_floor")
+        rounding = values.get("nearest_mode", "round_prefer_floor")
+        if values.get("coordinate_transformation_mode") == "tf_half_pixel_for_nn":
+            # Whatever the mode: onnxOpCheckers.cpp looks at the attribute alone.
+            checks.append(("nearest_mode", rounding, {"round_prefer_floor"}))
+        elif mode == "nearest":
             checks.append(("nearest_mode", rounding, RESIZE_NEAREST))
         for name, value, allowed in checks:
             if value not in allowed:
@@ -96,10 +115,17 @@ def resize(view: GraphView, line: Line) -> Iterator[Finding]:
                     f"{name}={value} is not read; TensorRT has {', '.join(sorted(allowed))}",
                     "use mode=linear with half_pixel, torch's align_corners=False",
                 )  # fmt: skip
-        if values.get("antialias", 0) or "axes" in values:
+        axes = "axes" in values and line.name == OLDEST
+        if values.get("antialias", 0) or axes:
             yield found(
-                "resize", "error", node, "antialias and axes are not read",
-                "resize height and width of N,C,H,W without antialiasing",
+                "resize", "error", node, f"{'axes are' if axes else 'antialias is'} not read",
+                "resize height and width of N,C,H,W without antialiasing, every size given",
+            )  # fmt: skip
+        if mode == "cubic":
+            yield found(
+                "resize", "info", node,
+                "mode=cubic is read; no document lists it, and its values were not compared",
+                "run edgeseg verify on the board, or use mode=linear",
             )  # fmt: skip
         if any(name and name not in view.constants for name in node.input[1:]):
             yield found(
@@ -160,7 +186,8 @@ def scatter(view: GraphView, line: Line) -> Iterator[Finding]:
     Remark(
         "dynamic-shape",
         "error",
-        "edgeseg's engines have one size, and with it CUDA graphs",
+        "edgeseg's engines have one size, and with it CUDA graphs: no open input, and no operator "
+        "whose result is as long as what it finds",
     ),
 )
 def shapes(view: GraphView, line: Line) -> Iterator[Finding]:
@@ -173,22 +200,31 @@ def shapes(view: GraphView, line: Line) -> Iterator[Finding]:
                 "and could not be captured in a CUDA graph",
                 "export with the size the camera gives",
             )  # fmt: skip
+    for node in view.nodes:
+        if node.op_type in DATA_DEPENDENT and view.data_inputs(node):
+            yield found(
+                "dynamic-shape", "error", node,
+                f"{node.op_type} makes a tensor as long as what it finds; buffers and CUDA graphs "
+                "have one size",
+                "leave it to the host, behind the labels",
+            )  # fmt: skip
 
 
 @remarks(
     Remark(
-        "transposed-weight",
-        "error",
-        "a transposed convolution's weight must be a constant",
+        "computed-weight",
+        "warning",
+        "NvInfer.h wants a convolution's weight constant or folded to one; the parser takes a "
+        "computed one, and whether the builder has a kernel is not known",
     ),
 )
-def transposed_weights(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Transposed convolutions whose weight is computed."""
+def computed_weights(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Convolutions whose weight depends on the frame; what comes from constants is folded."""
     for node in view.nodes:
-        if node.op_type == "ConvTranspose" and not _constant(view, node.input[1]):
+        if node.op_type in ("Conv", "ConvTranspose") and view.is_computed(node.input[1]):
             yield found(
-                "transposed-weight", "error", node, "its weight is computed; it must be a constant",
-                "export the network again with this version of edgeseg",
+                "computed-weight", "warning", node, "its weight is computed from the frame",
+                "give a constant weight, or try the build on the board first",
             )  # fmt: skip
 
 
@@ -219,10 +255,24 @@ def _known(view: GraphView, node: onnx.NodeProto, place: int) -> bool:
 def _beyond(view: GraphView, node: onnx.NodeProto) -> str:
     values = attributes(node)
     shape = view.shape_of(node.input[0]) if node.input else None
-    if node.op_type in POOLS and shape is not None and len(shape) not in (4, 5):
-        return f"it pools a tensor of {len(shape)} axes; TensorRT pools in two or three dimensions"
-    if node.op_type == "GridSample" and shape is not None and len(shape) != 4:
-        return f"it samples a tensor of {len(shape)} axes; TensorRT samples N,C,H,W"
+    if node.op_type in POOLS and shape is not None:
+        # The parser lends MaxPool and AveragePool a second dimension where there is one.
+        axes = (4, 5) if node.op_type == "LpPool" else (3, 4, 5)
+        if len(shape) not in axes:
+            return f"it pools a tensor of {len(shape)} axes; TensorRT reads {axes[0]} to 5"
+    if node.op_type == "GridSample":
+        if shape is not None and len(shape) != 4:
+            return f"it samples a tensor of {len(shape)} axes; TensorRT samples N,C,H,W"
+        mode = values.get("mode", "bilinear")
+        if mode not in GRID_MODES:
+            return (
+                f"mode={mode} is opset 20's name; the parser samples the nearest pixel and says "
+                f"nothing. It knows {', '.join(sorted(GRID_MODES))}"
+            )
+    if node.op_type == "Pad" and any(pad < 0 for pad in _pads(view, node)):
+        return "it has a padding below 0, a crop; TensorRT's Pad only adds. Crop with Slice"
+    if node.op_type == "BatchNormalization" and values.get("training_mode", 0):
+        return "training_mode=1 is not read; export the network in eval mode"
     if node.op_type == "TopK":
         return _topk(view, node)
     if node.op_type == "LayerNormalization" and any(node.output[1:]):
@@ -247,9 +297,8 @@ def _topk(view: GraphView, node: onnx.NodeProto) -> str:
     return ""
 
 
-def _constant(view: GraphView, name: str) -> bool:
-    seen: onnx.NodeProto | None = view.producers.get(name)
-    while seen is not None and seen.op_type in ("DequantizeLinear", "QuantizeLinear"):
-        name = seen.input[0]
-        seen = view.producers.get(name)
-    return name in view.constants
+def _pads(view: GraphView, node: onnx.NodeProto) -> list[int]:
+    given = view.constant(node.input[1]) if len(node.input) > 1 else None
+    if given is not None:
+        return [int(pad) for pad in given.flatten()]
+    return list(attributes(node).get("pads", ()))

@@ -8,17 +8,18 @@ import numpy as np
 import onnx
 
 from edgeseg.core.graph.unpool_plugin import DOMAIN as PLUGIN_DOMAIN
-from edgeseg.core.graph.view import FLOATS, GraphView, attributes
+from edgeseg.core.graph.view import FLOATS, GraphView
 from edgeseg.lint.finding import Finding, Remark, found, remarks
 from edgeseg.lint.tensorrt_versions import (
-    AXES_AS_INPUT_SINCE_18,
     CONSTANT_INPUTS,
     LINES,
+    OLDEST,
     OPERATORS,
     REFUSED,
     SINCE,
     Line,
     allowed_types,
+    untabled_types,
 )
 
 # Inputs after these are shapes, scales and the like, with types of their own.
@@ -38,7 +39,7 @@ SAME_TYPE = frozenset(
 )  # fmt: skip
 ORDER = tuple(LINES)
 # The one line without the plugin's interface.
-NO_PLUGIN = "trt8.6"
+NO_PLUGIN = OLDEST
 
 
 @remarks(
@@ -78,8 +79,9 @@ def operators(view: GraphView, line: Line) -> Iterator[Finding]:
 @remarks(
     Remark(
         "type",
-        "error",
-        "an operator computes in the types of its table row only; there is no double",
+        "error, warning",
+        "an operator computes in the types of its table row only. Doubles become FP32: a warning, "
+        "as where a parser takes a type beyond its table",
     ),
 )
 def types(view: GraphView, line: Line) -> Iterator[Finding]:
@@ -92,11 +94,26 @@ def types(view: GraphView, line: Line) -> Iterator[Finding]:
         for name in node.input[:count]:
             kind = view.type_of(name) if name else "?"
             # uint8_border speaks of UINT8.
-            if kind not in allowed | {"?", "UINT8"}:
+            if kind in allowed | {"?", "UINT8"}:
+                continue
+            listed = ", ".join(sorted(allowed - {"BF16"}))
+            if kind == "FP64" and "FP32" in allowed:
+                yield found(
+                    "type", "warning", node,
+                    f"{node.op_type} reads {name!r} as FP64, which TensorRT narrows to FP32",
+                    "export in FP32, which is what runs",
+                )  # fmt: skip
+            elif kind in untabled_types(node.op_type, line):
+                yield found(
+                    "type", "warning", node,
+                    f"{node.op_type} reads {name!r} as {kind}, which the parser takes though its "
+                    f"table has {listed}; whether the builder has a kernel is not known",
+                    "compute it in floats",
+                )  # fmt: skip
+            else:
                 yield found(
                     "type", "error", node,
-                    f"{node.op_type} reads {name!r} as {kind}; TensorRT has it in "
-                    f"{', '.join(sorted(allowed - {'BF16'}))}",
+                    f"{node.op_type} reads {name!r} as {kind}; TensorRT has it in {listed}",
                     "cast it to FP32" if kind in FLOATS else "compute it in floats",
                 )  # fmt: skip
 
@@ -111,6 +128,14 @@ def types(view: GraphView, line: Line) -> Iterator[Finding]:
 )
 def uint8_border(view: GraphView, line: Line) -> Iterator[Finding]:
     """UINT8 away from the network's inputs and outputs, or cast from and to integers."""
+    for name in set(view.inputs) & set(view.outputs):
+        if view.type_of(name) == "UINT8":
+            yield found(
+                "uint8-border", "error", None,
+                f"output {name!r} is the UINT8 input itself; TensorRT copies it by a layer that "
+                "does not take UINT8",
+                "leave the output out; the host has the frame",
+            )  # fmt: skip
     for node in view.nodes:
         read = [name for name in node.input if view.type_of(name) == "UINT8"]
         made = [name for name in node.output if view.type_of(name) == "UINT8"]
@@ -163,57 +188,6 @@ def cast_chains(view: GraphView, line: Line) -> Iterator[Finding]:
             yield found(
                 "cast-chain", "warning", node, f"casts {' -> '.join(kinds)} in a row",
                 "cast once, from the first type to the last",
-            )  # fmt: skip
-
-
-@remarks(
-    Remark(
-        "opset",
-        "error, info",
-        "newer than the line promises. An error only where a node uses a definition that "
-        "changed: 8.6 would reduce over every axis where opset 18 gives axes as an input",
-    ),
-)
-def opset(view: GraphView, line: Line) -> Iterator[Finding]:
-    """An operator set outside the line's range, where a node depends on it."""
-    if view.opset < line.min_opset:
-        yield found(
-            "opset", "error", None,
-            f"opset {view.opset} is older than {line.min_opset}, the oldest that TensorRT reads",
-            "export with opset 18",
-        )  # fmt: skip
-    if view.opset <= line.max_opset:
-        return
-    newer = list(_newer_definitions(view, line))
-    yield from newer
-    if not newer:
-        yield found(
-            "opset", "info", None,
-            f"opset {view.opset} is beyond {line.max_opset}, the newest that this line promises; "
-            "no node uses a definition that changed in between",
-            "nothing to do",
-        )  # fmt: skip
-
-
-def _newer_definitions(view: GraphView, line: Line) -> Iterator[Finding]:
-    older = f"this line reads opset {line.max_opset} and would not see it"
-    for node in view.nodes:
-        values = attributes(node)
-        axes = node.op_type in AXES_AS_INPUT_SINCE_18 and len(node.input) > 1
-        if line.max_opset < 18 and axes:
-            yield found(
-                "opset", "error", node, f"{node.op_type} takes its axes as an input; {older}",
-                "use GlobalAveragePool, or export with opset 17",
-            )  # fmt: skip
-        elif line.max_opset < 18 and node.op_type == "Split" and "num_outputs" in values:
-            yield found(
-                "opset", "error", node, f"Split counts its outputs by an attribute; {older}",
-                "give the sizes of the parts as an input",
-            )  # fmt: skip
-        elif line.max_opset < 18 and node.op_type == "Pad" and len(node.input) > 3:
-            yield found(
-                "opset", "error", node, f"Pad takes axes as an input; {older}",
-                "give pads for every axis",
             )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import onnx
 
 from edgeseg.core.graph.view import GraphView, attributes, node_name
 from edgeseg.lint.finding import Finding, Remark, found, remarks
-from edgeseg.lint.tensorrt_versions import Line
+from edgeseg.lint.tensorrt_versions import OLDEST, Line
 
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -24,7 +24,8 @@ QAT = "quantize with edgeseg qat, or export --int8 --calibrate"
     Remark(
         "scale",
         "error",
-        "scales are positive constants",
+        "scales are positive constants, one or as many as the channels of their axis, not in "
+        "blocks",
     ),
     Remark(
         "activation-axis",
@@ -56,6 +57,11 @@ def scales(view: GraphView, line: Line) -> Iterator[Finding]:
                 f"an activation has {scale.size} scales; TensorRT takes one",
                 "quantize activations per tensor, weights per channel",
             )  # fmt: skip
+        elif _misshapen(view, node, scale):
+            yield found(
+                "scale", "error", node, _misshapen(view, node, scale),
+                "give one scale, or a vector of one for each channel along axis",
+            )  # fmt: skip
         if scale is not None and scale.dtype == np.float16 and not line.half_scales:
             yield found(
                 "half-scale", "error", node, f"its scale is FP16, which {line.name} does not read",
@@ -67,7 +73,8 @@ def scales(view: GraphView, line: Line) -> Iterator[Finding]:
     Remark(
         "zero-point",
         "error",
-        "symmetric: int8, all 0, as many as scales. Without one ONNX means uint8",
+        "symmetric: int8, all 0, as many as scales. Without one QuantizeLinear makes uint8, and "
+        "8.6 reads neither node",
     ),
 )
 def zero_points(view: GraphView, line: Line) -> Iterator[Finding]:
@@ -75,10 +82,17 @@ def zero_points(view: GraphView, line: Line) -> Iterator[Finding]:
     for node in quantizers(view):
         zero = view.constants.get(node.input[2]) if len(node.input) > 2 else None
         if len(node.input) < 3 or not node.input[2]:
-            yield found(
-                "zero-point", "error", node, "it has no zero-point, which in ONNX means uint8",
-                "give an int8 zero of the scale's shape",
-            )  # fmt: skip
+            # A DequantizeLinear has the type of its input, and opset 21 can name the type.
+            int8 = view.type_of(
+                node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
+            )
+            if int8 != "INT8" or line.name == OLDEST:
+                yield found(
+                    "zero-point", "error", node,
+                    "it has no zero-point, which this line does not read" if int8 == "INT8"
+                    else "it has no zero-point, which in ONNX means uint8",
+                    "give an int8 zero of the scale's shape",
+                )  # fmt: skip
         elif zero is None:
             yield found(
                 "zero-point", "error", node, "its zero-point is computed", "make it a constant zero"
@@ -156,7 +170,7 @@ def weight_axis(view: GraphView, line: Line) -> Iterator[Finding]:
                 "runtimes disagree on which axis holds its output channels",
                 "give it one scale",
             )  # fmt: skip
-        elif axis != 0:
+        elif axis not in (0, -len(view.shape_of(node.input[1]) or ())):
             yield found(
                 "weight-axis", "error", node,
                 f"its weight's scales run along axis {axis}; output channels are axis 0",
@@ -183,6 +197,20 @@ def biases(view: GraphView, line: Line) -> Iterator[Finding]:
                     "layer'",
                     "keep biases in float; ONNX Runtime's quantizer needs QuantizeBias=False",
                 )  # fmt: skip
+
+
+def _misshapen(view: GraphView, node: onnx.NodeProto, scale: np.ndarray) -> str:
+    """Say what is wrong with the number of scales or their axes, empty for nothing."""
+    shape, axis = view.shape_of(node.input[0]), attributes(node).get("axis", 1)
+    if attributes(node).get("block_size", 0):
+        return "its scales are for blocks of values; TensorRT has such scales for INT4 alone"
+    if scale.ndim > 1:
+        return f"its scales are of {scale.ndim} axes; TensorRT takes one scale or a vector"
+    if scale.size == 1 or shape is None or not -len(shape) <= axis < len(shape):
+        return ""
+    if scale.size != shape[axis]:
+        return f"it has {scale.size} scales for the {shape[axis]} channels of axis {axis}"
+    return ""
 
 
 def quantizers(view: GraphView) -> Iterator[onnx.NodeProto]:

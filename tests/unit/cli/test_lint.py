@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import onnx
 import pytest
 from draft_graph import clean
@@ -54,6 +55,23 @@ def test_the_terminal_names_node_reason_and_cure(tmp_path, capsys):
     assert "cure: let its inputs and its result share one scale" in out
     assert "float-head" not in out
     assert "Layers that trt8.6 will probably build" in out
+
+
+def test_the_verdict_is_of_each_line(tmp_path, capsys):
+    draft = clean()
+    draft.constant("axes", [2, 3], np.int64)
+    for name in ("x", "act"):
+        draft.before(f"{name}.q", "ReduceMean", [name, "axes"], f"{name}.mean")
+        draft.before(f"{name}.q", "Sub", [name, f"{name}.mean"], f"{name}.centred")
+        draft.nodes[f"{name}.q"].input[0] = f"{name}.centred"
+    onnx.save(draft.model(), tmp_path / "new.onnx")
+    assert run(["lint", str(tmp_path / "new.onnx")]) == 1
+    told = capsys.readouterr()
+    out = " ".join(told.out.split())
+    assert "on trt8.6 (2); no errors on trt10.3, trt10.16, trt11.4" in out
+    assert "2 of this kind, also act.mean" in out
+    assert "2 errors for trt8.6 and none for trt10.3, trt10.16, trt11.4" in told.err
+    assert run(["lint", str(tmp_path / "new.onnx"), "--target", "trt10.3"]) == 0
 
 
 def test_a_board_adds_a_floor_that_says_what_it_is(graph, capsys):

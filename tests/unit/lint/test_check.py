@@ -1,5 +1,6 @@
 """Every lint rule finds its fault, planted into a graph that is clean without it."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,10 @@ from onnx import TensorProto, helper
 
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
 from edgeseg.errors import UsageError
-from edgeseg.lint.check import LintResult, all_remarks, lines_of, lint
+from edgeseg.host.jobs.options import PruneJobOptions
+from edgeseg.host.tuning.options import TuneOptions
+from edgeseg.lint.channel_blocks import ADVICE
+from edgeseg.lint.check import LintResult, all_remarks, folded, lines_of, lint
 from edgeseg.lint.finding import remarks_of
 from edgeseg.lint.rules import LINT_RULES
 from edgeseg.lint.tensorrt_versions import LINES
@@ -138,9 +142,9 @@ def computed_size(g: Draft) -> None:
 
 
 def split_by_count(g: Draft) -> None:
-    g.before("act.q", "Split", ["act"], "half.0", axis=1, num_outputs=2)
-    g.nodes["half.0"].output.append("half.1")
-    g.before("act.q", "Concat", ["half.0", "half.1"], "whole.act", axis=1)
+    g.before("act.q", "Split", ["act"], "half.0", axis=1, num_outputs=3)
+    g.nodes["half.0"].output.extend(["half.1", "half.2"])
+    g.before("act.q", "Concat", ["half.0", "half.1", "half.2"], "whole.act", axis=1)
     g.nodes["act.q"].input[0] = "whole.act"
 
 
@@ -171,13 +175,17 @@ def unsorted_topk(g: Draft, count: int = 1, ordered: int = 0) -> None:
     g.nodes["act.q"].input[0] = "act.more"
 
 
-def flat_pool(g: Draft) -> None:
-    g.constant("rows.flat", [1, 32, H * W], np.int64)
-    g.constant("planes", [1, 32, H, W], np.int64)
-    g.before("act.q", "Reshape", ["act", "rows.flat"], "act.rows")
-    g.before("act.q", "MaxPool", ["act.rows"], "act.pooled", kernel_shape=[1])
-    g.before("act.q", "Reshape", ["act.pooled", "planes"], "act.again")
-    g.nodes["act.q"].input[0] = "act.again"
+def reduced_by_nothing(g: Draft) -> None:
+    g.before("act.q", "ReduceMean", ["act"], "act.mean", noop_with_empty_axes=1)
+    g.nodes["act.q"].input[0] = "act.mean"
+
+
+def wide_integers(g: Draft) -> None:
+    g.constant("far", [1 << 40], np.int64)
+    g.before("act.q", "Cast", ["act"], "act.int", to=TensorProto.INT64)
+    g.before("act.q", "Add", ["act.int", "far"], "act.places")
+    g.before("act.q", "Cast", ["act.places"], "act.back", to=TensorProto.FLOAT)
+    g.nodes["act.q"].input[0] = "act.back"
 
 
 def norm_with_mean(g: Draft) -> None:
@@ -406,14 +414,14 @@ FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
     (unknown_operator, "operator", "error", "act", ()),
     (gelu, "operator", "error", "act", ("trt8.6",)),
     (foreign_operator, "operator", "error", "act", ()),
-    (doubles, "type", "error", "double.act", ()),
+    (doubles, "type", "warning", "double.act", ()),
     (uint8_transpose, "uint8-border", "error", "float", ()),
     (uint8_from_index, "uint8-border", "error", "labels", ()),
     (uint8_inside, "uint8-border", "error", "bytes", ()),
     (two_casts, "cast-chain", "warning", "whole", ()),
     (axes_input, "opset", "error", "mean", ("trt8.6",)),
-    (old_opset, "opset", "error", "", ("trt10.3", "trt10.16", "trt11.4")),
-    (cubic, "resize", "error", "up", ()),
+    (old_opset, "opset", "warning", "", ("trt10.3", "trt10.16", "trt11.4")),
+    (cubic, "resize", "info", "up", ()),
     (antialias, "resize", "error", "up", ()),
     (cropped_coordinates, "resize", "error", "up", ()),
     (kept_aspect, "resize", "error", "act.resized", ()),
@@ -424,7 +432,6 @@ FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
     (computed_axes, "constant-input", "error", "act.padded", ()),
     (unsorted_topk, "limit", "error", "best", ()),
     (huge_topk, "limit", "error", "best", ()),
-    (flat_pool, "limit", "error", "act.pooled", ()),
     (norm_with_mean, "limit", "error", "act.normed", ()),
     (dropping, "limit", "error", "act.dropped", ()),
     (not_a_number, "not-finite", "error", "branch", ()),
@@ -434,7 +441,9 @@ FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
     (dilated_pool, "pool-dilation", "error", "pooled", ()),
     (scatter_add, "scatter", "error", "scattered", ()),
     (open_size, "dynamic-shape", "error", "", ()),
-    (computed_transposed_weight, "transposed-weight", "error", "deep", ()),
+    (computed_transposed_weight, "computed-weight", "warning", "deep", ()),
+    (reduced_by_nothing, "empty-axes", "error", "act.mean", ("trt8.6",)),
+    (wide_integers, "int64-range", "warning", "act.places", ("trt8.6",)),
     (batch_norm, "batch-norm", "warning", "normed", ()),
     (half_scale, "half-scale", "error", "stem.w", ("trt8.6",)),
     (half_scale, "mixed-types", "error", "stem", ("trt11.4",)),
@@ -488,10 +497,10 @@ def test_a_planted_fault_is_found(fault, rule, severity, node, targets):
     assert found[0].cure
 
 
-def test_every_finding_of_these_four_modules_is_planted():
+def test_every_finding_of_these_modules_is_planted():
     # Found by other tests of this file.
     elsewhere = {"float-head", "fp32-islands"}
-    here = ("operators", "limits", "quantizers", "fusion")
+    here = ("operators", "opsets", "limits", "quantizers", "fusion")
     rules = [LINT_RULES.load(name) for name in LINT_RULES]
     declared = {
         remark.rule
@@ -517,6 +526,34 @@ def test_badly_filled_tensor_cores_are_remarked():
     (finding,) = [f for f in check(draft).findings if f.rule == "channels"]
     assert finding.node == "narrow"
     assert "32 to 33 channels fill 52%" in finding.message
+
+
+def test_errors_are_counted_by_line():
+    draft = clean()
+    axes_input(draft)
+    assert check(draft).errors == {"trt8.6": 1, "trt10.3": 0, "trt10.16": 0, "trt11.4": 0}
+    assert check(draft, ("trt10.3",)).errors == {"trt10.3": 0}
+
+
+def test_findings_of_one_kind_fold():
+    draft = clean()
+    for name in ("act", "wide", "up"):
+        draft.constant(f"{name}.zero", 3, np.int8)
+    findings = check(draft).findings
+    ((first, others),) = [f for f in folded(findings) if f[0].rule == "zero-point"]
+    assert [first.node, *others] == ["act.q", "act.d", "wide.q", "wide.d", "up.q", "up.d"]
+    assert sum(1 + len(names) for _, names in folded(findings)) == len(findings)
+
+
+@pytest.mark.parametrize("options", [PruneJobOptions, TuneOptions])
+def test_prune_and_tune_give_lints_advice_on_widths(options):
+    draft = clean()
+    draft.conv("wide.d", "narrow", channels=33)
+    (finding,) = [f for f in check(draft).findings if f.rule == "channels"]
+    (field,) = [f for f in dataclasses.fields(options) if f.name == "round_to"]
+    assert ADVICE in finding.cure
+    assert ADVICE in str(field.metadata)
+    assert f"{field.default} suits narrow layers" in ADVICE
 
 
 def test_a_graph_whose_types_clash_is_one_finding():
