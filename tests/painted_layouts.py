@@ -204,6 +204,20 @@ def ade20k(root: Path) -> None:
     text(root / "classes.txt", "".join(f"{name}\n" for name in NAMES))
 
 
+def unlist(file: Path, name: str) -> None:
+    """Take a picture and its instances out of a COCO file."""
+    data = json.loads(file.read_text())
+    gone = next(one["id"] for one in data["images"] if one["file_name"] == f"{name}.png")
+    data["images"] = [one for one in data["images"] if one["id"] != gone]
+    data["annotations"] = [one for one in data["annotations"] if one["image_id"] != gone]
+    file.write_text(json.dumps(data))
+
+
+VALUES = "background = 0\nvoid = 1\nperson = 2\n"
+NAMED = "background\nperson\nbox = void\n"
+COLOURED = "background 0 0 0\nvoid 200 30 40\nperson 10 220 60\n"
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """How the painted data set is written in a format.
@@ -211,28 +225,66 @@ class Layout:
     Attributes:
         format: the registry's name.
         write: writes it.
-        lost: a file or folder whose loss must be told.
+        lost: files or folders whose loss must be told.
+        mask: what labels the picture `b2`: a file, or a COCO file that lists it.
+        own: a classes.txt for it that ignores the boxes.
         names: the classes that are read.
         held_back: the layout has no validation of its own.
     """
 
     format: str
     write: Callable[[Path], None]
-    lost: str
+    lost: tuple[str, ...]
+    mask: str
+    own: str = NAMED
     names: tuple[str, ...] = NAMES
     held_back: bool = False
 
+    def unlabel(self, root: Path) -> None:
+        """Take the labels of `b2` away."""
+        file = root / self.mask
+        if self.format == "coco":
+            unlist(file, "b2")
+        else:
+            file.unlink()
+
 
 LAYOUTS = {
-    "masks": Layout("masks", masks, "classes.txt"),
-    "voc": Layout("voc", voc, "class_names.txt"),
-    "cvat": Layout("cvat", cvat, "SegmentationClass"),
-    "cityscapes": Layout("cityscapes", cityscapes, "gtFine", tuple(one[0] for one in TRAINED)),
-    "roboflow": Layout("roboflow", roboflow, "train/_classes.csv"),
-    "coco": Layout("coco", coco, "train2017"),
-    "roboflow-coco": Layout("coco", roboflow_coco, "train/b2.png"),
-    "labelme": Layout("labelme", labelme, "train/b2.json"),
-    "ultralytics": Layout("ultralytics", ultralytics, "data.yaml"),
-    "sunrgbd": Layout("sunrgbd", sunrgbd, "sunrgbd_train_test_labels", tuple(SUN_CLASSES), True),
-    "ade20k": Layout("ade20k", ade20k, "annotations/training"),
-}
+    "masks": Layout("masks", masks, ("classes.txt", "masks"), "masks/train/b2.png", VALUES),
+    "voc": Layout(
+        "voc", voc, ("class_names.txt", "JPEGImages", "SegmentationClass", "JPEGImages/b3.png"),
+        "SegmentationClass/b2.png", VALUES,
+    ),
+    "cvat": Layout(
+        "cvat", cvat, ("SegmentationClass", "JPEGImages"), "SegmentationClass/b2.png", COLOURED
+    ),
+    "cityscapes": Layout(
+        "cityscapes", cityscapes, ("gtFine", "leftImg8bit", "gtFine/train"),
+        "gtFine/train/aachen/b2_gtFine_labelIds.png", "background = 7\nvoid = 8\nperson = 11\n",
+        names=tuple(one[0] for one in TRAINED),
+    ),
+    "roboflow": Layout(
+        "roboflow", roboflow, ("train/_classes.csv", "valid/_classes.csv"),
+        "train/b2_png.rf.0a_mask.png", VALUES,
+    ),
+    "coco": Layout(
+        "coco", coco, ("train2017", "train2017/b2.png"), "annotations/instances_train2017.json"
+    ),
+    "roboflow-coco": Layout(
+        "coco", roboflow_coco, ("train/b2.png",), "train/_annotations.coco.json"
+    ),
+    "labelme": Layout("labelme", labelme, ("train/b2.png",), "train/b2.json"),
+    "ultralytics": Layout(
+        "ultralytics", ultralytics, ("data.yaml", "images/train", "labels/train"),
+        "labels/train/b2.txt",
+    ),
+    "sunrgbd": Layout(
+        "sunrgbd", sunrgbd, ("sunrgbd_train_test_labels", "SUNRGBD-train_images"),
+        "sunrgbd_train_test_labels/img-005053.png", "background = 1\nvoid = 2\nperson = 3\n",
+        tuple(SUN_CLASSES), True,
+    ),
+    "ade20k": Layout(
+        "ade20k", ade20k, ("annotations/training", "classes.txt", "images/training"),
+        "annotations/training/b2.png", "background = 1\nvoid = 2\nperson = 3\n",
+    ),
+}  # fmt: skip

@@ -43,6 +43,7 @@ class Classes:
         colours: pairs of a mask's colour and its label, void's included; empty where none is
             listed.
         explained: the file says what the values of masks are, so that no guess is made.
+        ignored: names of void that a line of the file has.
     """
 
     names: tuple[str, ...]
@@ -51,6 +52,7 @@ class Classes:
     values: tuple[tuple[int, int], ...] = ()
     colours: tuple[tuple[Colour, int], ...] = ()
     explained: bool = False
+    ignored: tuple[str, ...] = ()
 
     def rule(self) -> MaskRule:
         """Return how masks are read by these classes."""
@@ -118,6 +120,7 @@ def parse_classes(text: str, where: str) -> Classes:
         values=tuple(values),
         colours=tuple((line.colour, label) for line, label in by_label if line.colour is not None),
         explained=any(line.values for line in lines),
+        ignored=tuple(line.name for line in lines if line.void),
     )
 
 

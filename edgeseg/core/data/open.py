@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeseg.core.data.dataset import SPLITS, Dataset
 from edgeseg.core.data.formats.base import Format
+from edgeseg.core.data.formats.mask_folder import only_pictures
 from edgeseg.core.data.pairs import PairFolder
 from edgeseg.core.data.read_options import KEEP, ReadOptions
 from edgeseg.core.data.settle import settled
@@ -101,11 +102,13 @@ def open_pictures(
     root = Path(data)
     if root.is_dir():
         try:
-            recognise(root)
+            plain = recognise(root)[0] == "masks" and only_pictures(root)
         except DataError:
-            images = images_below(root)
-            if not images:
+            plain = True
+            if not images_below(root):
                 raise
+        if plain:
+            images = images_below(root)
             pairs = tuple((image, None) for image in images)
             folder = PairFolder(root.name, pairs, spec.class_names, spec.palette, spec.ignore_index)
             return settled(folder, [folder])

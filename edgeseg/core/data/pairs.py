@@ -124,7 +124,7 @@ class PairFolder:
                 return None
             return Mask(np.full(size_hw, self.blank, np.uint8))
         mask = read_mask(path, self.mask_rule)
-        check_size(path, mask.labels, size_hw, image)
+        check_size(path, mask.labels.shape, size_hw, image)
         return mask
 
     def files_at(self, index: int) -> tuple[Path, ...]:
@@ -249,16 +249,27 @@ def _check_one_name(paths: Sequence[Path], *, by_folder: bool) -> None:
 
 
 def check_size(
-    path: Path, labels: UInt8[np.ndarray, "h w"], size_hw: tuple[int, int], image: Path
+    path: Path,
+    found_hw: tuple[int, ...],
+    size_hw: tuple[int, int],
+    image: Path,
+    what: str = "the mask is",
 ) -> None:
     """Check that a mask has its picture's size.
+
+    Args:
+        path: where the mask is from.
+        found_hw: its height and width.
+        size_hw: of the picture.
+        image: the picture.
+        what: what has `found_hw`, for the message.
 
     Raises:
         DataError: another size; where height and width are swapped, it names EXIF as the cause.
     """
-    if labels.shape == tuple(size_hw):
+    if found_hw == tuple(size_hw):
         return
-    turned = labels.shape[::-1] == tuple(size_hw) and orientation_of(image) != 1
+    turned = found_hw[::-1] == tuple(size_hw) and orientation_of(image) != 1
     cause = (
         f"; {image.name} is shown turned by its EXIF orientation, and the mask was drawn on the "
         "picture as stored: turn the mask, or remove the orientation"
@@ -266,6 +277,6 @@ def check_size(
         else "; they must be the same"
     )
     raise DataError(
-        f"{path}: the mask is {labels.shape[0]}x{labels.shape[1]}, its image is "
+        f"{path}: {what} {found_hw[0]}x{found_hw[1]}, its image is "
         f"{size_hw[0]}x{size_hw[1]} (height x width){cause}"
     )

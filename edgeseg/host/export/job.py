@@ -90,15 +90,20 @@ def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -
         check_place(place_of(folder, runtime), runtime)
     if path is None:
         why = f"the zoo holds {name} in {precision} already; leave them out"
-        options.refuse_given(CALIBRATING, why)
+        options.refuse_given((*CALIBRATING, "size"), why)
         tell(progress, f"the zoo holds {name} in {precision} already; copying it")
         copied = copy_of_zoo(name, folder)
         write_for_runtimes(copied, options.runtimes, folder, progress)
         return copied
     given = load_checkpoint(path)
+    same_size = options.size in (None, given.spec.size_hw)
+    if options.size:
+        spec = dataclasses.replace(given.spec, size_hw=options.size)
+        given = dataclasses.replace(given, spec=spec)
     start = with_ranges(given, path, options, progress)
-    # Keep the scores only if they were measured in this precision.
-    scores = start.scores if given.quantized == (precision == "int8") else {}
+    # Keep the scores only if they were measured in this precision and at this size.
+    measured = same_size and given.quantized == (precision == "int8")
+    scores = start.scores if measured else {}
     cost = checkpoint_cost(start)
     bundle = bundle_from_checkpoint(
         start,

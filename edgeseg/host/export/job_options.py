@@ -26,6 +26,7 @@ class ExportJobOptions(CalibrationOptions):
     Attributes:
         checkpoint: a checkpoint file or a name of the zoo; None takes the zoo's default model.
         precision: "int8", "fp16" or "fp32".
+        size: height and width of the input; None keeps the checkpoint's.
         calibrate: data whose frames choose the INT8 ranges of a float checkpoint.
         calibration_table: file for the INT8 ranges as text.
         calibration_cache: file for them as TensorRT's calibration cache.
@@ -39,6 +40,12 @@ class ExportJobOptions(CalibrationOptions):
 
     checkpoint: str | None = option(argument=True, default=None)
     precision: str | None = option(choices=PRECISIONS, default=None)
+    size: tuple[int, int] | None = option(
+        "Input size; the networks take any. Their scores are of the size they were trained at.  "
+        "[default: the checkpoint's]",
+        default=None,
+        order=1,
+    )
     calibrate: str | None = option(
         f"Frames that choose INT8 ranges where the checkpoint has none: {DATA_HELP}.",
         metavar="DATA",

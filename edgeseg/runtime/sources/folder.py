@@ -58,7 +58,7 @@ class FolderSource(Source):
         truth = None
         if self._masks is not None:
             truth = read_mask(self._masks[index], self._read.mask_rule).labels
-            check_size(self._masks[index], truth, (rgb.shape[0], rgb.shape[1]), path)
+            check_size(self._masks[index], truth.shape, (rgb.shape[0], rgb.shape[1]), path)
         return Frame(rgb, index, start, took_ns, truth, name=path.name)
 
     def close(self) -> None:

@@ -143,7 +143,9 @@ def test_a_bundle_has_only_the_scores_of_its_own_arithmetic(dense: Path, tmp_pat
     assert run(["export", str(scored), "--fp32", "-o", str(tmp_path / "float")]) == 0
     assert read_bundle(tmp_path / "float").reference["validation"] == scores["validation"]
     calibrated = ["--int8", "--calibrate", "synthetic:2", "--images", "1"]
-    assert run(["export", str(scored), *calibrated, "-o", str(tmp_path / "int8")]) == 0
+    size = ["--size", "64x96"]
+    assert run(["export", str(scored), *calibrated, *size, "-o", str(tmp_path / "int8")]) == 0
+    assert read_bundle(tmp_path / "int8").spec.size_hw == (64, 96)
     assert set(read_bundle(tmp_path / "int8").reference) == {"params", "macs"}
 
 

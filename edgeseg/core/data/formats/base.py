@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -11,9 +11,17 @@ from edgeseg.core.data.classes import Classes, read_classes
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.data.pairs import Pair, PairFolder, missing_masks
 from edgeseg.core.data.read_options import KEEP, UNLABELLED, ReadOptions
+from edgeseg.core.data.splits import split_pairs
 from edgeseg.errors import DataError, UsageError
 
-__all__ = ["Format", "ReadOptions", "chosen_classes", "folder_of", "labelled_pairs"]
+__all__ = [
+    "Format",
+    "ReadOptions",
+    "chosen_classes",
+    "chosen_pairs",
+    "folder_of",
+    "labelled_pairs",
+]
 
 
 @runtime_checkable
@@ -100,6 +108,31 @@ def labelled_pairs(
     if asked == "skip":
         return [pair for pair in pairs if pair[1] is not None], (f"{count} left out",)
     return list(pairs), (f"{count} all of the class of label 0",)
+
+
+def chosen_pairs(
+    pairs: Sequence[Pair], split: str, lists: Mapping[str, Path], options: ReadOptions, where: str
+) -> tuple[list[Pair], tuple[str, ...], str]:
+    """Return the pairs of a split, what is said of pictures without a mask, and what to call it.
+
+    A user's list may name a picture without a mask; what is held back is of those that are used.
+
+    Args:
+        pairs: all pictures and masks.
+        split: "train", "val" or "test".
+        lists: a list file per split; none holds validation back.
+        options: what the user asks for.
+        where: masks were looked for here.
+
+    Raises:
+        DataError: as `labelled_pairs` and `split_pairs`.
+    """
+    if lists:
+        listed, what = split_pairs(pairs, split, lists, options)
+        return *labelled_pairs(listed, options, where), what
+    used, notes = labelled_pairs(pairs, options, where)
+    chosen, what = split_pairs(used, split, {}, options)
+    return chosen, notes, what
 
 
 def folder_of(

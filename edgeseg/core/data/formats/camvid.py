@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgeseg.core.data.classes import GRAMMAR, Classes, read_classes
+from edgeseg.core.data.classes import GRAMMAR, Classes
 from edgeseg.core.data.dataset import SPLITS
 from edgeseg.core.data.formats.base import ReadOptions, folder_of, labelled_pairs
+from edgeseg.core.data.formats.parse import own_classes
 from edgeseg.core.data.pairs import PairFolder, pair_files
 from edgeseg.core.data.splits import split_pairs
 from edgeseg.core.spec import CAMVID_CLASSES, CAMVID_IGNORE, CAMVID_PALETTE
@@ -63,13 +64,13 @@ class CamVid:
 
 
 def _classes(root: Path, options: ReadOptions, first: Path) -> Classes:
-    own = root / "classes.txt"
-    if options.classes or own.is_file():
-        return read_classes(options.classes or own)
+    own = own_classes(root, options)
+    if own is not None:
+        return own
     if not OWN_NAME.match(first.name):
         raise DataError(
             f"{root}: no classes.txt, and {first.name} is no picture of CamVid, whose classes "
-            f"would be wrong here; write {own} or give --classes FILE: {GRAMMAR}"
+            f"would be wrong here; write {root / 'classes.txt'} or give --classes FILE: {GRAMMAR}"
         )
     return OWN_CLASSES
 
@@ -103,11 +104,9 @@ def _listed(root: Path, listing: Path) -> list[tuple[Path, Path | None]]:
         half = len(words) // 2
         given = [gap.join(part).strip() for part in (words[:half], words[half:])]
         image, mask = (_resolve(root, part) for part in given)
-        for path, said in zip((image, mask), given, strict=True):
-            if path is None:
-                raise DataError(f"{listing}, line {number}: {said} is not there")
-        if image is not None:
-            pairs.append((image, mask))
+        if image is None:
+            raise DataError(f"{listing}, line {number}: {given[0]} is not there; copy it there")
+        pairs.append((image, mask))
     return pairs
 
 

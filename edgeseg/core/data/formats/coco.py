@@ -97,7 +97,7 @@ class CocoFolder(ShapeFolder):
         said = (about.get("height", size_hw[0]), about.get("width", size_hw[1]))
         if not all(isinstance(n, int) and n > 0 for n in said):
             raise DataError(f"{where}: size {said}, expected whole numbers; export it again")
-        check_size(Path(str(file)), np.broadcast_to(np.uint8(0), said), size_hw, image)
+        check_size(Path(str(file)), said, size_hw, image, f"{image.name} is listed as")
         crowds, shapes = [], []
         for one in instances:
             inside = _inside(one, size_hw, where)
@@ -299,7 +299,8 @@ def _run_lengths(
 ) -> Bool[np.ndarray, "h w"]:
     """Draw run lengths, counted down the columns, of outside and inside in turn.
 
-    Own code, since the C code of pycocotools trusts the counts of a file.
+    Read here and not by pycocotools, which would be one more compiled package for a page of code;
+    counts that do not fill the picture are refused.
     """
     counts = shape.get("counts")
     if isinstance(counts, str):

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool
 
-from edgeseg.core.data.formats.base import ReadOptions, labelled_pairs
+from edgeseg.core.data.formats.base import ReadOptions, chosen_pairs, labelled_pairs
 from edgeseg.core.data.formats.parse import LARGEST_LABELME, read_json, read_text
 from edgeseg.core.data.formats.roboflow import split_folder, split_folders
 from edgeseg.core.data.formats.shapes import (
@@ -34,7 +34,7 @@ from edgeseg.core.data.formats.shapes import (
     stroke,
 )
 from edgeseg.core.data.pairs import PairFolder, check_size, pair_files
-from edgeseg.core.data.splits import list_files, split_pairs
+from edgeseg.core.data.splits import list_files
 from edgeseg.core.images.io import decode_image
 from edgeseg.core.images.names import images_below, is_image_name, stem_of
 from edgeseg.errors import DataError
@@ -70,15 +70,22 @@ class LabelMe:
         images, held_back = root, True
         if folders and not lists:
             images, held_back = split_folder(root, folders, split)
-        pairs = pair_files(images_below(images), _files(images))
+        files = _files(images)
+        pairs = pair_files(images_below(images), files)
         if not pairs:
             raise DataError(f"{images}: no images; expected NAME.jpg with NAME.json beside it")
-        pairs, notes = labelled_pairs(pairs, options, str(images))
+        alone = sorted(set(files) - {file for _, file in pairs if file is not None})
+        if alone:
+            raise DataError(
+                f"{alone[0]}: its picture is not beside it ({len(alone)} of {len(files)} JSON "
+                "files); copy the pictures there, or take the files away"
+            )
         names, where = _names(root)
         classes, label_of, outside = shape_classes(root, options, [(n, n) for n in names], where)
-        what = split
         if lists or held_back:
-            pairs, what = split_pairs(pairs, split, lists, options)
+            pairs, notes, what = chosen_pairs(pairs, split, lists, options, str(images))
+        else:
+            (pairs, notes), what = labelled_pairs(pairs, options, str(images)), split
         return LabelMeFolder(
             f"{root.name} ({what})",
             tuple(pairs),
@@ -105,7 +112,7 @@ class LabelMeFolder(ShapeFolder):
         said = (data.get("imageHeight") or size_hw[0], data.get("imageWidth") or size_hw[1])
         if not all(isinstance(n, int) and n > 0 for n in said):
             raise DataError(f"{path}: size {said}, expected whole numbers; save it again")
-        check_size(path, np.broadcast_to(np.uint8(0), said), size_hw, image)
+        check_size(path, said, size_hw, image, "its shapes were drawn on")
         drawn = []
         for number, shape in enumerate(_shapes(path, data)):
             where = f"{path}, shape {number + 1}"

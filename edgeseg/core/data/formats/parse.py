@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,10 +118,68 @@ def named_classes(
 
 
 def own_classes(root: Path, options: ReadOptions) -> Classes | None:
-    """Return the classes of the user's --classes file or of classes.txt in `root`, else None.
+    """Return the classes that a file of the data names, else None.
+
+    The first of these that is there: the user's --classes file, classes.txt, class_dict.csv
+    (`name,r,g,b`), label_colors.txt (`r g b name`), codes.txt (a name a line).
 
     Raises:
         DataError: the file is missing or malformed.
     """
     own = options.classes or root / "classes.txt"
-    return read_classes(own) if options.classes or own.is_file() else None
+    if options.classes or own.is_file():
+        return read_classes(own)
+    for name, read in (
+        ("class_dict.csv", _class_dict),
+        ("label_colors.txt", _label_colours),
+        ("codes.txt", _codes),
+    ):
+        if (root / name).is_file():
+            return read(root / name)
+    return None
+
+
+def asked_classes(root: Path, options: ReadOptions) -> Classes:
+    """Return the classes that a file names, and ask for classes.txt where none is there.
+
+    Raises:
+        DataError: no file names them, or it is malformed.
+    """
+    return own_classes(root, options) or read_classes(root / "classes.txt")
+
+
+def _class_dict(path: Path) -> Classes:
+    """Read `name,r,g,b` lines, with or without a head."""
+    names: list[str] = []
+    colours: list[Colour] = []
+    rows = csv.reader(read_text(path).splitlines(), skipinitialspace=True)
+    for number, row in enumerate(rows, 1):
+        words = [word.strip() for word in row]
+        if not any(words) or (number == 1 and not words[-1].isdecimal()):
+            continue
+        shape = len(words) == 4 and words[0]
+        if not shape or not all(word.isdecimal() and int(word) < 256 for word in words[1:]):
+            raise DataError(f"{path}, line {number}: expected `floor,128,64,0`: a name and r,g,b")
+        names.append(words[0])
+        colours.append((int(words[1]), int(words[2]), int(words[3])))
+    return named_classes(path, names, colours)
+
+
+def _label_colours(path: Path) -> Classes:
+    """Read `r g b name` lines, as CamVid's authors write them."""
+    names: list[str] = []
+    colours: list[Colour] = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        match = re.fullmatch(r"(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\s+(\S.*)", line.strip())
+        if match is None or max(int(match[k]) for k in (1, 2, 3)) > 255:
+            raise DataError(f"{path}, line {number}: expected `128 64 0 floor`: r g b and a name")
+        names.append(match[4].strip())
+        colours.append((int(match[1]), int(match[2]), int(match[3])))
+    return named_classes(path, names, colours)
+
+
+def _codes(path: Path) -> Classes:
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    return named_classes(path, [line for line in lines if line])

@@ -215,13 +215,13 @@ def shape_classes(
             labels[key] = by_name[name]
         elif name.lower() in BACKGROUND:
             labels[key] = outside
-        elif name.lower() in VOID:
+        elif name in own.ignored or name.lower() in VOID:
             labels[key] = own.ignore_index
         else:
             file = options.classes or root / "classes.txt"
             raise DataError(
-                f"{file}: no line for {name!r}, a class of {where}; add a line `{name}`, or give "
-                f"values to all lines and ignore it with `void = {key}`"
+                f"{file}: no line for {name!r}, a class of {where}; add a line `{name}`, or ignore "
+                f"it with `{name} = void`"
             )
     return own, labels, outside
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeseg.core.data.classes import GRAMMAR, Classes
-from edgeseg.core.data.formats.base import ReadOptions, folder_of, labelled_pairs
+from edgeseg.core.data.formats.base import ReadOptions, chosen_pairs, folder_of
 from edgeseg.core.data.formats.parse import named_classes, own_classes, read_text
 from edgeseg.core.data.masks import Colour
 from edgeseg.core.data.pairs import PairFolder, pair_files
-from edgeseg.core.data.splits import Finder, list_files, read_list, split_pairs
+from edgeseg.core.data.splits import Finder, list_files, read_list
 from edgeseg.errors import DataError
 
 VOC_CLASSES = [
@@ -88,12 +88,11 @@ def open_voc(root: Path, split: str, options: ReadOptions, implied: Implied) -> 
     else:
         masked = [pair for pair in found if pair[1] is not None]
         found = masked if _is_own(found[0][0]) and masked else found
-    pairs, notes = labelled_pairs(found, options, str(masks))
-    classes = own_classes(root, options) or implied(root, pairs[0][0])
+    classes = own_classes(root, options) or implied(root, found[0][0])
     if set(lists) == {"train"}:
         # A training list alone gives its validation too.
         lists = {}
-    pairs, what = split_pairs(pairs, split, lists, options)
+    pairs, notes, what = chosen_pairs(found, split, lists, options, str(masks))
     return folder_of(f"{root.name} ({what})", pairs, classes, options, notes)
 
 
