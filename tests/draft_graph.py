@@ -14,6 +14,7 @@ class Draft:
         self.nodes: dict[str, onnx.NodeProto] = {}
         self.constants: dict[str, np.ndarray] = {}
         self.opset = 18
+        self.own = True  # with the metadata that edgeseg exports
         self.frame_shape: list[int | str] = [1, H, W, 3]
 
     def add(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
@@ -66,7 +67,10 @@ class Draft:
             [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
         )
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("other", 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        if self.own:
+            helper.set_model_props(model, {"edgeseg.precision": "int8"})
+        return model
 
 
 def clean() -> Draft:

@@ -27,6 +27,7 @@ LINT_RULES = Registry(
         "subgraphs": "edgeseg.lint.rules.limits:subgraphs",
         "scales": "edgeseg.lint.rules.quantizers:scales",
         "zero-points": "edgeseg.lint.rules.quantizers:zero_points",
+        "int8-weights": "edgeseg.lint.rules.quantizers:int8_weights",
         "integer-readers": "edgeseg.lint.rules.quantizers:integer_readers",
         "weight-axis": "edgeseg.lint.rules.quantizers:weight_axis",
         "biases": "edgeseg.lint.rules.quantizers:biases",

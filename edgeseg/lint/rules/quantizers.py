@@ -17,6 +17,8 @@ from edgeseg.lint.tensorrt_versions import OLDEST, Line
 
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+# Keys that edgeseg writes into the metadata of what it exports.
+OWN = "edgeseg."
 QAT = "quantize with edgeseg qat, or export --int8 --calibrate"
 
 
@@ -114,6 +116,44 @@ def zero_points(view: GraphView, line: Line) -> Iterator[Finding]:
                 f"it has {zero.size} zero-points for {view.constants[node.input[1]].size} scales",
                 "give one zero for each scale",
             )  # fmt: skip
+
+
+@remarks(
+    Remark(
+        "int8-weights",
+        "error, info",
+        "8.6 alone: INT8 weights with a lone DequantizeLinear are a feature of TensorRT 10. An "
+        "info for a graph of edgeseg, which `edgeseg build` gives float weights there",
+    ),
+)
+def int8_weights(view: GraphView, line: Line) -> Iterator[Finding]:
+    """Weights stored as int8, which TensorRT reads from 10 on; one finding for the graph."""
+    if line.name != OLDEST:
+        return
+    nodes = [
+        node
+        for node in view.nodes
+        if node.op_type == "DequantizeLinear"
+        and view.type_of(node.input[0]) == "INT8"
+        and view.constant(node.input[0]) is not None
+    ]
+    if not nodes:
+        return
+    told = f"{len(nodes)} weights are int8 constants, that of {node_name(nodes[0])} first"
+    if any(entry.key.startswith(OWN) for entry in view.model.metadata_props):
+        yield found(
+            "int8-weights", "info", None,
+            f"{told}; this line's TensorRT does not take them",
+            "nothing to do: edgeseg build carries them as float weights with Q/DQ pairs there; "
+            "trtexec on model.onnx would not",
+        )  # fmt: skip
+    else:
+        yield found(
+            "int8-weights", "error", None,
+            f"{told}; this line does not support INT8 weights ('invalid weights type of Int8')",
+            "store float weights and quantize them in the graph: weight -> QuantizeLinear -> "
+            "DequantizeLinear",
+        )  # fmt: skip
 
 
 @remarks(

@@ -36,6 +36,7 @@ class BuildRequest:
         unquantized: take the Q/DQ nodes out first.
         halved: type the float parts FP16 first: a strongly typed TensorRT, and a bundle that does
             not carry that form.
+        float_weights: carry int8 weights as floats with a Q/DQ pair: a TensorRT below 10.
         workspace_bytes: most scratch memory of a kernel.
         level: optimisation level 0-5, -1 for TensorRT's own.
         timing: file of an earlier build's kernel times; need not exist.
@@ -51,6 +52,7 @@ class BuildRequest:
     level: int
     timing: Path
     plugin: Path | None = None
+    float_weights: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,11 +138,12 @@ def _graph(request: BuildRequest) -> tuple[bytes, str]:
         raise BackendError(
             f"{request.onnx} has changed since the bundle was opened; copy the bundle again"
         )
-    if not request.halved and not request.unquantized:
+    if not (request.halved or request.unquantized or request.float_weights):
         return data, ""
     try:
         import onnx
 
+        from edgeseg.core.graph.float_weights import with_float_weights
         from edgeseg.core.graph.fp16_islands import with_fp16_islands
         from edgeseg.core.graph.strip_quantization import without_quantization
     except ImportError as error:
@@ -158,6 +161,11 @@ def _graph(request: BuildRequest) -> tuple[bytes, str]:
             not_halved = str(error)
     if request.unquantized:
         data = without_quantization(data)
+    elif request.float_weights:
+        try:
+            data = with_float_weights(onnx.load_from_string(data)).SerializeToString()
+        except ExportError as error:
+            raise BackendError(f"{request.onnx} cannot be built here: {error}") from error
     return data, not_halved
 
 

@@ -27,6 +27,7 @@ from edgeseg.runtime.engine.build import BuildRequest, Built, build_plan
 from edgeseg.runtime.engine.graph_choice import Graph, graph_of, note_of
 from edgeseg.runtime.engine.layer_report import LayerReport
 from edgeseg.runtime.engine.subprocess_call import call_in_subprocess
+from edgeseg.runtime.engine.tensorrt_api import reads_int8_weights
 from edgeseg.runtime.telemetry import ROOT, fingerprint
 
 FORMAT = 1
@@ -37,6 +38,8 @@ WORKSPACE_BYTES = 1 << 30
 UNQUANTIZED_REVISION = 2
 # The same for core/fp16islands.py, where the bundle leaves that form to the board.
 HALVED_REVISION = 1
+# The same for core/graph/float_weights.py.
+FLOAT_WEIGHTS_REVISION = 1
 LOG = logging.getLogger("edgeseg.engine")
 
 
@@ -147,6 +150,7 @@ def engine_from_bundle(
             level=options.level,
             timing=timing,
             plugin=options.plugin,
+            float_weights=bool(key["float_weights"]),
         )
         what = f"building the {graph.precision} engine of {bundle.name} with TensorRT {version}"
         built: Built = (
@@ -239,6 +243,11 @@ def engine_key(
         "onnx_sha256": graph.digest,
         "precision": graph.precision,
         "unquantized": UNQUANTIZED_REVISION if graph.unquantized else 0,
+        "float_weights": (
+            FLOAT_WEIGHTS_REVISION
+            if graph.precision == "int8" and not reads_int8_weights(version)
+            else 0
+        ),
         "halved": HALVED_REVISION if graph.halved else 0,
         "workspace_bytes": options.workspace_bytes,
         "level": options.level,

@@ -58,6 +58,14 @@ def is_strongly_typed(trt: Any) -> bool:
     return not hasattr(trt.BuilderFlag, "INT8")
 
 
+def reads_int8_weights(version: str) -> bool:
+    """Return whether a TensorRT takes a lone DequantizeLinear behind an int8 weight: 10 and later.
+
+    No name of the bindings tells; see core/graph/float_weights.py for where this is written down.
+    """
+    return int(version.split(".")[0]) >= 10
+
+
 def make_log(trt: Any) -> Any:
     """Return a logger that keeps errors and warnings and prints nothing.
 

@@ -29,7 +29,7 @@ def test_the_clean_graph_has_neither_errors_nor_warnings():
     result = lint(model, islands=with_fp16_islands(model))
     assert result.ok
     assert [f for f in result.findings if f.severity != "info"] == []
-    assert {f.rule for f in result.findings} == {"opset", "float-head"}
+    assert {f.rule for f in result.findings} == {"opset", "float-head", "int8-weights"}
     assert (result.convs, result.convs_int8) == (5, 4)
 
 
@@ -269,6 +269,10 @@ def half_scale(g: Draft) -> None:
     g.nodes["act"].input[0] = g.before("act", "Cast", ["stem"], "stem.cast", to=TensorProto.FLOAT)
 
 
+def foreign_weights(g: Draft) -> None:
+    g.own = False
+
+
 def zero_scale(g: Draft) -> None:
     g.constants["x.scale"] = np.float32(0.0)
 
@@ -447,6 +451,7 @@ FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
     (batch_norm, "batch-norm", "warning", "normed", ()),
     (half_scale, "half-scale", "error", "stem.w", ("trt8.6",)),
     (half_scale, "mixed-types", "error", "stem", ("trt11.4",)),
+    (foreign_weights, "int8-weights", "error", "", ("trt8.6",)),
     (zero_scale, "scale", "error", "x.q", ()),
     (computed_scale, "scale", "error", "x.q", ()),
     (activation_axis, "activation-axis", "error", "act.q", ()),

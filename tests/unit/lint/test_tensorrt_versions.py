@@ -150,6 +150,20 @@ PLANTED: dict[str, tuple[str, onnx.ModelProto]] = {
     "noop-mean": ("error|-", graph(18, "y = ReduceMean(x)", noop_with_empty_axes=1)),
     "noop-sum": ("error|-", graph(13, "y = ReduceSum(x)", noop_with_empty_axes=1)),
     "noop-max-empty": ("error|-", graph(18, "y = ReduceMax(x, noaxes)", noop_with_empty_axes=1)),
+    "int8-weights": (
+        "error|-",
+        graph(18, *QDQ, "k = DequantizeLinear:axis=0(w8, s4, z4)", "y = Conv(d, k)"),
+    ),
+    "float-weights": (
+        "-|-",
+        graph(
+            18,
+            *QDQ,
+            "l = QuantizeLinear:axis=0(w, s4, z4)",
+            "k = DequantizeLinear:axis=0(l, s4, z4)",
+            "y = Conv(d, k)",
+        ),
+    ),
     "int64-wide": ("warning|-", graph(18, "h = Shape(x)", "g = Gather(h, at)", "y = Add(g, wide)")),
     "int64-small": ("-|-", graph(18, "h = Shape(x)", "g = Gather(h, at)", "y = Add(g, small)")),
     "slice-to-end": ("-|-", graph(18, "y = Slice(x, start, end, axis1)")),
@@ -220,7 +234,7 @@ PLANTED: dict[str, tuple[str, onnx.ModelProto]] = {
         graph(18, *QDQ, "k = DequantizeLinear:axis=1(w8, s4, z4)", "y = Conv(d, k)"),
     ),
     "weight-axis-from-the-end": (
-        "-|-",
+        "error|-",
         graph(18, *QDQ, "k = DequantizeLinear:axis=-4(w8, s4, z4)", "y = Conv(d, k)"),
     ),
     "bias-int32": (
