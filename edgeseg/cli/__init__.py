@@ -26,7 +26,7 @@ from edgeseg.errors import EdgesegError, UsageError
 # In the order a newcomer needs them.
 VERBS = {
     "demo": "edgeseg.cli.demo.command",
-    "models": "edgeseg.cli.models",
+    "models": "edgeseg.cli.models.command",
     "data": "edgeseg.cli.data.command",
     "import": "edgeseg.cli.import_",
     "train": "edgeseg.cli.train",

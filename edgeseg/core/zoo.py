@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 from edgeseg.core.bundle import MANIFEST_FILE, Bundle
 from edgeseg.core.bundle import read_bundle as read_folder
@@ -10,16 +13,42 @@ from edgeseg.core.given import instead_of_bundle, run_checkpoint
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import BundleError, UsageError
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ZOO = Path(__file__).parent.parent / "zoo"
 # What `export`, `stream` and `bench` take when no model is named.
 DEFAULT = "deeplabv3plus-mobilenetv2-camvid"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+# When to take each model, and the terms of its weights; and the time of each, measured in turns.
+FACTS_FILE = "zoo.toml"
+TIMES_FILE = "times.json"
 
 
 def zoo_names(root: Path = ZOO) -> list[str]:
     """Return the names of the shipped bundles, the default first."""
     names = sorted(path.parent.name for path in root.glob(f"*/{MANIFEST_FILE}"))
     return sorted(names, key=lambda name: name != DEFAULT)
+
+
+def zoo_facts(root: Path = ZOO) -> dict[str, Any]:
+    """Return zoo.toml: "models" by name, and the "terms" that they name; empty without the file."""
+    path = root / FACTS_FILE
+    if not path.is_file():
+        return {"models": {}, "terms": {}}
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+def zoo_times(root: Path = ZOO) -> dict[str, Any]:
+    """Return times.json: "rows" by model and runtime, with "reference", "command" and "machine"."""
+    path = root / TIMES_FILE
+    if not path.is_file():
+        return {"rows": {}}
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
 
 
 def zoo_checkpoint(name: str, root: Path = ZOO) -> Path | None:

@@ -17,6 +17,7 @@ class Segmenter(nn.Module):
 
     Attributes:
         source: the paper, for `edgeseg models`.
+        suits: what or whom it is for, in a few words, for `edgeseg models NAME`.
         stride: its output stride where none is asked for.
         classifier: the last layer, which gives one map per class and stays in float.
         vgg_dense: None without a VGG16 encoder `encoder`; else the layers that take the weights of
@@ -24,6 +25,7 @@ class Segmenter(nn.Module):
     """
 
     source: ClassVar[str]
+    suits: ClassVar[str] = ""
     stride: ClassVar[int]
     vgg_dense: ClassVar[tuple[str, ...] | None] = None
     classifier: nn.Conv2d | nn.ConvTranspose2d

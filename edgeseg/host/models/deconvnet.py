@@ -26,6 +26,7 @@ class DeconvNet(IndexUnpooling):
     """
 
     source = "DeconvNet (arXiv 1505.04366), VGG16 encoder"
+    suits = "comparing with the paper; large and slow, not for a board"
     stride = 32
     vgg_dense = ("middle.0", "middle.1")
 

@@ -27,6 +27,7 @@ class DeepLabLargeFOV(Segmenter):
     """
 
     source = "DeepLab-LargeFOV (arXiv 1412.7062), VGG16"
+    suits = "comparing with the paper; coarse outlines"
     stride = 8
     vgg_dense = ()
 
@@ -79,6 +80,7 @@ class DeepLabV2(Segmenter):
     """
 
     source = "DeepLabv2 (arXiv 1606.00915) on ResNet-101 (arXiv 1512.03385)"
+    suits = "comparing with the paper; heavy, no decoder"
     stride = 8
 
     def __init__(

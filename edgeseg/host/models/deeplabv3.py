@@ -22,6 +22,7 @@ class DeepLabV3(OnBackbone):
     """
 
     source = "DeepLabv3 (arXiv 1706.05587)"
+    suits = "large regions; no decoder, so outlines are coarser than DeepLabv3+'s"
     stride = 16
 
     def __init__(

@@ -126,6 +126,7 @@ class FCN32s(FCN):
     """Upsampling by 32 from the last layer alone."""
 
     source = "FCN-32s (arXiv 1411.4038), VGG16"
+    suits = "comparing with the paper; the coarsest outlines"
     skips = 0
 
 
@@ -133,6 +134,7 @@ class FCN16s(FCN):
     """The scores of pool4 are added before upsampling by 16."""
 
     source = "FCN-16s (arXiv 1411.4038), VGG16"
+    suits = "comparing with the paper; coarse outlines"
     skips = 1
 
 
@@ -144,4 +146,5 @@ class FCN8s(FCN):
     """
 
     source = "FCN-8s (arXiv 1411.4038), VGG16"
+    suits = "comparing with the paper; large, little detail"
     skips = 2

@@ -57,6 +57,7 @@ class SegNet(IndexUnpooling):
     """
 
     source = "SegNet (arXiv 1511.00561), VGG16 encoder"
+    suits = "comparing with the paper; VGG16 is too heavy for a small board"
     stride = 32
     vgg_dense = ()
 

@@ -65,12 +65,14 @@ class SegNetBasic(IndexBasic):
     """Four encoders and four decoders of 64 channels with 7x7 kernels; decoders without ReLU."""
 
     source = "SegNet-Basic (arXiv 1511.00561, section 3.1)"
+    suits = "studying un-pooling by indices; small file, many MACs"
 
 
 class SegNetBasicEncoderAddition(IndexBasic):
     """SegNet-Basic whose decoders also add the encoder's 64 maps of the same size."""
 
     source = "SegNet-Basic-EncoderAddition (arXiv 1511.00561, table 1)"
+    suits = "the paper's table 1"
     add_encoder = True
 
 
@@ -78,6 +80,7 @@ class SegNetBasicSingleChannelDecoder(IndexBasic):
     """SegNet-Basic whose decoder filters are single-channel, that is depthwise."""
 
     source = "SegNet-Basic-SingleChannelDecoder (arXiv 1511.00561, table 1)"
+    suits = "the paper's table 1; fewer MACs in the decoder"
     depthwise = True
 
 
@@ -139,12 +142,14 @@ class FCNBasic(UpsamplingBasic):
     """SegNet-Basic's encoder with FCN's decoder on maps reduced to one a class."""
 
     source = "FCN-Basic (arXiv 1511.00561, table 1)"
+    suits = "the paper's table 1"
 
 
 class FCNBasicNoAddition(UpsamplingBasic):
     """FCN-Basic without the encoder's maps."""
 
     source = "FCN-Basic-NoAddition (arXiv 1511.00561, table 1)"
+    suits = "the paper's table 1"
     add_encoder = False
 
 
@@ -157,6 +162,7 @@ class FCNBasicNoDimReduction(UpsamplingBasic):
     """
 
     source = "FCN-Basic-NoDimReduction (arXiv 1511.00561, table 1)"
+    suits = "the paper's table 1"
     reduced = False
 
 
@@ -167,6 +173,7 @@ class FCNBasicNoAdditionNoDimReduction(UpsamplingBasic):
     """
 
     source = "FCN-Basic-NoAddition-NoDimReduction (arXiv 1511.00561, table 1)"
+    suits = "the paper's table 1"
     reduced = False
     add_encoder = False
 
@@ -183,6 +190,7 @@ class BilinearInterpolation(Segmenter):
     """
 
     source = "Bilinear-Interpolation (arXiv 1511.00561, table 1)"
+    suits = "the paper's table 1; how far the encoder alone goes"
     stride = 16
 
     def __init__(

@@ -83,6 +83,7 @@ class SegNetLight(OnBackbone):
     """
 
     source = "SegNet (arXiv 1511.00561)"
+    suits = "a SegNet that a board can run: un-pooling on a light encoder"
     stride = 32
     backbone_type: ClassVar[type[InvertedResidualNet]]
     backbone: InvertedResidualNet

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from edgeseg.errors import SpecError
+
+# What the networks' options are, by name; `edgeseg models NAME` prints it.
+MEANINGS = {
+    "aspp": "L for rates 6, 12, 18, 24, S for 2, 4, 8, 12",
+    "aspp_channels": "channels of each ASPP branch; fewer is faster",
+    "atrous_rates": "gaps of the ASPP's atrous convolutions",
+    "channels": "channels of every level; MACs grow with their square",
+    "decoder_channels": "channels of the decoder; fewer is faster",
+    "dropout": "share of features dropped while training; costs nothing later",
+    "fc_channels": "channels of VGG16's fc6 and fc7",
+    "kernel": "side of the convolutions, odd",
+    "low_channels": "channels of the stride-4 map that the decoder joins",
+    "output_stride": "how much smaller the deepest map is; 8 is finer and slower than 16",
+    "unpool_stages": "how many levels un-pool by index",
+    "upsampling": "how maps grow again: learnt or fixed in FCN, indices or bilinear in SegNet",
+    "width": "factor of the encoder's channels; MACs grow with its square",
+}
+
+
+def network_options(network: type) -> dict[str, Any]:
+    """Return the options of a network class and their defaults, None for the class's own choice."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(network).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
 
 
 def check_settings(arch: str, options: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ class UNet(Segmenter):
     """
 
     source = "U-Net (arXiv 1505.04597)"
+    suits = "thin structures from few pictures, where MACs do not matter"
     stride = 16
 
     def __init__(self, n_classes: int, *, output_stride: int = stride, width: float = 1.0) -> None:

@@ -27,6 +27,7 @@ class Backbone(nn.Module):
 
     Attributes:
         source: the paper, for `edgeseg models`.
+        suits: what or whom it is for, in a few words, for `edgeseg models NAME`.
         low_channels: channels of the stride-4 map.
         out_channels: channels of the deepest map.
         plus_rates: DeepLabv3+'s ASPP rates on it, at either output stride; None takes the paper's,
@@ -36,6 +37,7 @@ class Backbone(nn.Module):
     """
 
     source: ClassVar[str]
+    suits: ClassVar[str] = ""
     plus_rates: ClassVar[tuple[int, ...] | None] = None
     statistics: ClassVar[Statistics] = (IMAGENET_MEAN, IMAGENET_STD)
     published_epsilon: ClassVar[float] = BN_EPSILON
@@ -85,6 +87,7 @@ def on_backbone(head: type[OnBackbone], backbone: type[Backbone]) -> type[OnBack
             "__doc__": f"{head.__name__} on {backbone.__name__}.",
             "__module__": head.__module__,
             "source": f"{head.source} on {backbone.source}",
+            "suits": "; ".join(text for text in (head.suits, backbone.suits) if text),
             "backbone_type": backbone,
         },
     )

@@ -203,6 +203,7 @@ class MobileNetV2(InvertedResidualNet):
     """
 
     source = "MobileNetV2 (arXiv 1801.04381)"
+    suits = "a board or a CPU; pre-trained weights are at hand"
     stages = (
         (1, 16, 1, 1, 3),
         (6, 24, 2, 2, 3),
@@ -236,6 +237,7 @@ class EfficientNetLite0(InvertedResidualNet):
     """
 
     source = "EfficientNet-Lite0 (arXiv 1905.11946)"
+    suits = "a board or a CPU; the fewest MACs of these"
     # The published weights' input is (pixel - 127) / 128, the constant is TensorFlow's.
     statistics = ((127 / 255,) * 3, (128 / 255,) * 3)
     published_epsilon = 1e-3
@@ -272,6 +274,7 @@ class EfficientNetLite2(EfficientNetLite0):
     """
 
     source = "EfficientNet-Lite2 (arXiv 1905.11946)"
+    suits = "other scenes than the training's: the best encoder that is still light"
     stages = (
         (1, 16, 1, 1, 3),
         (6, 24, 3, 2, 3),

@@ -104,6 +104,7 @@ class ResNet50(ResNet):
     """23.5 M parameters without the classifier."""
 
     source = "ResNet-50 (arXiv 1512.03385)"
+    suits = "a workstation or a large board"
     blocks = (3, 4, 6, 3)
 
 
@@ -111,4 +112,5 @@ class ResNet101(ResNet):
     """42.5 M parameters without the classifier."""
 
     source = "ResNet-101 (arXiv 1512.03385)"
+    suits = "a workstation; the most accurate and the slowest"
     blocks = (3, 4, 23, 3)

@@ -48,6 +48,7 @@ class AlignedXception(Backbone):
     """
 
     source = "aligned Xception (arXiv 1802.02611)"
+    suits = "a workstation; the paper's encoder, without published weights here"
 
     def __init__(self, output_stride: int = 16, *, width: float = 1.0) -> None:
         """Build the network; strides beyond `output_stride` become dilations (atrous).

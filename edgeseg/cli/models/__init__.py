@@ -1,0 +1,1 @@
+"""`edgeseg models`: the architectures, the shipped models and one model's card."""
