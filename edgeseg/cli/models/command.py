@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -207,6 +208,7 @@ def _paper(source: str) -> str:
     return found.group() if found else source
 
 
+@functools.cache
 def _architectures(size: tuple[int, int]) -> list[dict[str, Any]]:
     if not is_installed("torch"):
         say("the architectures are listed where torch is: pip install 'edgeseg[host]'")
