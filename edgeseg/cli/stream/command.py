@@ -24,7 +24,9 @@ from edgeseg.cli.common.output import print_json, progress_bar, say
 from edgeseg.cli.common.runtimes import engine_cache, engine_plugin
 from edgeseg.cli.common.signals import exit_on_signal, stop_on_signal
 from edgeseg.cli.stream.dashboard_options import dashboard_options
+from edgeseg.core.images.palettes import PALETTES
 from edgeseg.core.output_checks import check_file
+from edgeseg.errors import SinkError
 
 if TYPE_CHECKING:
     from edgeseg.core.report import Report
@@ -147,6 +149,22 @@ class StreamCommand(Verb):
     help="Share of the class colour in pictures.",
 )
 @click.option(
+    "--legend", is_flag=True, help="Write class names and the rate into pictures and videos."
+)
+@click.option(
+    "--palette",
+    type=click.Choice(PALETTES),
+    default="own",
+    show_default=True,
+    help="Colours in pictures and videos: the network's own, or ones that cannot be mistaken for "
+    "one another.",
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Write over what an earlier run left; without it the name gets a number, as out-2.mp4.",
+)
+@click.option(
     "-o",
     "--out",
     type=PATH,
@@ -165,8 +183,8 @@ def command(
 
     SOURCE is synthetic://, a folder or glob of images, a video file, v4l2:///dev/video0, csi://0,
     rtsp://… or gst://PIPELINE. Files are never dropped; of a camera the newest frame wins. SINKS
-    are any of window, a video file, a folder for masks (ends in /), a file of JSON lines (.jsonl),
-    mjpeg://HOST:PORT, null.
+    are any of window, a video file, a folder for masks (ends in /), overlays/, a picture (.png), a
+    file of JSON lines (.jsonl), mjpeg://HOST:PORT, null.
 
     A camera that is lost is looked for again. Ctrl-C or SIGTERM ends the loop and still gives the
     report.
@@ -204,19 +222,18 @@ def command(
             print_json(documents[0] if len(documents) == 1 else many)
         else:
             _print(reports)
-        for report in reports:
-            for uri, message in report.run["sink_errors"].items():
-                say(f"sink {uri} was left out after it failed: {message}")
-            for name, message in report.run["observer_errors"].items():
-                where = f" of {report.source}" if len(reports) > 1 else ""
-                say(f"{name}{where} was left out after it failed: {message}")
+    problems = _problems(reports)
     for result in results:
         if result.error is not None:
+            for problem in problems:
+                say(problem)
             if unwritten is not None:
                 say(f"{unwritten.filename} was not written: {unwritten.strerror}")
             raise result.error
     if unwritten is not None:
         raise unwritten
+    if problems:
+        raise SinkError("; ".join(problems))
 
 
 @contextlib.contextmanager
@@ -237,6 +254,19 @@ def _running(options: StreamOptions) -> Iterator[list[LoopResult]]:
             results = session.run(bar.update)
         say_cut(session.sources, results)
         yield results
+
+
+def _problems(reports: Sequence[Report]) -> list[str]:
+    """Return a line for each output that is not whole and each observer that failed."""
+    problems = []
+    for report in reports:
+        where = f" of {report.source}" if len(reports) > 1 else ""
+        run, shadow = report.run, report.shadow or {}
+        problems += [f"sink {uri}: {text}" for uri, text in run["sink_errors"].items()]
+        problems += [f"{name}{where}: {text}" for name, text in run["observer_errors"].items()]
+        if shadow.get("failed"):
+            problems.append(f"shadow{where}: {shadow['error']}")
+    return problems
 
 
 def _set_opencv_limits(sources: Sequence[str]) -> None:

@@ -115,9 +115,14 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         text = ", ".join(f"{name} {value:.4f}" for name, value in scores)
         rows.append(("accuracy", f"{text} over {accuracy.n} frames"))
     rows += stream_facts(report)
+    rows += [("written", f"{s['path']}: {s['held']}{_lost(s)}") for s in run.get("sinks", ())]
     if run.get("ended_by") not in (None, "end"):
         rows.append(("ended by", run["ended_by"]))
     return rows
+
+
+def _lost(left: Mapping[str, Any]) -> str:
+    return "" if left["held"] >= left["wrote"] else f" of {left['wrote']} can be read back"
 
 
 def _slowed(throttling: Mapping[str, Any]) -> str:

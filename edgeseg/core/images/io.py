@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,6 +16,8 @@ from edgeseg.errors import DataError, UsageError
 
 # What a camera of 8, 10, 12, 14 or 16 bits calls white.
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+# A PNG's signature and first chunk, which has the size; other chunks may follow from here on.
+PNG_HEAD = 33
 DEEP = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
 
@@ -89,6 +94,77 @@ def write_png(path: Path, image: np.ndarray) -> None:
     if not done:
         raise UsageError(f"an array of shape {image.shape} cannot be written as PNG: {path}")
     atomic_write_bytes(path, data.tobytes())
+
+
+def encode_rgb(rgb: UInt8[np.ndarray, "h w 3"], comment: str = "") -> bytes:
+    """Return the bytes of a PNG, with a comment that viewers pass over."""
+    data = _encoded(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return data[:PNG_HEAD] + _png_comment(comment) + data[PNG_HEAD:]
+
+
+def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"], comment: str = "", quality: int = 92) -> bytes:
+    """Return the bytes of a JPEG, with a comment that viewers pass over."""
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    data = _encoded(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    text = comment.encode()
+    mark = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text if text else b""
+    return data[:2] + mark + data[2:]
+
+
+def encode_labels(
+    labels: UInt8[np.ndarray, "h w"],
+    palette: Sequence[tuple[int, int, int]],
+    comment: str = "",
+) -> bytes:
+    """Return the bytes of a palette PNG: its values are the labels, a viewer shows the colours.
+
+    Pillow reads the labels back (`numpy.asarray(Image.open(path))`), as do edgeseg's data sets;
+    OpenCV's imread gives the colours.
+    """
+    data = _encoded(".png", labels)
+    # A grey PNG of 8 bits differs from one with a palette in the kind of its header alone.
+    head = data[12:25] + b"\x03" + data[26:29]
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = palette
+    return b"".join(
+        (
+            data[:12], head, struct.pack(">I", zlib.crc32(head)),
+            _png_comment(comment), _png_chunk(b"PLTE", table.tobytes()), data[PNG_HEAD:],
+        )
+    )  # fmt: skip
+
+
+def comment_of(path: Path) -> str:
+    """Return the comment that encode_rgb, encode_jpeg or encode_labels wrote, else "".
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(256)
+    if data[PNG_HEAD + 4 : PNG_HEAD + 8] == b"tEXt":
+        (length,) = struct.unpack(">I", data[PNG_HEAD : PNG_HEAD + 4])
+        text = data[PNG_HEAD + 8 : PNG_HEAD + 8 + length]
+        return text.partition(b"\0")[2].decode(errors="replace")
+    if data[:4] == b"\xff\xd8\xff\xfe":
+        (length,) = struct.unpack(">H", data[4:6])
+        return data[6 : 4 + length].decode(errors="replace")
+    return ""
+
+
+def _encoded(ending: str, image: np.ndarray, how: Sequence[int] = ()) -> bytes:
+    done, data = cv2.imencode(ending, image, list(how))
+    if not done:
+        raise UsageError(f"an array of shape {image.shape} cannot be written as {ending[1:]}")
+    return data.tobytes()
+
+
+def _png_comment(text: str) -> bytes:
+    return _png_chunk(b"tEXt", b"Software\0" + text.encode()) if text else b""
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def read_image_bytes(path: Path) -> bytes:

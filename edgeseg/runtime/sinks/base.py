@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
 
+from edgeseg.errors import SinkError
 from edgeseg.runtime.closeable import Closeable
 from edgeseg.runtime.sources.base import Frame
 
@@ -43,6 +45,23 @@ class Prediction:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class Left:
+    """What a sink left on disk when it was finished.
+
+    Attributes:
+        path: of the file or folder; not always the one that was asked for.
+        wrote: pictures, masks or lines that it wrote.
+        held: how many of them can be read back.
+        problem: what went wrong, empty where nothing did.
+    """
+
+    path: str
+    wrote: int
+    held: int
+    problem: str = ""
+
+
 class Sink(Closeable):
     """Takes predictions in order, from one thread.
 
@@ -71,6 +90,26 @@ class Sink(Closeable):
             SinkError: it cannot take any more.
         """
 
+    def finish(self) -> Left | None:
+        """Complete what was written and read it back; `write` is not called any more.
+
+        The loop calls it once, also for a sink that failed. None is a sink that leaves nothing.
+
+        Raises:
+            SinkError: it cannot be completed.
+        """
+        return None
+
+    def close(self) -> None:
+        """Finish what is not finished yet, and free all that it holds.
+
+        Raises:
+            SinkError: what it leaves is not whole.
+        """
+        left = self.finish()
+        if left is not None and left.problem:
+            raise SinkError(left.problem)
+
 
 @dataclasses.dataclass(frozen=True)
 class SinkRequest:
@@ -86,6 +125,9 @@ class SinkRequest:
         alpha: share of the class colour over the picture, 0-1.
         has_display: whether the session has a screen to open a window on.
         token: what a viewer from another machine must know; empty allows none.
+        legend: write class names and the rate into pictures.
+        replace: write over what an earlier run left, where else a number is added to the name.
+        tell: told what a user should know, one line at a time.
     """
 
     uri: str
@@ -97,3 +139,6 @@ class SinkRequest:
     alpha: float = 0.5
     has_display: bool = True
     token: str = dataclasses.field(default="", repr=False)
+    legend: bool = False
+    replace: bool = False
+    tell: Callable[[str], None] = lambda line: None

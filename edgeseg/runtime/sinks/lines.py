@@ -12,9 +12,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from edgeseg.core.files import is_device
 from edgeseg.core.metrics.confusion import class_shares
 from edgeseg.errors import SinkError, UsageError
-from edgeseg.runtime.sinks.base import Prediction, Sink, SinkRequest
+from edgeseg.runtime.sinks.base import Left, Prediction, Sink, SinkRequest
+from edgeseg.runtime.sinks.places import claim_file, moved_note
 
 NS_PER_MS = 1e6
 
@@ -22,11 +24,12 @@ NS_PER_MS = 1e6
 class LinesSink(Sink):
     """Writes each frame's number, times and class shares as it is done, so a file can be followed.
 
-    A line is written whole or, when the disk is full, is the last. A file that exists is written
-    anew with the first line, so a run that ends before that leaves an earlier run's lines alone; a
-    pipe or a device is written as it is.
+    A line is written whole or, when the disk is full, is the last. The file begins with the first
+    line; one that an earlier run left is never touched, this one then gets a number. A pipe or a
+    device is written as it is.
 
     Keys of a line: `index`, `name` (empty for cameras), `unix_s` (when the frame arrived),
+    `media_s` (time in the video, or by the camera's own clock; null where there is none),
     `dropped_before`, `latency_ms` (`capture`, `preprocess`, `infer` and `ready`, which runs from
     arrival to labels), `shares` (of the pixels, by class name) and `global_accuracy` (share of the
     scored pixels that are right; null without truth).
@@ -56,6 +59,7 @@ class LinesSink(Sink):
             raise UsageError("jsonl:// needs a file, as jsonl://frames.jsonl")
         self.uri = request.uri
         self._path = Path(request.rest)
+        self._request = request
         self._names = request.class_names
         self._ignore = request.ignore_index
         self._clock, self._wall = clock, wall
@@ -67,15 +71,15 @@ class LinesSink(Sink):
         if not os.access(self._path if self._path.exists() else folder, os.W_OK):
             raise SinkError(f"{self._path} cannot be written; allow it or name another file")
         self._file: BinaryIO | None = None
-        self._whole = 0
+        self._whole = self._lines = 0
+        self._seekable = True
 
     def write(self, prediction: Prediction) -> None:
         """Append one line."""
         line = json.dumps(self._line(prediction), ensure_ascii=False).encode() + b"\n"
         try:
             if self._file is None:
-                # Unbuffered: a line is there as soon as its frame is done, and a full disk is seen.
-                self._file = self._path.open("wb", buffering=0)
+                self._file = self._begin()
             written = self._file.write(line)
         except OSError as error:
             raise SinkError(f"{self._path} cannot be written ({error.strerror})") from error
@@ -84,11 +88,38 @@ class LinesSink(Sink):
                 self._file.truncate(self._whole)
             raise SinkError(f"{self._path} cannot take a whole line; free some space on the disk")
         self._whole += written
+        self._lines += 1
 
-    def close(self) -> None:
-        """Close the file, if a line was written."""
-        if self._file is not None:
-            self._file.close()
+    def _begin(self) -> BinaryIO:
+        # Unbuffered: a line is there as soon as its frame is done, and a full disk is seen.
+        if is_device(self._path):
+            self._seekable = False
+            return self._path.open("wb", buffering=0)
+        asked = self._path
+        handle, self._path = claim_file(asked, replace=self._request.replace)
+        if self._path != asked:
+            self._request.tell(moved_note(asked, self._path))
+        return os.fdopen(handle, "wb", buffering=0)
+
+    def finish(self) -> Left | None:
+        """Close the file and count its lines."""
+        if self._file is None or self._file.closed:
+            return None
+        self._file.close()
+        if not self._seekable:
+            return Left(str(self._path), self._lines, self._lines)
+        try:
+            held = self._lines
+            if self._path.stat().st_size != self._whole:
+                with self._path.open("rb") as stream:
+                    held = min(self._lines, sum(1 for line in stream if line.endswith(b"\n")))
+        except OSError as error:
+            problem = f"{self._path} cannot be read back ({error.strerror})"
+            return Left(str(self._path), self._lines, 0, problem)
+        problem = ""
+        if held < self._lines:
+            problem = f"{self._path} holds {held} of the {self._lines} lines that were written"
+        return Left(str(self._path), self._lines, held, problem)
 
     def _line(self, prediction: Prediction) -> dict[str, Any]:
         frame, labels = prediction.frame, prediction.labels
@@ -98,6 +129,7 @@ class LinesSink(Sink):
             "index": frame.index,
             "name": frame.name,
             "unix_s": round(self._wall() - (self._clock() - frame.captured_ns) / 1e9, 3),
+            "media_s": None if frame.media_s is None else round(frame.media_s, 4),
             "dropped_before": frame.dropped_before,
             "latency_ms": {name: round(ns / NS_PER_MS, 3) for name, ns in took.items()},
             "shares": {n: round(s, 5) for n, s in zip(self._names, shares, strict=True)},

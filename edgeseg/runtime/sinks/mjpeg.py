@@ -9,11 +9,11 @@ from collections.abc import Generator, Mapping
 
 import cv2
 
-from edgeseg.core.images.paint import overlay
 from edgeseg.errors import SinkError
 from edgeseg.runtime.http.address import parse_address
 from edgeseg.runtime.http.server import Answer, Server
 from edgeseg.runtime.sinks.base import Prediction, Sink, SinkRequest
+from edgeseg.runtime.sinks.painter import Painter
 
 BOUNDARY = "edgeseg-frame"
 MAX_CLIENTS = 4
@@ -53,7 +53,7 @@ class MjpegSink(Sink):
             SinkError: the port is taken or not allowed.
         """
         address = parse_address(request.rest, request.token, "mjpeg://")
-        self._request = request
+        self._paint = Painter(request)
         self._closing = threading.Event()
         self._newest = _Newest(self._closing)
         paths = {"/": self._page, "/stream": self._stream}
@@ -70,9 +70,7 @@ class MjpegSink(Sink):
         """Offer one frame to the viewers."""
         if not self._newest.clients:
             return
-        image = overlay(
-            prediction.frame.rgb, prediction.labels, self._request.palette, self._request.alpha
-        )
+        image = self._paint(prediction)
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not done:

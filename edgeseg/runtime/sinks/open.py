@@ -12,21 +12,27 @@ from edgeseg.errors import UsageError
 from edgeseg.runtime.sinks.base import DEFAULT_FPS, Sink, SinkRequest
 from edgeseg.runtime.sources.open import source_path
 
-# scheme: "module:Class". A plain path becomes "video", "jsonl" or "masks" by its ending.
+# scheme: "module:Class". A plain path becomes "video", "picture", "jsonl", "masks" or "overlays" by
+# its ending and, for a folder, its name.
 SINKS = Registry(
     "sink",
     "sinks",
     {
         "null": "edgeseg.runtime.sinks.files:NullSink",
-        "video": "edgeseg.runtime.sinks.files:VideoSink",
+        "video": "edgeseg.runtime.sinks.video:VideoSink",
+        "picture": "edgeseg.runtime.sinks.files:PictureSink",
         "masks": "edgeseg.runtime.sinks.files:MaskSink",
+        "overlays": "edgeseg.runtime.sinks.files:OverlaySink",
         "jsonl": "edgeseg.runtime.sinks.lines:LinesSink",
         "window": "edgeseg.runtime.sinks.window:WindowSink",
         "mjpeg": "edgeseg.runtime.sinks.mjpeg:MjpegSink",
     },
 )
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 LINES_SUFFIX = ".jsonl"
+# A folder of this name gets painted pictures, any other one masks.
+OVERLAYS = re.compile(r"overlays?(-\d+)?")
 
 
 def open_sink(
@@ -37,23 +43,35 @@ def open_sink(
     alpha: float = 0.5,
     has_display: bool = True,
     token: str = "",
+    legend: bool = False,
+    palette: str = "own",
+    replace: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Sink:
     """Open a sink by URI or path.
 
     Args:
         uri: `null`, `window`, a video file, a folder for masks (ends in `/`, or `masks://DIR`),
-            a file of JSON lines (ends in `.jsonl`, or `jsonl://FILE`), `mjpeg://HOST:PORT`, or the
-            scheme of an installed package's sink.
+            `overlays/` or `overlays://DIR`, a picture (`.png`, `.jpg`), a file of JSON lines (ends
+            in `.jsonl`, or `jsonl://FILE`), `mjpeg://HOST:PORT`, or the scheme of an installed
+            package's sink.
         spec: names and colours of the classes.
         fps: rate of a video file, 15 when unknown.
         alpha: share of the class colour over the picture, 0-1.
         has_display: whether a window can be opened at all.
         token: what a viewer of mjpeg:// from another machine must know.
+        legend: write class names and the rate into pictures.
+        palette: one of PALETTES, for pictures; masks keep the network's own.
+        replace: write over what an earlier run left, where else a number is added to the name.
+        tell: told what a user should know, one line at a time.
 
     Raises:
         UsageError: unknown scheme, or a value that cannot work.
         SinkError: it cannot be opened.
     """
+    # Imported here: it needs OpenCV, listing the sinks does not.
+    from edgeseg.core.images.palettes import display_palette
+
     scheme, rest = _parse(uri)
     sink_class: Callable[[SinkRequest], Sink] = SINKS.load(scheme)
     if not 0.0 <= alpha <= 1.0:
@@ -62,13 +80,16 @@ def open_sink(
         SinkRequest(
             uri,
             rest,
-            spec.palette,
+            spec.palette if scheme == "masks" else display_palette(palette, spec.palette),
             spec.class_names,
             spec.ignore_index,
             fps=fps or DEFAULT_FPS,
             alpha=alpha,
             has_display=has_display,
             token=token,
+            legend=legend,
+            replace=replace,
+            tell=tell,
         )
     )
 
@@ -153,8 +174,11 @@ def _parse(uri: str) -> tuple[str, str]:
     if path.suffix.lower() == LINES_SUFFIX:
         return "jsonl", uri
     if uri.endswith("/") or path.is_dir():
-        return "masks", uri
+        return "overlays" if OVERLAYS.fullmatch(path.name) else "masks", uri
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return "picture", uri
     raise UsageError(
         f"sink {uri!r}: give null, window, mjpeg://127.0.0.1:8080, a video file "
-        f"({', '.join(VIDEO_SUFFIXES)}), a file ending in {LINES_SUFFIX} or a folder ending in /"
+        f"({', '.join(VIDEO_SUFFIXES)}), a file ending in {LINES_SUFFIX} or .png, or a "
+        "folder ending in /"
     )

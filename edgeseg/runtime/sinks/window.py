@@ -6,9 +6,9 @@ import re
 
 import cv2
 
-from edgeseg.core.images.paint import overlay
 from edgeseg.errors import BackendUnavailable, SinkError
 from edgeseg.runtime.sinks.base import Prediction, Sink, SinkRequest
+from edgeseg.runtime.sinks.painter import Painter
 
 TITLE = "edgeseg"
 INSTEAD = "use mjpeg://127.0.0.1:8080 and a browser, or a video file"
@@ -26,7 +26,7 @@ class WindowSink(Sink):
             BackendUnavailable: OpenCV was built without windows, or there is no screen.
         """
         self.uri = request.uri
-        self._request = request
+        self._paint = Painter(request)
         self._open = False
         if re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
             raise BackendUnavailable(
@@ -39,9 +39,7 @@ class WindowSink(Sink):
 
     def write(self, prediction: Prediction) -> None:
         """Show one frame."""
-        image = overlay(
-            prediction.frame.rgb, prediction.labels, self._request.palette, self._request.alpha
-        )
+        image = self._paint(prediction)
         try:
             cv2.imshow(TITLE, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
             cv2.waitKey(1)

@@ -66,6 +66,8 @@ class Frame:
         truth: right labels at the picture's size, None where unknown.
         dropped_before: frames overwritten between the one before and this one.
         name: file name, empty for cameras.
+        media_s: time in the video, or by the camera's own clock from any zero; None where the
+            source has none.
     """
 
     rgb: UInt8[np.ndarray, "h w 3"]
@@ -75,6 +77,7 @@ class Frame:
     truth: UInt8[np.ndarray, "h w"] | None = None
     dropped_before: int = 0
     name: str = ""
+    media_s: float | None = None
 
 
 class Source(Closeable):

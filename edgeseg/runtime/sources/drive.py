@@ -52,6 +52,7 @@ class DriveSource(Source):
         self.uri = request.uri
         self.length = length
         self.fps = fps if fps > 0 else None
+        self._drive_fps = fps or CAMERA_FPS
         seed = int(request.number("seed", 0.0))
         self._drive = SyntheticDrive(size_hw, seed=seed, n=length, fps=fps or CAMERA_FPS)
         self._weather = Weather(query.get("weather") or "clear", seed, size_hw)
@@ -67,7 +68,9 @@ class DriveSource(Source):
         start = self._clock()
         rgb, truth = self._drive.frame(self._next)
         rgb = self._weather.over(rgb, self._next)
-        frame = Frame(rgb, self._next, start, self._clock() - start, self._labels(truth))
+        took_ns = self._clock() - start
+        media_s = self._next / self._drive_fps
+        frame = Frame(rgb, self._next, start, took_ns, self._labels(truth), media_s=media_s)
         self._next += 1
         return frame
 

@@ -114,7 +114,11 @@ class ReconnectingSource(LiveSource):
             return Outcome.TIMEOUT
         self._found(silent_s)
         self._good_ns = now
-        frame = Frame(picture.rgb, self._index, picture.arrived_ns, picture.took_ns)
+        own_ns = picture.media_ns
+        media_s = None if own_ns is None else own_ns / 1e9
+        frame = Frame(
+            picture.rgb, self._index, picture.arrived_ns, picture.took_ns, media_s=media_s
+        )
         self._index += 1
         return frame
 

@@ -40,7 +40,12 @@ class PacedSource(LiveSource):
         if wait_ns > 0 and stop.wait(wait_ns / 1e9):
             return Outcome.END
         # It was decoded before it was due: that is no part of its latency.
-        return dataclasses.replace(found, captured_ns=self._clock(), capture_took_ns=0)
+        return dataclasses.replace(
+            found,
+            captured_ns=self._clock(),
+            capture_took_ns=0,
+            media_s=found.index * self._period_ns / 1e9,
+        )
 
     def release(self) -> None:
         """Close the replayed source."""

@@ -55,7 +55,12 @@ class VideoSource(Source):
                 raise SourceError(f"{self.uri} holds no frame OpenCV can decode; convert it")
             return Outcome.END
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-        frame = Frame(rgb, self._next, start, self._clock() - start)
+        media_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
+        # Where a container has no times, it stays 0.
+        timed = media_s > 0 or self._next == 0
+        frame = Frame(
+            rgb, self._next, start, self._clock() - start, media_s=media_s if timed else None
+        )
         self._next += 1
         return frame
 

@@ -45,6 +45,7 @@ class LoopOptions:
         stall_s: a live source that gives no frame for so long has failed; 0 waits for ever.
         hold_s: hold the labels of each frame back until so long after its inference began: what a
             slower device would give.
+        tell: told at once, in one line, of a sink or observer that failed.
         clock: nanoseconds that only go forward.
     """
 
@@ -54,6 +55,7 @@ class LoopOptions:
     boundary: bool = False
     stall_s: float = 10.0
     hold_s: float = 0.0
+    tell: Callable[[str], None] = lambda line: None
     clock: Callable[[], int] = time.perf_counter_ns
 
 
@@ -107,7 +109,9 @@ class Loop:
             if source.live:
                 self._streaming = StreamingScorer(*classes)
                 source.watch(self._streaming.arrived)
-        self._output = OutputStage(list(sinks), self._scorer, source.live, self._clock, observers)
+        self._output = OutputStage(
+            list(sinks), self._scorer, source.live, self._clock, observers, self._options.tell
+        )
 
     def run(
         self,
@@ -148,6 +152,7 @@ class Loop:
             self._output.give_up(JOIN_S)
             # Before the scores are worked out, which needs memory that the run did not.
             measured = measure()
+            self._output.finish()
             try:
                 accuracy = self._accuracy()
             except EdgesegError as raised:
@@ -294,6 +299,7 @@ class Loop:
                 "ended_by": ended_by,
                 "error": str(error) if error else None,
                 "held_to_ms": self._options.hold_s * 1e3 or None,
+                "sinks": list(output.left),
                 "sink_errors": dict(output.sink_errors),
                 "observer_errors": dict(output.observer_errors),
             },

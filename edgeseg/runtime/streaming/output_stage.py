@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from edgeseg.core.report import STAGES
 from edgeseg.core.stage_times import StageTimes
@@ -23,6 +24,7 @@ class OutputStage:
         live: whether the age of a frame means anything.
         clock: nanoseconds that only go forward.
         observers: look at each prediction; one that raises is left out from then on.
+        tell: told at once, in one line, of a sink or observer that failed.
 
     Attributes:
         n: finished predictions.
@@ -31,7 +33,8 @@ class OutputStage:
         times: durations by name of STAGES.
         age: arrival to labels ready, live sources only.
         rate: frames per second over the run.
-        sink_errors: message by sink that failed.
+        sink_errors: message by sink that failed or whose output is not whole.
+        left: what each sink left on disk, by `finish`.
         observer_errors: message by observer that failed.
         error: what ended the thread, if anything did.
         busy: the sink that is taking a prediction now, None between two.
@@ -44,8 +47,11 @@ class OutputStage:
         live: bool,
         clock: Callable[[], int],
         observers: Sequence[Observer] = (),
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._sinks = sinks
+        self._all = tuple(sinks)
+        self._sinks = list(sinks)
+        self._tell = tell
         self._observers = list(observers)
         self._scorer = scorer
         self._live = live
@@ -58,6 +64,7 @@ class OutputStage:
         self.rate = Rate()
         self.sink_errors: dict[str, str] = {}
         self.observer_errors: dict[str, str] = {}
+        self.left: list[dict[str, Any]] = []
         self.error: EdgesegError | None = None
         self.busy: str | None = None
 
@@ -97,6 +104,10 @@ class OutputStage:
                 # One full disk or closed window must not stop the camera.
                 self.sink_errors[sink.uri] = _message(error)
                 self._sinks.remove(sink)
+                self._tell(
+                    f"sink {sink.uri} failed at frame {prediction.frame.index}, the run goes on "
+                    f"without it: {_message(error)}"
+                )
         self.busy = None
         end = self._clock()
         self._stamp(prediction, begin, end)
@@ -108,6 +119,27 @@ class OutputStage:
             except Exception as error:
                 self.observer_errors[observer.name] = _message(error)
                 self._observers.remove(observer)
+                self._tell(f"{observer.name} failed, the run goes on without it: {_message(error)}")
+
+    def finish(self) -> None:
+        """Complete what the sinks wrote and count what can be read back; the thread has ended."""
+        for sink in self._all:
+            if sink.uri == self.busy:
+                continue
+            try:
+                found = sink.finish()
+            except Exception as error:
+                self.sink_errors.setdefault(sink.uri, _message(error))
+                continue
+            if found is None:
+                continue
+            self.left.append(
+                {"sink": sink.uri, "path": found.path, "wrote": found.wrote, "held": found.held}
+            )
+            earlier = self.sink_errors.get(sink.uri, "")
+            if problem := earlier or found.problem:
+                more = f"; {found.held} of {found.wrote} can be read back, {self.n} frames came"
+                self.sink_errors[sink.uri] = f"{problem}{more}"
 
     def _stamp(self, prediction: Prediction, begin: int, end: int) -> None:
         frame = prediction.frame

@@ -65,6 +65,9 @@ class StreamOptions:
         harvest: folder for the frames of least agreement.
         harvest_limit: most frames in the harvest.
         alpha: share of the class colour in pictures, 0-1.
+        legend: write class names and the rate into pictures and videos.
+        palette: one of PALETTES, for pictures and videos.
+        replace: write over what an earlier run left, where else a number is added to the name.
         dashboard: address of the live page; "" is the default address, None is no page.
         token: what a viewer from another machine must know.
         backend: name of the runtime; None takes the first that works here.
@@ -99,6 +102,9 @@ class StreamOptions:
     harvest: Path | None = None
     harvest_limit: int = 200
     alpha: float = 0.5
+    legend: bool = False
+    palette: str = "own"
+    replace: bool = False
     dashboard: str | None = None
     token: str = dataclasses.field(default="", repr=False)
     backend: str | None = None
@@ -275,7 +281,7 @@ def open_session(options: StreamOptions, tell: Tell = lambda line: None) -> Iter
             # Of several cameras the first one: systemd has one watchdog for a service.
             sinks[0].append(stack.enter_context(WatchdogSink(options.notify_socket)))
         lanes = _lanes(stack, running, len(sources))
-        loops = _loops(stack, options, loaded, lanes, sources, sinks, shadows)
+        loops = _loops(stack, options, loaded, lanes, sources, sinks, shadows, tell)
         crf = running if isinstance(running, CrfBackend) else None
         yield Session(sources, stop, loops, lanes, telemetry, options.frames, crf)
 
@@ -316,6 +322,10 @@ def _open_sinks(
                 alpha=options.alpha,
                 has_display=options.has_display,
                 token=options.token,
+                legend=options.legend,
+                palette=options.palette,
+                replace=options.replace,
+                tell=tell,
             )
         )
         for uri in options.sinks
@@ -380,6 +390,7 @@ def _loops(
     sources: Sequence[Source],
     sinks: Sequence[list[Sink]],
     shadows: Sequence[Shadow | None],
+    tell: Tell,
 ) -> list[Loop]:
     how = LoopOptions(
         warmup=options.warmup,
@@ -388,6 +399,7 @@ def _loops(
         boundary=options.bf,
         stall_s=options.give_up,
         hold_s=options.hold_ms / 1e3,
+        tell=tell,
     )
     loops = []
     for lane, source, own, shadow in zip(lanes, sources, sinks, shadows, strict=True):

@@ -104,6 +104,7 @@ class Shadow(Observer):
         self._saved = 0
         self._precision = ""
         self._error: str | None = None
+        self._failed = False
         self._slot: SingleSlot[Prediction] = SingleSlot(newest=True)
         # A daemon: a reference inside a runtime's library cannot be broken off, and the program
         # must be able to end without it.
@@ -158,6 +159,7 @@ class Shadow(Observer):
             "first_alarm_frame": self._first_alarm,
             "harvested": self._saved if self._harvest is not None else None,
             "error": self._error,
+            "failed": self._failed,
         }
 
     def close(self) -> None:
@@ -188,6 +190,7 @@ class Shadow(Observer):
                     self._compare(reference, found)
         except Exception as error:
             # A shadow that fails must not stop the camera; the report says why it ended.
+            self._failed = True
             self._error = str(error) if isinstance(error, EdgesegError) else repr(error)
             self._slot.close(discard=True)
 

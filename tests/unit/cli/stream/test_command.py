@@ -338,3 +338,21 @@ def test_a_video_that_was_cut_off_is_said_to_be(stream, bundle, tmp_path):
     assert f"{cut} gave {n} of the 40 frames it promises" in err
     for arguments in ([str(whole)], [str(cut), "--frames", "5"], [str(cut), "--pace", "200"]):
         assert "promises" not in stream(bundle, *arguments)[2]
+
+
+def test_a_video_that_ends_early_is_named_and_the_exit_code_says_so(stream, bundle, tmp_path):
+    for i in range(6):
+        size_hw = (48, 64) if i < 4 else (64, 48)
+        write_png(tmp_path / "in" / f"{i}.png", random_frame(i, size_hw))
+    code, out, err = stream(bundle, str(tmp_path / "in"), f"{tmp_path}/o.avi", f"{tmp_path}/m/")
+    assert code == 1
+    assert "failed at frame 4, the run goes on without it" in err
+    assert "the source now gives 64x48" in err.splitlines()[-1]
+    assert "4 of 4 can be read back, 6 frames came" in err.splitlines()[-1]
+    assert len(list((tmp_path / "m").iterdir())) == 6
+    code, out, err = stream(bundle, str(tmp_path / "in"), f"{tmp_path}/m/", "--json")
+    assert code == 0
+    assert json.loads(out)["run"]["sinks"] == [
+        {"sink": f"{tmp_path}/m/", "path": f"{tmp_path}/m-2", "wrote": 6, "held": 6}
+    ]
+    assert "this run goes to" in err

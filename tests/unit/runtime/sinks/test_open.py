@@ -1,9 +1,7 @@
-import dataclasses
 import http.client
 import json
 import os
 import resource
-import shutil
 import signal
 import socket
 import threading
@@ -14,18 +12,14 @@ import cv2
 import numpy as np
 import pytest
 from entry_points import install
-from tinybundle import PALETTE, expected_labels, random_frame, spec
+from tinybundle import expected_labels, random_frame, spec
 
 import edgeseg.runtime.http.server as server_module
 from edgeseg.core.data.masks import read_labels
-from edgeseg.core.images.io import write_png
-from edgeseg.core.images.paint import overlay
 from edgeseg.errors import BackendUnavailable, SinkError, UsageError
-from edgeseg.runtime.sinks import files
 from edgeseg.runtime.sinks.base import Prediction
 from edgeseg.runtime.sinks.open import SINKS, check_sinks, open_sink
 from edgeseg.runtime.sources.base import Frame
-from edgeseg.runtime.sources.open import open_source
 
 
 def prediction(index: int = 0, size_hw: tuple[int, int] = (48, 64), name: str = "") -> Prediction:
@@ -38,184 +32,6 @@ def test_null_takes_everything():
     with open_sink("null", spec()) as sink:
         sink.write(prediction())
     assert sink.uri == "null"
-
-
-def test_a_videos_name_may_hold_a_time(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with open_sink("2026-05-01T12:30.mp4", spec()) as sink:
-        sink.write(prediction())
-    with open_source("2026-05-01T12:30.mp4", spec()) as source:
-        assert source.length == 1
-
-
-def test_a_video_holds_every_annotated_frame_in_rgb_order(tmp_path):
-    path = tmp_path / "out.avi"
-    flat = np.zeros((48, 64, 3), np.uint8)
-    flat[:, :32] = (200, 40, 40)
-    flat[:, 32:] = (40, 40, 200)
-    labels = expected_labels(flat)
-    with open_sink(str(path), spec(), fps=12.0) as sink:
-        for i in range(3):
-            sink.write(Prediction(Frame(flat, i, 0), labels, 0, 0, 0))
-        assert not path.exists()
-    assert [p.name for p in tmp_path.iterdir()] == ["out.avi"]
-    capture = cv2.VideoCapture(str(path))
-    assert capture.get(cv2.CAP_PROP_FPS) == 12.0
-    frames = []
-    while (got := capture.read())[0]:
-        frames.append(cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB))
-    capture.release()
-    assert len(frames) == 3
-    error = np.abs(frames[1].astype(int) - overlay(flat, labels, PALETTE, 0.5)).mean()
-    assert error < 6
-
-
-def frames_in(path) -> int:
-    capture = cv2.VideoCapture(str(path))
-    found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    return found
-
-
-def after_drops(index: int, dropped: int) -> Prediction:
-    found = prediction(index)
-    return dataclasses.replace(
-        found, frame=dataclasses.replace(found.frame, dropped_before=dropped)
-    )
-
-
-def test_a_video_of_a_camera_lasts_as_long_as_the_scene(tmp_path):
-    path = tmp_path / "out.avi"
-    with open_sink(str(path), spec(), fps=10.0) as sink:
-        for index, dropped in ((2, 2), (3, 0), (29, 25)):
-            sink.write(after_drops(index, dropped))
-    assert frames_in(path) == 30
-
-
-def test_one_frame_stands_for_ten_seconds_of_a_video_at_most(tmp_path):
-    path = tmp_path / "out.avi"
-    with open_sink(str(path), spec(), fps=10.0) as sink:
-        sink.write(after_drops(5000, 5000))
-    assert frames_in(path) == 101
-
-
-def test_a_slow_encoder_is_not_held_up_by_repeats(tmp_path):
-    sink = open_sink(str(tmp_path / "out.avi"), spec(), fps=10.0)
-    sink.write(prediction())
-    writer = sink._writer
-    written = []
-
-    class Slow:
-        """An encoder that takes as long as the camera's period."""
-
-        def write(self, bgr: np.ndarray) -> None:
-            time.sleep(0.1)
-            written.append(bgr)
-
-    sink._writer = Slow()
-    sink.write(after_drops(11, 10))
-    sink._writer = writer
-    sink.close()
-    # Half of a second for the ten, and the frame itself.
-    assert 2 <= len(written) <= 6
-
-
-def test_repeats_too_end_while_there_is_room_to_finish(tmp_path, monkeypatch):
-    path, room = tmp_path / "out.avi", [1 << 30] * 3
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(
-        files.shutil, "disk_usage", lambda at: usage._replace(free=room.pop() if room else 0)
-    )
-    sink = open_sink(str(path), spec(), fps=10.0)
-    with pytest.raises(SinkError, match="disk is nearly full"):
-        sink.write(after_drops(9, 9))
-    sink.close()
-    assert frames_in(path) == 3
-
-
-def test_a_video_that_gets_no_frame_leaves_no_file(tmp_path):
-    open_sink(str(tmp_path / "out.mp4"), spec()).close()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_video_that_vanished_is_said_so(tmp_path):
-    sink = open_sink(str(tmp_path / "o.avi"), spec())
-    sink.write(prediction())
-    next(tmp_path.iterdir()).unlink()
-    with pytest.raises(SinkError, match="was not written"):
-        sink.close()
-    sink.close()
-
-
-def test_a_video_ends_whole_while_there_is_room_to_finish_it(tmp_path, monkeypatch):
-    path, free = tmp_path / "o.mp4", [1 << 30]
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda at: usage._replace(free=free[0]))
-    with open_sink(str(path), spec()) as sink:
-        for i in range(3):
-            sink.write(prediction(i))
-        free[0] = 1 << 20
-        with pytest.raises(SinkError, match="disk is nearly full"):
-            sink.write(prediction(3))
-    capture = cv2.VideoCapture(str(path))
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
-    capture.release()
-
-
-def test_a_video_whose_disk_hangs_is_left_as_it_is(tmp_path):
-    sink = open_sink(str(tmp_path / "o.avi"), spec())
-    sink.write(prediction())
-    writer, freed, begun = sink._writer, threading.Event(), threading.Event()
-
-    class Hung:
-        """A writer whose disk does not answer."""
-
-        def write(self, bgr: np.ndarray) -> None:
-            begun.set()
-            freed.wait(10)
-
-        def release(self) -> None:
-            raise AssertionError("released while it writes")
-
-    sink._writer = Hung()
-    thread = threading.Thread(target=sink.write, args=(prediction(1),))
-    thread.start()
-    assert begun.wait(5)
-    try:
-        with pytest.raises(SinkError, match=r"still being written; .* \.o\.partial\.avi holds"):
-            sink.close()
-    finally:
-        freed.set()
-        thread.join(5)
-    sink._writer = writer
-    sink.close()
-    assert frames_in(tmp_path / "o.avi") == 1
-
-
-def test_a_video_that_cannot_be_played_does_not_get_its_name(tmp_path, monkeypatch):
-    sink = open_sink(str(tmp_path / "o.mp4"), spec())
-    sink.write(prediction())
-    release = sink._writer.release
-
-    class Cut:
-        """A writer whose end of the file found no room."""
-
-        def release(self) -> None:
-            release()
-            partial = next(tmp_path.iterdir())
-            partial.write_bytes(partial.read_bytes()[:48])
-
-    sink._writer = Cut()
-    with pytest.raises(SinkError, match="cannot be played"):
-        sink.close()
-    assert not (tmp_path / "o.mp4").exists()
-
-
-def test_a_video_refuses_a_change_of_size(tmp_path):
-    with open_sink(str(tmp_path / "o.avi"), spec()) as sink:
-        sink.write(prediction())
-        with pytest.raises(SinkError, match="the source now gives"):
-            sink.write(prediction(size_hw=(64, 48)))
 
 
 def test_masks_are_named_like_their_frames(tmp_path):
@@ -239,7 +55,7 @@ def test_each_frame_is_one_line_at_once(tmp_path):
     truth = np.zeros((4, 8), np.uint8)
     truth[3] = 255
     now = time.perf_counter_ns()
-    frame = Frame(rgb, 7, now, 2_000_000, truth, dropped_before=3, name="Straße.png")
+    frame = Frame(rgb, 7, now, 2_000_000, truth, dropped_before=3, name="Straße.png", media_s=0.28)
     with open_sink(str(path), spec()) as sink:
         sink.write(Prediction(frame, labels, 1_000_000, 5_500_000, now + 9_000_000))
         assert len(lines(path)) == 1
@@ -249,6 +65,7 @@ def test_each_frame_is_one_line_at_once(tmp_path):
     assert first == {
         "index": 7,
         "name": "Straße.png",
+        "media_s": 0.28,
         "dropped_before": 3,
         "latency_ms": {"capture": 2.0, "preprocess": 1.0, "infer": 5.5, "ready": 9.0},
         "shares": {"red": 0.75, "green": 0.25, "blue": 0.0},
@@ -258,16 +75,19 @@ def test_each_frame_is_one_line_at_once(tmp_path):
     assert second["global_accuracy"] is None
 
 
-def test_lines_of_an_earlier_run_stay_until_there_is_a_first_one(tmp_path):
+def test_lines_of_an_earlier_run_stay(tmp_path):
     path = tmp_path / "frames.jsonl"
     path.write_text('{"index": 5}\n')
     # As a usage error or a camera that is away: the run ends before a frame.
     open_sink(str(path), spec()).close()
     assert [line["index"] for line in lines(path)] == [5]
-    with open_sink(str(path), spec()) as sink:
+    told = []
+    with open_sink(str(path), spec(), tell=told.append) as sink:
         sink.write(prediction(0))
         sink.write(prediction(1))
-    assert [line["index"] for line in lines(path)] == [0, 1]
+    assert [line["index"] for line in lines(path)] == [5]
+    assert [line["index"] for line in lines(tmp_path / "frames-2.jsonl")] == [0, 1]
+    assert "this run goes to" in told[0]
 
 
 def test_lines_that_get_no_frame_leave_no_file(tmp_path):
@@ -542,16 +362,6 @@ def test_every_viewer_that_left_makes_room(playing):
         while playing.clients and time.perf_counter() < deadline:
             time.sleep(0.01)
     assert playing.clients == 0
-
-
-def test_masks_are_written_again_over_the_sinks_own_but_over_nobody_elses(tmp_path):
-    for seed in (0, 1):
-        with open_sink(f"{tmp_path}/", spec()) as sink:
-            sink.write(prediction(seed, name="a.png"))
-    assert np.array_equal(read_labels(tmp_path / "a.png"), expected_labels(random_frame(1)))
-    write_png(tmp_path / "b.png", expected_labels(random_frame(2)))
-    with pytest.raises(UsageError, match=r"holds b\.png, which is no mask that edgeseg"):
-        open_sink(f"{tmp_path}/", spec())
 
 
 @pytest.mark.parametrize(
