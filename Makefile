@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-aarch64 bench baselines check format wheel release-check clean
+.PHONY: help demo test test-slow test-aarch64 bench baselines check format docs wheel release-check clean
 
 help:
 	@echo "make demo       the whole pipeline on the synthetic drive, with a page of pictures"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench      the zoo on each installed runtime, beside plain references"
 	@echo "make baselines  accept the zoo's figures as tests/regression's, with REASON=\"why\""
 	@echo "make check      format, lint and types"
+	@echo "make docs       the documentation site, in build/site; a dead link fails"
 	@echo "make wheel      the wheels of a release, in dist/"
 	@echo "make release-check  what a release must hold: wheels, versions, licences of packages and weights"
 
@@ -69,6 +70,16 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# A venv of its own, without torch. Once it is made, the site is built offline.
+DOCS_VENV ?= build/docs-venv
+$(DOCS_VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS_VENV)/.installed
+	$(DOCS_VENV)/bin/python tools/docs_site.py
 
 wheel: $(STAMP)
 	rm -rf dist

@@ -57,11 +57,27 @@ def test_commands_name_verbs_and_options_that_exist(path: Path):
         assert options <= known, f"{path.name}: {' '.join(words)}"
 
 
+def prose(text: str) -> str:
+    """Return a text without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the names by which links reach a page's headings."""
+    found = re.findall(r"^#+ (.+)$", prose(path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_and_named_files_exist(path: Path):
     text = path.read_text()
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    missing = [link for link in links if not (path.parent / link).exists()]
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(text)) if "://" not in link]
+    missing = []
+    for link in links:
+        name, _, anchor = link.partition("#")
+        place = path.parent / name if name else path
+        if not place.exists() or (anchor and anchor not in anchors(place)):
+            missing.append(link)
     assert not missing, f"{path.name}: {missing}"
     roots = r"`((?:edgeseg|tests|docs|deploy|calibration)/[\w./-]+\.(?:py|md|toml|txt|sh))`"
     named = [name for name in re.findall(roots, text) if not (REPOSITORY / name).exists()]
