@@ -65,8 +65,10 @@ OPTIONS = ("-p", "no:xdist", "-p", "no:cacheprovider", "-q")
 
 
 @pytest.fixture
-def project(pytester):
+def project(pytester, monkeypatch):
     """A user's repository with three bundles and a baseline of the first."""
+    # Its conftest runs in this process; what that replaces comes back with the test's end.
+    monkeypatch.setattr(opening, "open_dataset", opening.open_dataset)
     pytester.makeconftest(CONFTEST.format(helpers=str(Path(__file__).parents[1])))
     facts = pytester.path / "simulated-1.0.dist-info"
     facts.mkdir()
@@ -90,7 +92,8 @@ def project(pytester):
     measured = run(pytester, "model", 0, 1, "--edgeseg-update=first")
     measured.assert_outcomes(passed=1)
     assert "baseline written" in measured.stdout.str()
-    return pytester
+    yield pytester
+    BACKENDS.reload()
 
 
 def run(pytester, bundle: str, first: int, last: int, *options: str):

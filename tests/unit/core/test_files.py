@@ -3,9 +3,11 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from edgeseg.core import files
 from edgeseg.core.files import atomic_dir, atomic_write_bytes, sha256_file
 
 
@@ -84,3 +86,77 @@ def test_a_pipe_is_written_into_and_a_link_followed(tmp_path):
             (written / "one").write_text("1")
     assert folder_link.is_symlink()
     assert names(folder) == ["one"]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o022])
+def test_new_files_and_folders_follow_the_umask_and_old_ones_keep_their_mode(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        atomic_write_bytes(tmp_path / "file", b"x")
+        with atomic_dir(tmp_path / "folder") as folder:
+            (folder / "one").write_text("1")
+        (tmp_path / "private").touch(0o600)
+        (tmp_path / "private").chmod(0o600)
+        atomic_write_bytes(tmp_path / "private", b"x")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"file": 0o666 & ~umask, "folder": 0o777 & ~umask, "private": 0o600}
+
+
+def test_there_is_no_moment_without_the_folder(tmp_path):
+    target, missing, ends = tmp_path / "out", [], threading.Event()
+
+    def write(text: str) -> None:
+        with atomic_dir(target) as folder:
+            (folder / "one").write_text(text)
+
+    def look() -> None:
+        while not ends.is_set():
+            if not (target / "one").is_file():
+                missing.append(1)
+
+    write("first")
+    threads = [threading.Thread(target=look)]
+    threads += [
+        threading.Thread(target=lambda: [write("more") for _ in range(40)]) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads[1:]:
+        thread.join()
+    ends.set()
+    threads[0].join()
+    assert missing == []
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_file_system_that_cannot_exchange_names_renames_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.ctypes, "CDLL", lambda *args, **kwargs: object())
+    for text in "ab":
+        with atomic_dir(tmp_path / "out") as folder:
+            (folder / text).write_text(text)
+    assert names(tmp_path / "out") == ["b"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_file_is_not_taken_for_a_folder(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(FileExistsError, match="a folder is to go"), atomic_dir(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").read_text() == "mine"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_bundle_and_its_folder_are_synced(tmp_path, monkeypatch):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(
+        files.os,
+        "fsync",
+        lambda handle: (synced.append(os.readlink(f"/proc/self/fd/{handle}")), real(handle)),
+    )
+    with atomic_dir(tmp_path / "out") as folder:
+        (folder / "one").write_text("1")
+    assert any(name.endswith("/one") for name in synced)
+    assert synced[-1] == str(tmp_path)
