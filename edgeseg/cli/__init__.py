@@ -1,8 +1,8 @@
 """The command line: one file per verb, loaded when its help or the verb itself is asked for.
 
 Exit codes: 0 ok, 1 error, 2 usage, 3 accuracy gate, 4 latency or memory gate, 5 this machine lacks
-something, 130 interrupted. Standard output carries results only; everything else is on standard
-error.
+something, 70 a fault of edgeseg itself, 130 interrupted. Standard output carries results only;
+everything else is on standard error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import importlib
 import os
 import signal
 import sys
+import tempfile
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,6 +66,10 @@ LEFT_BEHIND = ("edgeseg-shadow", "edgeseg-source", "edgeseg-loop")
 # What torchrun tells the processes that it starts.
 TORCHRUN = "TORCHELASTIC_RUN_ID"
 INTERRUPTED = 128 + signal.SIGINT
+# sysexits.h's EX_SOFTWARE: a fault of ours, not of what was given.
+FAULT = 70
+TRACEBACK = "EDGESEG_TRACEBACK"
+REPORTS = "CONTRIBUTING.md, Report a fault"
 NO_SPACE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -149,7 +155,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{message}; see '{where} --help'", error.exit_code)
     except EdgesegError as error:
         return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click makes the same of the end of a file that a library read.
+        if isinstance(error.__cause__ or error.__context__, EOFError):
+            return _fault(error.__cause__ or error.__context__)
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         _drop_output()
@@ -157,6 +166,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _drop_output()
         return _fail(_os_message(error), 1)
+    except MemoryError:
+        return _fail("memory is used up; close other programs, or give smaller sizes", 1)
+    except Exception as error:
+        return _fault(error)
 
 
 def main() -> None:
@@ -173,6 +186,34 @@ def main() -> None:
 def _fail(message: str, code: int) -> int:
     print(f"edgeseg: error: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def _fault(error: BaseException | None) -> int:
+    """Say in one line that edgeseg itself failed, and where the traceback lies."""
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    text = "".join(traceback.format_exception(error)) if error else ""
+    where = f"set {TRACEBACK}=1 to see where"
+    try:
+        handle, name = tempfile.mkstemp(prefix="edgeseg-fault-", suffix=".txt")
+        with os.fdopen(handle, "w", errors="replace") as stream:
+            stream.write(text)
+        where = f"the traceback is in {name}"
+    except OSError:
+        # A full disk must not hide the message.
+        pass
+    message = first_line(error) if error else "unknown"
+    return _fail(
+        f"internal error, {type(error).__name__}: {message}; {where}; please report it with the "
+        f"command and the file that it was given ({REPORTS})",
+        FAULT,
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, shortened."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else "no text"
 
 
 def _drop_output() -> None:

@@ -95,16 +95,16 @@ def command(
 def _read(text: str) -> tuple[str, onnx.ModelProto, onnx.ModelProto | None, bool]:
     """Return name, graph, its form with FP16 islands, and whether its engine may choose FP16."""
     from edgeseg.core.graph.fp16_islands import with_fp16_islands
-    from edgeseg.core.graph.view import load_model
+    from edgeseg.core.graph.load import bundle_graph, read_graph
     from edgeseg.core.zoo import find_bundle
 
     path = Path(text)
     if path.suffix == ".onnx" or path.is_file():
-        return path.name, load_model(path), None, True
+        return path.name, read_graph(path), None, True
     bundle = find_bundle(text)
-    model = load_model(bundle.onnx_path)
+    model = bundle_graph(bundle)
     if bundle.islands_path is not None:
-        return bundle.name, model, load_model(bundle.islands_path), True
+        return bundle.name, model, bundle_graph(bundle, islands=True), True
     if bundle.precision != "int8":
         return bundle.name, model, None, bundle.precision != "fp32"
     try:

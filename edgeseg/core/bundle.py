@@ -15,7 +15,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from edgeseg.core.bounded import (
+    ARRAYS_BYTES,
+    GRAPH_BYTES,
+    hashed_bytes,
+    read_arrays,
+    read_json,
+)
 from edgeseg.core.files import atomic_dir, sha256_file
 from edgeseg.core.spec import PRECISIONS, ModelSpec
 from edgeseg.errors import BundleError, SpecError
@@ -32,6 +38,7 @@ MODEL_FILE = "model.onnx"
 ISLANDS_FILE = "model.fp16islands.onnx"
 GOLDEN_FILE = "golden.npz"
 MANIFEST_FILE = "manifest.json"
+COPY_AGAIN = "copy the whole bundle folder again"
 FILES = (MANIFEST_FILE, MODEL_FILE, ISLANDS_FILE, GOLDEN_FILE)
 
 
@@ -62,6 +69,7 @@ class Bundle:
         reference: scores measured on the host, with what they were measured on.
         digest: SHA-256 of model.onnx, which names the bundle in reports.
         islands_digest: SHA-256 of model.fp16islands.onnx, None where the bundle has none.
+        golden_digest: SHA-256 of golden.npz; empty for a bundle that nobody has read.
     """
 
     path: Path
@@ -73,6 +81,7 @@ class Bundle:
     reference: Mapping[str, Any]
     digest: str
     islands_digest: str | None = None
+    golden_digest: str = ""
 
     @property
     def onnx_path(self) -> Path:
@@ -92,28 +101,57 @@ class Bundle:
             files.append(self.islands_path)
         return sum(path.stat().st_size for path in files)
 
+    def onnx_bytes(self) -> bytes:
+        """Read model.onnx again, as long as it is the file whose hash was checked.
+
+        Raises:
+            BundleError: it has changed since, or cannot be read.
+        """
+        return hashed_bytes(
+            self.onnx_path, self.digest, BundleError, most=GRAPH_BYTES, advice=COPY_AGAIN
+        )
+
+    def islands_bytes(self) -> bytes | None:
+        """Read model.fp16islands.onnx likewise; None if the bundle has none."""
+        if self.islands_path is None or self.islands_digest is None:
+            return None
+        return hashed_bytes(
+            self.islands_path, self.islands_digest, BundleError, most=GRAPH_BYTES,
+            advice=COPY_AGAIN,
+        )  # fmt: skip
+
     def golden(self) -> Golden:
-        """Read the golden pair."""
-        try:
-            with np.load(self.path / GOLDEN_FILE) as pair:
-                return Golden(pair["frame"], pair["labels"])
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        """Read the golden pair.
+
+        Raises:
+            BundleError: the file has changed, is damaged, or does not fit the spec.
+        """
+        arrays = self._golden_arrays()
+        missing = [name for name in ("frame", "labels") if name not in arrays]
+        if missing:
             raise BundleError(
-                f"{self.path / GOLDEN_FILE} has no frame and labels ({error}); export it again"
-            ) from error
+                f"{self.path / GOLDEN_FILE} has no {' and no '.join(missing)}; export it again"
+            )
+        golden = Golden(arrays["frame"], arrays["labels"])
+        _check_golden(self.path, golden, self.spec)
+        return golden
 
     def fitted_probe(self) -> UInt8[np.ndarray, ...] | None:
         """Read the resized probe picture (images/resize_probe.py) as the exporting machine made it.
 
         None for a bundle that was exported without it.
+
+        Raises:
+            BundleError: the file has changed or is damaged.
         """
-        try:
-            with np.load(self.path / GOLDEN_FILE) as arrays:
-                return arrays.get("fitted")
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise BundleError(
-                f"{self.path / GOLDEN_FILE} cannot be read ({error}); export it again"
-            ) from error
+        return self._golden_arrays().get("fitted")
+
+    def _golden_arrays(self) -> Mapping[str, np.ndarray]:
+        path = self.path / GOLDEN_FILE
+        data = hashed_bytes(
+            path, self.golden_digest, BundleError, most=ARRAYS_BYTES, advice=COPY_AGAIN
+        )
+        return read_arrays(data, path, BundleError, advice="export it again")
 
 
 def check_replaceable(path: Path) -> None:
@@ -244,8 +282,8 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path} does not exist; give a bundle folder or a zoo name")
     if not manifest_path.is_file():
         raise BundleError(f"{path} has no {MANIFEST_FILE}; give a folder written by edgeseg export")
+    manifest = read_json(manifest_path, BundleError, advice="export it again")
     try:
-        manifest = json.loads(manifest_path.read_text())
         if manifest["format"] != FORMAT:
             raise BundleError(
                 f"{path} has bundle format {manifest['format']}, this edgeseg reads {FORMAT}; "
@@ -262,27 +300,29 @@ def read_bundle(path: Path) -> Bundle:
             name=str(manifest["name"]),
             spec=ModelSpec.from_json(manifest["spec"]),
             precision=precision,
-            steps=tuple(manifest["steps"]),
+            steps=tuple({**step} for step in manifest["steps"]),
             opset=int(manifest["opset"]),
-            reference=manifest["reference"],
+            reference={**manifest["reference"]},
             digest=str(files[MODEL_FILE]["sha256"]),
             islands_digest=files[ISLANDS_FILE]["sha256"] if ISLANDS_FILE in files else None,
+            golden_digest=str(files[GOLDEN_FILE]["sha256"]),
         )
-    except (KeyError, TypeError, ValueError, SpecError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, SpecError) as error:
         raise BundleError(f"{manifest_path} is malformed ({error}); export it again") from error
 
 
 def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
     if not path.is_file():
-        raise BundleError(f"{path} is missing; copy the whole bundle folder again")
-    if path.stat().st_size != entry["bytes"]:
-        raise BundleError(
-            f"{path} has {path.stat().st_size} bytes, the manifest says {entry['bytes']}; "
-            "copy the whole bundle folder again"
-        )
+        raise BundleError(f"{path} is missing; {COPY_AGAIN}")
+    size, wanted = path.stat().st_size, entry["bytes"]
+    if size != wanted:
+        raise BundleError(f"{path} has {size} bytes, the manifest says {wanted}; {COPY_AGAIN}")
+    most = ARRAYS_BYTES if path.name == GOLDEN_FILE else GRAPH_BYTES
+    if size > most:
+        raise BundleError(f"{path} has {size} bytes, more than is read; {COPY_AGAIN}")
     found = sha256_file(path)
     if found != entry["sha256"]:
         raise BundleError(
             f"{path} has sha256 {found[:12]}…, the manifest says {str(entry['sha256'])[:12]}…; "
-            "copy the whole bundle folder again"
+            f"{COPY_AGAIN}"
         )

@@ -7,10 +7,10 @@ import jaxtyping
 import numpy as np
 import onnx
 import pytest
-from tinybundle import SIZE_HW, expected_labels, graph, random_frame, tiny_bundle
+from tinybundle import SIZE_HW, expected_labels, graph, random_frame, tiny_bundle, vouched
 
 from edgeseg.core.bundle import Golden, write_bundle
-from edgeseg.errors import BackendError
+from edgeseg.errors import BackendError, BundleError
 from edgeseg.runtime.backends import BACKENDS, Backend, open_backend, why_unavailable
 
 
@@ -114,8 +114,8 @@ def test_a_file_that_is_no_graph_is_one_line_with_its_path(tmp_path, name, damag
     bundle = tiny_bundle(tmp_path / "b", precision="int8")
     data = bundle.onnx_path.read_bytes()
     broken = {"truncated": data[: len(data) // 2], "empty": b"", "text": b"not a graph\n" * 9}
-    bundle.onnx_path.write_bytes(broken[damage])
-    with pytest.raises(BackendError, match=r"model\.onnx") as caught:
+    bundle = vouched(bundle.path, model=broken[damage])
+    with pytest.raises(BundleError, match=r"model\.onnx") as caught:
         open_backend(name, bundle)
     assert "\n" not in str(caught.value)
 

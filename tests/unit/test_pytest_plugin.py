@@ -9,10 +9,11 @@ import pytest
 from tinybundle import tiny_bundle
 
 # Loaded here, since pytester forgets what its runs import: loaded twice, a class is two classes.
-import edgeseg.core.data.open
 import edgeseg.core.images.fit
 import edgeseg.runtime.bench.run
 import edgeseg.runtime.evaluation.evaluate  # noqa: F401
+from edgeseg.core.data import open as opening
+from edgeseg.runtime.backends import BACKENDS
 
 pytest_plugins = ["pytester"]
 

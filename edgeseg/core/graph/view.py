@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from edgeseg.errors import BundleError, ExportError
+from edgeseg.errors import ExportError
 
 # The element types this project's graphs have, by the names TensorRT's tables use.
 NAMES: dict[int, str] = {
@@ -156,24 +155,6 @@ class GraphView:
 
 
 BODY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "QuantizeLinear"})
-
-
-def load_model(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file.
-
-    Raises:
-        BundleError: it is missing or is not ONNX.
-    """
-    try:
-        model = onnx.load(path)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read ({error}); give an ONNX file") from error
-    except Exception as error:
-        # protobuf's own error class is private and moved between its releases.
-        raise BundleError(f"{path} is not an ONNX file; give a bundle or an ONNX file") from error
-    if not model.graph.node:
-        raise BundleError(f"{path} holds no graph; give a bundle or an ONNX file")
-    return model
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

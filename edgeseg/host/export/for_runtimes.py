@@ -17,6 +17,7 @@ import onnxruntime
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.files import atomic_dir
 from edgeseg.core.graph.form import Form
+from edgeseg.core.graph.load import bundle_graph
 from edgeseg.core.graph.runtime_forms import feed, in_form, labels_of
 from edgeseg.core.graph.unpool_plugin import DOMAIN
 from edgeseg.errors import ExportError, UsageError
@@ -44,7 +45,7 @@ def write_for_runtime(bundle: Bundle, name: str, folder: Path) -> float:
     """
     runtime = RUNTIMES[name]
     check_place(folder, name)
-    source = onnx.load(bundle.onnx_path)
+    source = bundle_graph(bundle)
     if any(node.domain == DOMAIN for node in source.graph.node):
         raise UsageError(
             f"{bundle.path} has operators of edgeseg's plugin, which {name} does not load; export "

@@ -149,7 +149,7 @@ def graph_shape(
 def load_advice(bundle: Bundle) -> str:
     """Return what to do about a bundle that a CPU's runtime cannot load."""
     # The name of the plugin's operators stands in the file as it is.
-    if PLUGIN_OPERATOR in bundle.onnx_path.read_bytes():
+    if PLUGIN_OPERATOR in bundle.onnx_bytes():
         return (
             "its un-pooling is TensorRT's plugin (export --unpool plugin), which only TensorRT 10 "
             "and 11 run, with EDGESEG_PLUGIN set"

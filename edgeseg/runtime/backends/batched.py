@@ -36,7 +36,8 @@ def batched_bundle(bundle: Bundle, n: int, folder: Path) -> Bundle:
         BackendUnavailable: the package onnx is not installed.
         BackendError: the graph does not work for another batch.
     """
-    graphs = [_batched(path, n) for path in (bundle.onnx_path, bundle.islands_path) if path]
+    forms = [False] if bundle.islands_path is None else [False, True]
+    graphs = [_batched(bundle, n, islands=islands) for islands in forms]
     return write_bundle(
         folder,
         graphs[0],
@@ -99,12 +100,13 @@ def set_batch(model: onnx.ModelProto, n: int) -> None:
         raise BackendError(f"the graph does not work with a batch of {n} ({text[:200]})") from error
 
 
-def _batched(path: Path, n: int) -> bytes:
+def _batched(bundle: Bundle, n: int, *, islands: bool) -> bytes:
     try:
-        import onnx
+        from edgeseg.core.graph.load import bundle_graph
     except ImportError as error:
         raise BackendUnavailable("--batch needs the package onnx; pip install onnx") from error
-    model = onnx.load(path)
+    model = bundle_graph(bundle, islands=islands)
+    path = bundle.islands_path if islands else bundle.onnx_path
     names = {value.name for value in (*model.graph.input, *model.graph.output)}
     if not {INPUT, OUTPUT} <= names:
         raise BackendError(f"{path} takes no {INPUT!r} or gives no {OUTPUT!r}; export it again")

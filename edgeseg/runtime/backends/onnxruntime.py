@@ -129,16 +129,13 @@ class OnnxRuntimeBackend(Backend):
         self._session = None
 
 
-def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[str | bytes, int, str]:
-    """Return the file, or what it is rewritten to, the channels that takes and its output."""
-    import onnx
+def _graph(bundle: Bundle, *, rewrite: bool) -> tuple[bytes, int, str]:
+    """Return the graph, rewritten or not, the channels that takes and its output."""
+    from edgeseg.core.graph.load import bundle_graph
 
-    from edgeseg.core.graph.constants import check_constants
-
-    model = onnx.load(bundle.onnx_path)
-    check_constants(bundle.onnx_path, model, bundle.precision)
+    model = bundle_graph(bundle)
     if not rewrite:
-        return str(bundle.onnx_path), RGB, OUTPUT
+        return bytes(model.SerializeToString()), RGB, OUTPUT
     from edgeseg.core.graph.logits_end import end_at_logits
     from edgeseg.runtime.backends.cpu_rewrites.four_channels import (
         WIDTH,

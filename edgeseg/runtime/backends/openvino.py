@@ -58,10 +58,9 @@ class OpenVinoBackend(Backend):
             BackendError: the file is no graph, or not one that takes frames and gives labels.
             BundleError: the graph has impossible constants or another precision than the manifest.
         """
-        import onnx
         import openvino as ov
 
-        from edgeseg.core.graph.constants import check_constants
+        from edgeseg.core.graph.load import bundle_graph
         from edgeseg.core.graph.logits_end import end_at_logits
         from edgeseg.runtime.backends.cpu_rewrites.label_planes import LabelPlanes
 
@@ -77,8 +76,7 @@ class OpenVinoBackend(Backend):
         version = ov.__version__.split("-")[0]
         try:
             core = ov.Core()
-            graph = onnx.load(bundle.onnx_path)
-            check_constants(bundle.onnx_path, graph, bundle.precision)
+            graph = bundle_graph(bundle)
             output = end_at_logits(graph, OUTPUT) or OUTPUT
             model = core.read_model(graph.SerializeToString())
             compiled = core.compile_model(model, "CPU", config)

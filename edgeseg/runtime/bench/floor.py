@@ -39,14 +39,13 @@ def bundle_floors(board: str, bundles: Sequence[Bundle]) -> list[Floor]:
         raise BackendUnavailable(
             "--board needs onnx, not installed here; pip install 'edgeseg[host]'"
         )
-    import onnx
-
+    from edgeseg.core.graph.load import bundle_graph
     from edgeseg.lint.roofline import model_roofline
 
     return [
         Floor(
             f"{bundle.name} {bundle.precision}",
-            model_roofline(onnx.load(bundle.onnx_path), found, fp16=bundle.precision != "fp32"),
+            model_roofline(bundle_graph(bundle), found, fp16=bundle.precision != "fp32"),
         )
         for bundle in bundles
     ]

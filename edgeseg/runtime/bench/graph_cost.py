@@ -25,7 +25,9 @@ def bundle_cost(bundle: Bundle) -> dict[str, int | float]:
         "onnx_bytes": bundle.onnx_path.stat().st_size,
     }
     if is_installed("onnx"):
-        found.update(graph_cost(bundle.onnx_path))
+        from edgeseg.core.graph.load import bundle_graph
+
+        found.update(model_cost(bundle_graph(bundle)))
     return found
 
 

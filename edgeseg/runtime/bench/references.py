@@ -53,9 +53,11 @@ def bare_onnxruntime(bundle: Bundle, threads: int | None) -> Backend:
         raise BackendUnavailable(
             "the bare row needs onnxruntime; pip install 'edgeseg[onnxruntime]'"
         ) from error
+    from edgeseg.core.graph.load import bundle_graph
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or 0
-    session, kernels = open_onnxruntime(str(bundle.onnx_path), options)
+    session, kernels = open_onnxruntime(bundle_graph(bundle).SerializeToString(), options)
     shape = (1, *bundle.spec.size_hw, 3)
     io = BackendIo(
         f"onnxruntime {ort.__version__}, bare loop",

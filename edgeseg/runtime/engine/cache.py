@@ -170,12 +170,9 @@ def _check_graph(bundle: Bundle, graph: Graph) -> None:
     """
     if not is_installed("onnx"):
         return
-    import onnx
+    from edgeseg.core.graph.load import bundle_graph
 
-    from edgeseg.core.graph.constants import check_constants
-
-    precision = "int8" if graph.path == bundle.islands_path else bundle.precision
-    check_constants(graph.path, onnx.load(graph.path), precision)
+    bundle_graph(bundle, islands=graph.path == bundle.islands_path)
 
 
 def _keep(

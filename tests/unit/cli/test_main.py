@@ -43,12 +43,30 @@ def test_each_failure_is_one_line_with_its_code(monkeypatch, capsys, error, code
     assert err.count("\n") == 1
 
 
-def test_a_bug_still_shows_its_traceback(monkeypatch):
+def test_a_bug_is_one_line_that_names_the_file_of_its_traceback(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    error = ZeroDivisionError("division by zero")
+    monkeypatch.setattr(edgeseg_command, "get_command", lambda ctx, name: raising(error))
+    assert run(["models"]) == 70
+    err = capsys.readouterr().err
+    assert err.startswith("edgeseg: error: internal error, ZeroDivisionError: division by zero")
+    assert err.count("\n") == 1
+    (kept,) = tmp_path.iterdir()
+    assert str(kept) in err
+    assert "Traceback" in kept.read_text()
+    monkeypatch.setenv("EDGESEG_TRACEBACK", "1")
+    assert run(["models"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_end_of_a_librarys_file_is_no_interrupt(monkeypatch, capsys, tmp_path):
+    """click takes every EOFError for a closed terminal."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(
-        edgeseg_command, "get_command", lambda ctx, name: raising(ZeroDivisionError())
+        edgeseg_command, "get_command", lambda ctx, name: raising(EOFError("no data"))
     )
-    with pytest.raises(ZeroDivisionError):
-        run(["models"])
+    assert run(["models"]) == 70
+    assert "EOFError: no data" in capsys.readouterr().err
 
 
 def test_an_unknown_verb_offers_the_nearest(capsys):

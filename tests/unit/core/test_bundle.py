@@ -95,7 +95,7 @@ def test_a_malformed_manifest_is_one_bundle_error(bundle, key, value):
 
 def test_not_json_and_not_a_bundle(bundle, tmp_path):
     (bundle.path / "manifest.json").write_text("{")
-    with pytest.raises(BundleError, match="malformed"):
+    with pytest.raises(BundleError, match="is not JSON"):
         read_bundle(bundle.path)
     with pytest.raises(BundleError, match="does not exist"):
         read_bundle(tmp_path / "nowhere")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -154,7 +155,10 @@ def test_a_bundle_and_its_folder_are_synced(tmp_path, monkeypatch):
     monkeypatch.setattr(
         files.os,
         "fsync",
-        lambda handle: (synced.append(os.readlink(f"/proc/self/fd/{handle}")), real(handle)),
+        lambda handle: (
+            synced.append(str(Path(f"/proc/self/fd/{handle}").readlink())),
+            real(handle),
+        ),
     )
     with atomic_dir(tmp_path / "out") as folder:
         (folder / "one").write_text("1")

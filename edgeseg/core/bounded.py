@@ -1,0 +1,185 @@
+"""Readers with limits: what a file says of its size is checked before it is unpacked.
+
+A file from elsewhere may be damaged or hostile: three megabytes can unpack to three gigabytes, and
+a thousand brackets end Python's stack. Each reader here ends in a result or in the one error class
+that its caller names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeseg.errors import EdgesegError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# protobuf takes no more; no network for an embedded board is near it.
+GRAPH_BYTES = (2 << 30) - 1
+# A report of a day's stream has 10 MB.
+TEXT_BYTES = 64 << 20
+# The arrays of a golden pair of the largest input, 4096x4096, have 70 MB.
+ARRAYS_BYTES = 256 << 20
+# As Python's own parsers, which recurse.
+DEPTH = 100
+
+
+def read_bytes(path: Path, error: type[EdgesegError], *, most: int, advice: str) -> bytes:
+    """Return a file's content.
+
+    Args:
+        path: the file.
+        error: class of the error.
+        most: bytes that it may have.
+        advice: what to do about a file that cannot be taken, for the message.
+
+    Raises:
+        EdgesegError: of the class `error`: it cannot be read or is larger.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(most + 1)
+    except (OSError, ValueError) as found:
+        why = found.strerror if isinstance(found, OSError) and found.strerror else str(found)
+        raise error(f"{path} cannot be read ({why}); {advice}") from found
+    if len(data) > most:
+        raise error(f"{path} is larger than {_megabytes(most)}, the most that is read; {advice}")
+    return data
+
+
+def hashed_bytes(
+    path: Path, sha256: str, error: type[EdgesegError], *, most: int, advice: str
+) -> bytes:
+    """Return a file's content if it has this SHA-256: what was checked is what is used.
+
+    Raises:
+        EdgesegError: of the class `error`: as read_bytes, or the content is another.
+    """
+    data = read_bytes(path, error, most=most, advice=advice)
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise error(f"{path} has changed since it was checked ({found[:12]}…, was {sha256[:12]}…); "
+                    f"{advice}")  # fmt: skip
+    return data
+
+
+def parse_json(text: str | bytes, where: object, error: type[EdgesegError], *, advice: str) -> Any:
+    """Return what a JSON text says.
+
+    Args:
+        text: UTF-8 if bytes.
+        where: the file, for messages.
+        error: class of the error.
+        advice: what to do, for the message.
+
+    Raises:
+        EdgesegError: of the class `error`: it is not JSON, has NaN or is nested too deeply.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError:
+        raise error(f"{where} is nested too deeply to be read; {advice}") from None
+    except (ValueError, UnicodeError) as found:
+        raise error(f"{where} is not JSON ({_line(found)}); {advice}") from found
+
+
+def read_json(path: Path, error: type[EdgesegError], *, advice: str) -> Any:
+    """Return what a JSON file says, as read_bytes and parse_json do."""
+    data = read_bytes(path, error, most=TEXT_BYTES, advice=advice)
+    return parse_json(data, path, error, advice=advice)
+
+
+def read_toml(path: Path, error: type[EdgesegError], *, advice: str) -> dict[str, Any]:
+    """Return what a TOML file says.
+
+    Raises:
+        EdgesegError: of the class `error`: it cannot be read, is not TOML or nested too deeply.
+    """
+    data = read_bytes(path, error, most=TEXT_BYTES, advice=advice)
+    try:
+        return tomllib.loads(data.decode())
+    except RecursionError:
+        raise error(f"{path} is nested too deeply to be read; {advice}") from None
+    except (ValueError, UnicodeError) as found:
+        raise error(f"{path} is not TOML ({_line(found)}); {advice}") from found
+
+
+def read_arrays(
+    data: bytes, where: object, error: type[EdgesegError], *, advice: str
+) -> Mapping[str, np.ndarray]:
+    """Return the arrays of an .npz file, its headers looked at before anything is unpacked.
+
+    Args:
+        data: the file.
+        where: its path, for messages.
+        error: class of the error.
+        advice: what to do, for the message.
+
+    Raises:
+        EdgesegError: of the class `error`: it is no .npz, damaged, of more than ARRAYS_BYTES, or
+            has objects in it.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            arrays, left = {}, ARRAYS_BYTES
+            for entry in archive.infolist():
+                with archive.open(entry) as stream:
+                    size, header = _array_bytes(stream)
+                left -= size
+                if left < 0:
+                    raise error(
+                        f"{where} unpacks to more than {_megabytes(ARRAYS_BYTES)}, the most that "
+                        f"is read; {advice}"
+                    )
+                with archive.open(entry) as stream:
+                    # One byte more tells a file that holds more than its header says.
+                    content = stream.read(header + size + 1)
+                if len(content) != header + size:
+                    raise ValueError(f"{entry.filename} has not the bytes that its header says")
+                array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+                arrays[entry.filename.removesuffix(".npy")] = array
+            return arrays
+    except EdgesegError:
+        raise
+    except Exception as found:
+        # numpy and zipfile have a dozen errors for damaged files, several of them built in.
+        raise error(f"{where} is damaged ({_line(found)}); {advice}") from found
+
+
+def _array_bytes(stream: Any) -> tuple[int, int]:
+    """Return the bytes of an array's values and of its header."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"arrays of version {version[0]}.{version[1]} are not read")
+    if dtype.hasobject or any(side < 0 for side in shape):
+        raise ValueError("it holds objects or a negative size")
+    return math.prod(shape) * dtype.itemsize, stream.tell()
+
+
+def _megabytes(size: int) -> str:
+    return f"{round(size / (1 << 20))} MB"
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
