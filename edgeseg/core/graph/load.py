@@ -23,7 +23,7 @@ from edgeseg.errors import BundleError
 DEPTH = 8
 AGAIN = "export it again with edgeseg export"
 # Bits of one value; types that are missing here have no fixed size.
-BITS = {
+BITS: dict[int, int] = {
     TensorProto.FLOAT: 32, TensorProto.UINT8: 8, TensorProto.INT8: 8, TensorProto.UINT16: 16,
     TensorProto.INT16: 16, TensorProto.INT32: 32, TensorProto.INT64: 64, TensorProto.BOOL: 8,
     TensorProto.FLOAT16: 16, TensorProto.DOUBLE: 64, TensorProto.UINT32: 32,
