@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from edgeseg.core.bounded import (
+from edgeseg.core.files import atomic_dir, sha256_file
+from edgeseg.core.files.bounded import (
     ARRAYS_BYTES,
     GRAPH_BYTES,
     hashed_bytes,
     read_arrays,
     read_json,
 )
-from edgeseg.core.files import atomic_dir, sha256_file
 from edgeseg.core.spec import PRECISIONS, ModelSpec
 from edgeseg.errors import BundleError, SpecError
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto
 
-from edgeseg.core.bounded import GRAPH_BYTES, read_bytes
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.files.bounded import GRAPH_BYTES, read_bytes
 from edgeseg.core.graph.constants import check_constants
 from edgeseg.errors import BundleError
 

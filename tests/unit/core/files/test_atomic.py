@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeseg.core import files
+from edgeseg.core.files import atomic as files
 from edgeseg.core.files import atomic_dir, atomic_write_bytes, sha256_file
 
 

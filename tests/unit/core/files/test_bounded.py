@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from edgeseg.core import bounded
-from edgeseg.core.bounded import (
+from edgeseg.core.files import bounded
+from edgeseg.core.files.bounded import (
     hashed_bytes,
     parse_json,
     read_arrays,
