@@ -23,6 +23,7 @@ import click
 import edgeseg
 from edgeseg.core.data.kept import keep_in
 from edgeseg.core.suggest import unknown
+from edgeseg.core.trust import trust_file
 from edgeseg.errors import EdgesegError, UsageError
 
 # In the order a newcomer needs them.
@@ -122,6 +123,7 @@ class VerbGroup(click.Group):
 def edgeseg_command(ctx: click.Context) -> None:
     """Train, quantize and stream semantic segmentation, and measure what it costs."""
     keep_in(data_cache())
+    trust_file(Path(click.get_app_dir("edgeseg")) / "trusted")
     started = int(os.environ.get("WORLD_SIZE", "1")) if TORCHRUN in os.environ else 1
     if started > 1 and ctx.invoked_subcommand not in ("train", None):
         raise UsageError(

@@ -13,6 +13,7 @@ from edgeseg.errors import RecipeError
 # network is folded once, right before its fake-quantizers go in.
 MAY_FOLLOW: dict[str | None, tuple[str, ...]] = {
     None: ("train",),
+    "import": ("prune", "finetune", "quantize", "balance"),
     "train": ("prune", "finetune", "quantize", "balance"),
     "prune": ("prune", "finetune", "quantize", "balance"),
     "finetune": ("prune", "finetune", "quantize", "balance"),
@@ -28,6 +29,9 @@ REASONS = {
     "finetune": "after quantization a network is trained with its rounding, by qat",
 }
 KINDS = ("train", "prune", "finetune", "quantize", "qat", "balance")
+# What a checkpoint may begin with instead of a training; no recipe plans it.
+IMPORT = "import"
+DONE_KINDS = (IMPORT, *KINDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +39,7 @@ class StepDone:
     """One step that was carried out, with what is needed to rebuild its module.
 
     Attributes:
-        kind: one of KINDS.
+        kind: one of DONE_KINDS.
         options: the options the step ran with, JSON values.
         metadata: what it decided (kept channels, quantizer groups), JSON values.
     """
@@ -139,6 +143,9 @@ def order_problems(kinds: Sequence[str], *, previous: str | None = None) -> list
     """
     problems = []
     for kind in kinds:
+        if kind == IMPORT and previous is None:
+            previous = kind
+            continue
         allowed = MAY_FOLLOW[previous]
         if kind not in allowed:
             place = f"after {previous}" if previous else "first"

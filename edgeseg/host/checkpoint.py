@@ -16,10 +16,10 @@ from torch import nn
 
 from edgeseg import __version__
 from edgeseg.core.files import atomic_write_bytes
-from edgeseg.core.recipe import KINDS, StepDone
+from edgeseg.core.recipe import DONE_KINDS, StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import CheckpointError, SpecError, UsageError
-from edgeseg.host.models import build_model
+from edgeseg.host.foreign.build import build_network
 
 FORMAT = 1
 HEADER_KEY = "edgeseg"
@@ -148,11 +148,13 @@ def structure(spec: ModelSpec, steps: Iterable[StepDone]) -> nn.Module:
     """Build a fresh network and replay on it what the steps did to its structure.
 
     Raises:
-        CheckpointError: a step is none that this version knows.
+        CheckpointError: a step is none that this version knows, or the network's package is not
+            installed.
+        UsageError: the network is another package's, which the user does not trust.
     """
     steps = tuple(steps)
     _check_steps(steps, f"the network {spec.arch} was")
-    module: nn.Module = build_model(spec)
+    module = build_network(spec)
     for step in steps:
         if step.kind in REPLAY:
             name, function = REPLAY[step.kind].split(":")
@@ -167,11 +169,11 @@ def _check_steps(steps: Iterable[StepDone], whose: str) -> None:
         CheckpointError: a kind is not known here.
     """
     for step in steps:
-        if step.kind not in KINDS:
+        if step.kind not in DONE_KINDS:
             raise CheckpointError(
                 f"{whose} made with a step {step.kind!r} that edgeseg {__version__} does not know "
-                f"(it knows {', '.join(KINDS)}); use the edgeseg that wrote the checkpoint, or a "
-                "later one"
+                f"(it knows {', '.join(DONE_KINDS)}); use the edgeseg that wrote the checkpoint, "
+                "or a later one"
             )
 
 

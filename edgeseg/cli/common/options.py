@@ -33,6 +33,7 @@ from edgeseg.core.options import (
 )
 from edgeseg.core.packages import is_installed
 from edgeseg.core.suggest import unknown
+from edgeseg.core.trust import TrustOptions, trusted
 from edgeseg.errors import BackendUnavailable, UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -246,7 +247,10 @@ def job_options(
             source = click.get_current_context().get_parameter_source
             values = {name: given.pop(name) for name in declared}
             chosen = frozenset(n for n in values if source(n) is not ParameterSource.DEFAULT)
-            return function(*args, options=cls.parsed(values, chosen, typed_command()), **given)
+            options = cls.parsed(values, chosen, typed_command())
+            # A verb's page counts what the network costs, after the job.
+            with trusted(options.trust if isinstance(options, TrustOptions) else ()):
+                return function(*args, options=options, **given)
 
         result: Any = gathered
         for name, (option, hint) in reversed(declared.items()):

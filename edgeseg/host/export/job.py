@@ -15,6 +15,7 @@ from edgeseg.core.given import name_of
 from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.suggest import unknown
+from edgeseg.core.trust import trusting
 from edgeseg.core.zoo import ZOO, find_checkpoint, zoo_checkpoint, zoo_names
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint
@@ -54,6 +55,7 @@ def export(
     return export_job(chosen, progress)
 
 
+@trusting
 def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -> Bundle:
     """Write the bundle of a checkpoint; it appears complete or not at all.
 

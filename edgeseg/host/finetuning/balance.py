@@ -17,12 +17,17 @@ import torch
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.metrics.confusion import ConfusionMatrix, Scores
 from edgeseg.core.recipe import StepDone
+from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
+from edgeseg.host.foreign.build import HEAD
 from edgeseg.host.models.label_net import Normalize, resize_logits
 from edgeseg.host.training.validate import labelled
 
-BIAS = "classifier.bias"
+
+def bias_of(spec: ModelSpec) -> str:
+    """Return the name of the last layer's bias."""
+    return f"{spec.options.get(HEAD, 'classifier')}.bias"
 
 
 def check_balanced(checkpoint: Checkpoint) -> None:
@@ -31,7 +36,7 @@ def check_balanced(checkpoint: Checkpoint) -> None:
     Raises:
         UsageError: its last layer has none.
     """
-    if BIAS not in checkpoint.weights:
+    if bias_of(checkpoint.spec) not in checkpoint.weights:
         raise UsageError(
             f"{checkpoint.spec.arch} ends in a layer without bias, which its scores could be "
             "shifted by; train it with other --class-weights"
@@ -42,7 +47,7 @@ def balanced(checkpoint: Checkpoint, weights: torch.Tensor, amount: float) -> Ch
     """Return the network with `amount` times log `weights` taken off its scores.
 
     Args:
-        checkpoint: any network of MODELS with a bias in its last layer, quantized or not.
+        checkpoint: any network with a bias in its last layer, quantized or not.
         weights: one per class, as training weighs the loss at exponent 1.
         amount: the exponent that is taken back; negative finds more of the rare classes.
 
@@ -51,12 +56,13 @@ def balanced(checkpoint: Checkpoint, weights: torch.Tensor, amount: float) -> Ch
     """
     check_balanced(checkpoint)
     shift = -amount * torch.log(weights)
-    bias = checkpoint.weights[BIAS]
+    name = bias_of(checkpoint.spec)
+    bias = checkpoint.weights[name]
     step = StepDone("balance", {"take_back": amount}, {"shift": shift.tolist()})
     return dataclasses.replace(
         checkpoint,
         steps=(*checkpoint.steps, step),
-        weights={**checkpoint.weights, BIAS: bias + shift.to(bias)},
+        weights={**checkpoint.weights, name: bias + shift.to(bias)},
         scores={},
     )
 

@@ -18,6 +18,7 @@ from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint
 from edgeseg.host.finetuning.change_classes import with_classes_of
 from edgeseg.host.finetuning.restore_batch_norms import restored
+from edgeseg.host.foreign.build import short_name
 from edgeseg.host.models.label_net import Normalize
 
 # Frames on which the batch norms of a quantized network are measured again.
@@ -37,7 +38,7 @@ def load_start(path: Path, arch: str, size_hw: tuple[int, int] | None) -> Checkp
         UsageError: it is of another architecture.
     """
     start = load_checkpoint(path)
-    if start.spec.arch != arch:
+    if arch not in (start.spec.arch, short_name(start.spec.arch)):
         raise UsageError(f"{path} is a {start.spec.arch}, not a {arch}")
     if size_hw is None:
         return start

@@ -45,8 +45,27 @@ class Tracer(fx.Tracer):
 
 def trace(module: nn.Module) -> fx.GraphModule:
     """Return `module` as a graph that shares its layers."""
+    if isinstance(module, fx.GraphModule):
+        copied = fx.Graph()
+        copied.output(copied.graph_copy(module.graph, {}))
+        return fx.GraphModule(module, copied, type(module).__name__)
     graph = Tracer().trace(module)
     return fx.GraphModule(module, graph, type(module).__name__)
+
+
+def head_of(module: nn.Module) -> str:
+    """Return the name of the layer that gives one map for each class, the network's last one.
+
+    Args:
+        module: a network with a layer `classifier`, or a graph.
+    """
+    if isinstance(getattr(module, "classifier", None), (nn.Conv2d, nn.ConvTranspose2d)):
+        return "classifier"
+    if not isinstance(module, fx.GraphModule):
+        return ""
+    layers = dict(module.named_modules())
+    called = [str(n.target) for n in module.graph.nodes if kind_of(n, layers) == "conv"]
+    return called[-1] if called else ""
 
 
 def kind_of(node: fx.Node, modules: dict[str, nn.Module]) -> str:

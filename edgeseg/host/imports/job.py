@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.progress import ProgressCallback, silent
-from edgeseg.errors import UsageError
+from edgeseg.core.trust import trusting
 from edgeseg.host.imports.job_options import ImportOptions
+from edgeseg.host.imports.module import Imported, import_module
 from edgeseg.host.imports.onnx_file.job import import_onnx
 
 
-def import_job(options: ImportOptions, progress: ProgressCallback = silent) -> Bundle:
+@trusting
+def import_job(options: ImportOptions, progress: ProgressCallback = silent) -> Bundle | Imported:
     """Import a network.
 
     Args:
         options: by the names of the verb's options.
         progress: told what was found.
 
+    Returns:
+        The bundle of an ONNX file, or the checkpoint of a module.
+
     Raises:
         UsageError: the source is neither an ONNX file nor a module, or options do not fit it.
-        ExportError: the file cannot be taken.
+        CheckpointError: a module's package or weights cannot be had.
+        ExportError: the file or module cannot be taken.
     """
     if options.is_onnx:
         return import_onnx(options, progress)
-    raise UsageError(f"{options.source} is no ONNX file")
+    return import_module(options, progress)

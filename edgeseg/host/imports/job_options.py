@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.options import SETTINGS, JobOptions, option
+from edgeseg.core.options import SETTINGS, option
 from edgeseg.core.spec import RESIZES, ModelSpec, Preprocess
+from edgeseg.core.trust import TrustOptions
 from edgeseg.errors import UsageError
 
 ONNX = ".onnx"
@@ -18,7 +19,7 @@ LARGEST_UNIT = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class ImportOptions(JobOptions):
+class ImportOptions(TrustOptions):
     """Options of `edgeseg import`.
 
     Attributes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.progress import ProgressCallback, counted, silent
+from edgeseg.core.trust import trusting
 from edgeseg.core.zoo import find_checkpoint
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
@@ -58,6 +59,7 @@ class BalanceResult:
         }
 
 
+@trusting
 def balance_job(options: BalanceJobOptions, progress: ProgressCallback = silent) -> BalanceResult:
     """Score a network with its class scores shifted, and write it if `take_back` is given.
 

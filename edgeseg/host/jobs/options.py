@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.options import AMOUNT, RATIOS, SETTINGS, JobOptions, changed, option
+from edgeseg.core.options import AMOUNT, RATIOS, SETTINGS, changed, option
+from edgeseg.core.trust import TrustOptions
 from edgeseg.host.pruning.options import IMPORTANCES, SCOPES
 from edgeseg.host.training.job_options import (
     DATA,
@@ -187,7 +188,7 @@ class PruneJobOptions(EpochOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class BalanceJobOptions(JobOptions):
+class BalanceJobOptions(TrustOptions):
     """Options of `edgeseg balance`.
 
     Attributes:

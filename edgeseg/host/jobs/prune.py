@@ -10,6 +10,7 @@ from typing import Any
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import ProgressCallback, counted, silent, tell
+from edgeseg.core.trust import trusting
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_float_checkpoint, module_from_checkpoint
 from edgeseg.host.jobs.options import PruneJobOptions
@@ -28,6 +29,7 @@ TRAINING_ONLY = (
 )  # fmt: skip
 
 
+@trusting
 def prune_job(options: PruneJobOptions, progress: ProgressCallback = silent) -> RunResult:
     """Prune a network as `edgeseg prune` does, and leave the run in its folder.
 

@@ -11,10 +11,12 @@ from edgeseg.core.files import sha256_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.spec import ModelSpec, Preprocess
 from edgeseg.core.suggest import unknown
+from edgeseg.core.trust import trusting
 from edgeseg.core.zoo import find_checkpoint
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import module_from_checkpoint
 from edgeseg.host.finetuning.start import fit_start, load_start
+from edgeseg.host.foreign.build import is_foreign
 from edgeseg.host.jobs.options import TrainJobOptions
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.pretrained import expected_statistics, load_encoder_weights
@@ -29,6 +31,7 @@ from edgeseg.host.training.train import LAST, ProgressListener, train
 DEFAULT_SIZE = (360, 480)
 
 
+@trusting
 def train_job(
     options: TrainJobOptions, progress: ProgressCallback = silent, *, ranks: Ranks = ALONE
 ) -> RunResult:
@@ -101,7 +104,15 @@ def train_job(
 
 def _check(options: TrainJobOptions) -> None:
     """Refuse options that contradict each other, before anything is read."""
-    if options.arch not in MODELS:
+    if options.init and is_foreign(options.arch):
+        pass
+    elif is_foreign(options.arch):
+        raise UsageError(
+            f"{options.arch} is another package's network; import it first, then train it on: "
+            f"edgeseg import {options.arch} --classes classes.txt --size HxW --mean R,G,B --std "
+            f"R,G,B -o net.safetensors; edgeseg train {options.arch} --init net.safetensors"
+        )
+    elif options.arch not in MODELS:
         raise UsageError(unknown("model", options.arch, MODELS))
     if options.init and options.encoder_weights:
         raise UsageError("--init and --encoder-weights both give the start; leave one out")

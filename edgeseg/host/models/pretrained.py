@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import nn
 
@@ -23,6 +22,7 @@ from edgeseg.host.models.backbones.base import (
 )
 from edgeseg.host.models.backbones.vgg import vgg_names
 from edgeseg.host.models.blocks import Segmenter
+from edgeseg.host.models.state_dict import aligned, read_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,11 @@ def load_encoder_weights(module: nn.Module, path: Path) -> Loaded:
         UsageError: the architecture has no encoder that torchvision names.
         CheckpointError: the file is unreadable, or is not this encoder's.
     """
-    given = _read(path)
+    given = read_state(path)
+    for batch_norm in (False, True):
+        # Of VGG16's two forms the file's own names tell which it is, prefixed or not.
+        names = encoder_names(module, batch_norm=batch_norm)
+        given = aligned(given, names.values())
     names = encoder_names(module, batch_norm="features.1.running_mean" in given)
     _check_same_network(path, given, names)
     state = module.state_dict()
@@ -172,42 +176,3 @@ def _dense_names(module: nn.Module) -> dict[str, str]:
     layers = getattr(module, "vgg_dense", None) or ()
     theirs = ("classifier.0", "classifier.3")
     return {f"{o}.0.weight": f"{t}.weight" for o, t in zip(layers, theirs, strict=False)}
-
-
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; nothing is downloaded, give a local file")
-    try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(str(path))
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # What torch's restricted unpickler raises on a damaged file is whatever byte it met.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"{path} is no state dict of tensors ({reason}); "
-            "give .safetensors, or .pth as torch.save writes a state dict"
-        ) from error
-    if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
-        held = ", ".join(map(str, list(state)[:3])) if isinstance(state, Mapping) else type(state)
-        raise CheckpointError(
-            f"{path} is no state dict but holds {held}; save the mapping of names to tensors alone"
-        )
-    for name, value in state.items():
-        if problem := _unusable(name, value):
-            raise CheckpointError(f"{path}: {name} {problem}; give a state dict of float weights")
-    return state
-
-
-def _unusable(name: object, value: torch.Tensor) -> str:
-    """Tell what keeps a tensor from being weights, nothing where it can be."""
-    if not isinstance(name, str):
-        return "is no name"
-    if value.layout is not torch.strided or value.is_meta:
-        return "is sparse or holds no values"
-    if name.endswith(COUNTERS):
-        return ""
-    if not value.is_floating_point():
-        return f"is {str(value.dtype).removeprefix('torch.')}"
-    return "" if bool(torch.isfinite(value).all()) else "has values that are not finite"

@@ -18,6 +18,7 @@ from torch import nn
 
 from edgeseg.core.recipe import StepDone
 from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.host.fx.tracing import head_of
 from edgeseg.host.pruning.cut import SPARSE as SPARSE
 from edgeseg.host.quantization.quantize import is_quantized
 from edgeseg.host.training.hooks import Hook
@@ -43,7 +44,8 @@ def sparsify(module: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         raise UsageError("sparsity: the network is quantized; give the float checkpoint")
     work = copy.deepcopy(module).eval()
     names = [name for name, layer in work.named_modules() if _eligible(layer)]
-    names = [name for name in names if work.get_submodule(name) is not work.classifier]
+    head = head_of(work)
+    names = [name for name in names if name != head]
     if not names:
         raise UsageError("sparsity: no convolution has a multiple of 4 input channels")
     with torch.no_grad():

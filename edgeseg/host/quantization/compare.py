@@ -14,6 +14,7 @@ from torch import nn
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import ProgressCallback, counted, silent, tell
 from edgeseg.core.run_key import is_same, run_key
+from edgeseg.core.trust import trusting
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import module_from_checkpoint
 from edgeseg.host.quantization.calibrate import calibrated
@@ -51,6 +52,7 @@ class Comparison:
         return {"run": str(self.folder), "rows": listed}
 
 
+@trusting
 def compare_job(options: QatOptions, progress: ProgressCallback = silent) -> Comparison:
     """Measure every row that the run's folder does not hold yet.
 

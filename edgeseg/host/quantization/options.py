@@ -11,8 +11,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.options import JobOptions, changed, option
+from edgeseg.core.options import changed, option
 from edgeseg.core.suggest import unknown
+from edgeseg.core.trust import TrustOptions
 from edgeseg.errors import UsageError
 from edgeseg.host.quantization.observers import OBSERVERS
 from edgeseg.host.training.job_options import DATA, STOP_AFTER, EpochOptions, TrainingOptions
@@ -73,7 +74,7 @@ class QuantizeOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class CalibrationOptions(JobOptions):
+class CalibrationOptions(TrustOptions):
     """How `edgeseg qat` and `edgeseg export` quantize a float network.
 
     Attributes:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from edgeseg.core.progress import ProgressCallback, silent
+from edgeseg.core.trust import trusting
 from edgeseg.host.checkpoint import load_checkpoint
 from edgeseg.host.quantization.options import QatOptions, QuantizeOptions
 from edgeseg.host.quantization.qat_setup import QatJob, prepared, qat_folder, quantized_as
@@ -15,6 +16,7 @@ from edgeseg.host.training.train import LAST
 from edgeseg.host.training.validate import check_labelled
 
 
+@trusting
 def qat_job(options: QatOptions, progress: ProgressCallback = silent) -> RunResult:
     """Quantize a float network and train it on with fake INT8 in the loop.
 

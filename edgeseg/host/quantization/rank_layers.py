@@ -9,6 +9,7 @@ from pathlib import Path
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.core.run_key import is_same, run_key
+from edgeseg.core.trust import trusting
 from edgeseg.errors import UsageError
 from edgeseg.host.quantization.calibrate import calibrated
 from edgeseg.host.quantization.options import QatOptions
@@ -37,6 +38,7 @@ class Ranking:
     kept: tuple[str, ...] | None
 
 
+@trusting
 def rank_job(options: QatOptions, progress: ProgressCallback = silent) -> Ranking:
     """Rank the convolutions of a float network by the mIoU that they lose in INT8.
 

@@ -51,7 +51,8 @@ JOBS = {
     "export": Job(ExportJobOptions, "edgeseg.host.export.job:export_job", "bundle"),
 }
 # Options that the recipe sets itself.
-OWN = ("arch", "checkpoint", "init", "out", "resume")
+# A recipe may be somebody else's, and does not say whose code is run.
+OWN = ("arch", "checkpoint", "init", "out", "resume", "trust")
 # Options of a network that starts afresh.
 FRESH = ("encoder_weights", "size", "set", "settings", "normalize")
 # Options whose value may be a name that --where places.

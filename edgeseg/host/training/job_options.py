@@ -14,10 +14,10 @@ from edgeseg.core.data.read_options import SPLIT_BY, UNLABELLED, ReadOptions
 from edgeseg.core.options import (
     DATA_HELP,
     LARGEST_SEED,
-    JobOptions,
     Option,
     option,
 )
+from edgeseg.core.trust import TrustOptions
 
 PHOTOMETRY = ("none", "mild", "mixed", "strong")
 
@@ -33,7 +33,7 @@ STOP_AFTER = Option(
 
 
 @dataclasses.dataclass(frozen=True)
-class DataOptions(JobOptions):
+class DataOptions(TrustOptions):
     """What a job asks of its data beside --data.
 
     Attributes:

@@ -63,7 +63,8 @@ def run_folder(
     Raises:
         UsageError: the folder holds a run and `again` is not set, or one of another verb.
     """
-    folder = out or Path("runs") / verb / name
+    # A network of another package is called by its callable.
+    folder = out or Path("runs") / verb / name.rpartition(":")[2]
     found = [file for file in used_by if (folder / file).exists()]
     if found and not again:
         raise UsageError(

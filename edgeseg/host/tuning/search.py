@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from edgeseg.core.metrics.front import unbeaten
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint
+from edgeseg.host.fx.tracing import head_of
 from edgeseg.host.pruning.graph import find_units
 from edgeseg.host.pruning.prune import fixed_ratios
 from edgeseg.host.tuning.study import WORKER, asked_before, finished, revive, worker
@@ -82,10 +83,11 @@ class Space:
             raise UsageError("tune: the network has no channels that can be taken out")
         self.regions = tuple(dict.fromkeys(self.units.values()))
         self.max_ratio, self.floats = max_ratio, floats
+        head = head_of(module)
         self.convs = [
             name
             for name, layer in module.named_modules()
-            if type(layer).__name__ in ("Conv2d", "ConvTranspose2d") and name != "classifier"
+            if type(layer).__name__ in ("Conv2d", "ConvTranspose2d") and name != head
         ]
 
     def ask(self, trial: Trial) -> Shape:

@@ -14,6 +14,7 @@ from edgeseg.core.data.open import open_dataset
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.core.run_key import run_key
+from edgeseg.core.trust import trusting
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_float_checkpoint, save_checkpoint
 from edgeseg.host.pruning.options import PruneOptions
@@ -68,6 +69,7 @@ class TuneResult:
             )
 
 
+@trusting
 def tune_job(
     options: TuneOptions,
     progress: ProgressCallback = silent,

@@ -81,7 +81,7 @@ def test_a_step_of_a_later_version_is_refused_by_name(checkpoint, tmp_path, kind
     steps = (*checkpoint.steps, StepDone(kind))
     later = Checkpoint(SPEC, steps, checkpoint.weights)
     save_checkpoint(tmp_path / "c", later)
-    told = f"step '{kind}' that edgeseg .* does not know .*it knows train, prune, .*; use the edge"
+    told = f"step '{kind}' that edgeseg .* does not know .*it knows import, train, .*; use the edge"
     with pytest.raises(CheckpointError, match=told):
         load_checkpoint(tmp_path / "c")
     with pytest.raises(CheckpointError, match=told):

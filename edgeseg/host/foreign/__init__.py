@@ -1,0 +1,1 @@
+"""Networks of other packages: built by name, traced, with layers that edgeseg knows."""
