@@ -23,8 +23,8 @@ import click
 import edgeseg
 from edgeseg.core.data.kept import keep_in
 from edgeseg.core.suggest import unknown
-from edgeseg.core.trust import trust_file
 from edgeseg.errors import EdgesegError, UsageError
+from edgeseg.host.foreign.trust import trust_file
 
 # In the order a newcomer needs them.
 VERBS = {

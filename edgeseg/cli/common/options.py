@@ -33,8 +33,8 @@ from edgeseg.core.options import (
 )
 from edgeseg.core.packages import is_installed
 from edgeseg.core.suggest import unknown
-from edgeseg.core.trust import TrustOptions, trusted
 from edgeseg.errors import BackendUnavailable, UsageError
+from edgeseg.host.foreign.trust import TrustOptions, trusted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -15,7 +15,6 @@ from edgeseg.core.given import name_of
 from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.suggest import unknown
-from edgeseg.core.trust import trusting
 from edgeseg.core.zoo import ZOO, find_checkpoint, zoo_checkpoint, zoo_names
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint
@@ -30,6 +29,7 @@ from edgeseg.host.export.calibration_ranges import (
 from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint
 from edgeseg.host.export.for_runtimes import check_place, write_for_runtime
 from edgeseg.host.export.job_options import CALIBRATING, ExportJobOptions
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.quantization.calibrate import calibrated_checkpoint
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from edgeseg.core.spec import ModelSpec
-from edgeseg.core.trust import check_trusted
 from edgeseg.errors import CheckpointError, SpecError, UsageError
 from edgeseg.host.foreign.graph import Recipe, graph_of, told
+from edgeseg.host.foreign.trust import check_trusted
 from edgeseg.host.models import build_model
 
 # Keys of ModelSpec.options of such a network.

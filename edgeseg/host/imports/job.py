@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.progress import ProgressCallback, silent
-from edgeseg.core.trust import trusting
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.imports.job_options import ImportOptions
 from edgeseg.host.imports.module import Imported, import_module
 from edgeseg.host.imports.onnx_file.job import import_onnx

@@ -9,8 +9,8 @@ from typing import Any
 
 from edgeseg.core.options import SETTINGS, option
 from edgeseg.core.spec import RESIZES, ModelSpec, Preprocess
-from edgeseg.core.trust import TrustOptions
 from edgeseg.errors import UsageError
+from edgeseg.host.foreign.trust import TrustOptions
 
 ONNX = ".onnx"
 CHECKPOINT = ".safetensors"

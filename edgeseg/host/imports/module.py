@@ -14,7 +14,6 @@ from edgeseg.core.files import sha256_file
 from edgeseg.core.output_checks import check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.recipe import IMPORT, StepDone
-from edgeseg.core.trust import trusted
 from edgeseg.errors import CheckpointError, SpecError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, module_from_checkpoint, save_checkpoint
 from edgeseg.host.foreign.build import (
@@ -33,6 +32,7 @@ from edgeseg.host.foreign.build import (
     without_fetching,
 )
 from edgeseg.host.foreign.graph import Found, find_graph, graph_of, hidden_convolutions
+from edgeseg.host.foreign.trust import trusted
 from edgeseg.host.fx.tracing import head_of
 from edgeseg.host.imports.job_options import CHECKPOINT, ImportOptions
 from edgeseg.host.models.backbones.base import COUNTERS

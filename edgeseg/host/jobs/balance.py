@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.progress import ProgressCallback, counted, silent
-from edgeseg.core.trust import trusting
 from edgeseg.core.zoo import find_checkpoint
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
 from edgeseg.host.finetuning.balance import balanced, check_balanced, sweep
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.jobs.options import BalanceJobOptions
 from edgeseg.host.pruning.rounds import PRUNED
 from edgeseg.host.training.data import fitting, splits

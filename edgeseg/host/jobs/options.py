@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.options import AMOUNT, RATIOS, SETTINGS, changed, option
-from edgeseg.core.trust import TrustOptions
+from edgeseg.host.foreign.trust import TrustOptions
 from edgeseg.host.pruning.options import IMPORTANCES, SCOPES
 from edgeseg.host.training.job_options import (
     DATA,

@@ -10,9 +10,9 @@ from typing import Any
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import ProgressCallback, counted, silent, tell
-from edgeseg.core.trust import trusting
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_float_checkpoint, module_from_checkpoint
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.jobs.options import PruneJobOptions
 from edgeseg.host.pruning.options import PruneOptions
 from edgeseg.host.pruning.rounds import PRUNED, TABLE, PrunePlan, PruneResult, prune_in_rounds

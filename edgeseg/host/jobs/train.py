@@ -11,12 +11,12 @@ from edgeseg.core.files import sha256_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.spec import ModelSpec, Preprocess
 from edgeseg.core.suggest import unknown
-from edgeseg.core.trust import trusting
 from edgeseg.core.zoo import find_checkpoint
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import module_from_checkpoint
 from edgeseg.host.finetuning.start import fit_start, load_start
 from edgeseg.host.foreign.build import is_foreign
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.jobs.options import TrainJobOptions
 from edgeseg.host.models import MODELS, build_model
 from edgeseg.host.models.pretrained import expected_statistics, load_encoder_weights

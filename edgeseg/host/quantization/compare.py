@@ -14,9 +14,9 @@ from torch import nn
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import ProgressCallback, counted, silent, tell
 from edgeseg.core.run_key import is_same, run_key
-from edgeseg.core.trust import trusting
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import module_from_checkpoint
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.quantization.calibrate import calibrated
 from edgeseg.host.quantization.observers import OBSERVERS
 from edgeseg.host.quantization.options import ADAROUND_STEPS, QatOptions

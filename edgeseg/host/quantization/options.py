@@ -13,8 +13,8 @@ from typing import Any
 
 from edgeseg.core.options import changed, option
 from edgeseg.core.suggest import unknown
-from edgeseg.core.trust import TrustOptions
 from edgeseg.errors import UsageError
+from edgeseg.host.foreign.trust import TrustOptions
 from edgeseg.host.quantization.observers import OBSERVERS
 from edgeseg.host.training.job_options import DATA, STOP_AFTER, EpochOptions, TrainingOptions
 

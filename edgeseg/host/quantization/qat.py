@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from edgeseg.core.progress import ProgressCallback, silent
-from edgeseg.core.trust import trusting
 from edgeseg.host.checkpoint import load_checkpoint
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.quantization.options import QatOptions, QuantizeOptions
 from edgeseg.host.quantization.qat_setup import QatJob, prepared, qat_folder, quantized_as
 from edgeseg.host.quantization.rank_layers import RANKING_IMAGES, picked, ranked

@@ -9,8 +9,8 @@ from pathlib import Path
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.core.run_key import is_same, run_key
-from edgeseg.core.trust import trusting
 from edgeseg.errors import UsageError
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.quantization.calibrate import calibrated
 from edgeseg.host.quantization.options import QatOptions
 from edgeseg.host.quantization.qat_setup import QatJob, prepared, qat_folder

@@ -17,7 +17,7 @@ from edgeseg.core.options import (
     Option,
     option,
 )
-from edgeseg.core.trust import TrustOptions
+from edgeseg.host.foreign.trust import TrustOptions
 
 PHOTOMETRY = ("none", "mild", "mixed", "strong")
 

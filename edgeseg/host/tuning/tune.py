@@ -14,9 +14,9 @@ from edgeseg.core.data.open import open_dataset
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.core.run_key import run_key
-from edgeseg.core.trust import trusting
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_float_checkpoint, save_checkpoint
+from edgeseg.host.foreign.trust import trusting
 from edgeseg.host.pruning.options import PruneOptions
 from edgeseg.host.pruning.prune import absolute
 from edgeseg.host.pruning.rounds import PrunePlan, check_prunable

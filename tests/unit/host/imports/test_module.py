@@ -11,9 +11,9 @@ from foreign_onnx import classes_txt
 from torch import nn
 
 from edgeseg.cli import run
-from edgeseg.core.trust import trust_file, trusted
 from edgeseg.errors import CheckpointError, ExportError, SpecError, UsageError
 from edgeseg.host.checkpoint import load_checkpoint, module_from_checkpoint
+from edgeseg.host.foreign.trust import trust_file, trusted
 from edgeseg.host.fx.tracing import head_of
 from edgeseg.host.imports.job import import_job
 from edgeseg.host.imports.job_options import ImportOptions
