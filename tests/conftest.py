@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import edgeseg.core.text.redact
 from edgeseg.core.bundle import Bundle, Golden, write_bundle
 from edgeseg.core.spec import ModelSpec
 
@@ -32,6 +33,12 @@ def own_facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         place = tmp_path_factory.mktemp("facts")
         patch.setattr("edgeseg.cli.data_cache", lambda: place)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_secret_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the passwords that addresses of an earlier test had: messages would lack them."""
+    monkeypatch.setattr(edgeseg.core.text.redact, "_REMEMBERED", set())
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ import click
 import edgeseg
 from edgeseg.core.data.kept import keep_in
 from edgeseg.core.suggest import unknown
+from edgeseg.core.text.redact import redact, remember
 from edgeseg.errors import EdgesegError, UsageError
 from edgeseg.host.foreign.trust import trust_file
 
@@ -140,6 +141,10 @@ def data_cache() -> Path:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code, with every expected failure as one line."""
+    for word in sys.argv[1:] if arguments is None else arguments:
+        if "@" in word or "://" in word:
+            # Whatever a library says of it later, the password in it is not shown.
+            remember(word)
     try:
         result = edgeseg_command.main(
             args=None if arguments is None else list(arguments),
@@ -186,7 +191,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"edgeseg: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"edgeseg: error: {redact(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

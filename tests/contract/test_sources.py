@@ -107,6 +107,8 @@ UNPLUGGED = {
     "gst": "gst://videotestsrc-none ! appsink",
     "rtsp": "rtsp://user:secret@127.0.0.1:1/x",
     "rtsps": "rtsps://user:secret@127.0.0.1:1/x",
+    "http": "http://user:secret@127.0.0.1:1/x",
+    "https": "https://user:secret@127.0.0.1:1/x",
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeseg.core.progress import Progress as JobProgress
 from edgeseg.core.progress import ProgressCallback
+from edgeseg.core.text.redact import redact
 
 if TYPE_CHECKING:
     from edgeseg.core.bundle import Bundle
@@ -23,7 +24,7 @@ LINES_S = 0.5
 
 def say(message: str) -> None:
     """Print one line for the person at the terminal, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    print(redact(message), file=sys.stderr, flush=True)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

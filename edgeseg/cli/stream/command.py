@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeseg.cli.common.crf_options import crf_option
+from edgeseg.cli.common.given import resolved
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import (
     DURATION,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # Read by OpenCV when it opens a camera. Its own limits are 10 s for V4L2 and none for latency.
 OPENCV_V4L2 = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
+# FFmpeg's own words repeat addresses, and what it takes for a host may be half a password.
+QUIET = (("OPENCV_FFMPEG_LOGLEVEL", "-8"), ("OPENCV_LOG_LEVEL", "SILENT"))
 OPENCV_RTSP = (
     "OPENCV_FFMPEG_CAPTURE_OPTIONS",
     "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|max_delay;0",
@@ -181,10 +184,12 @@ def command(
 ) -> None:
     """Run BUNDLE over SOURCE and report FPS, latency, memory and accuracy.
 
-    SOURCE is synthetic://, a folder or glob of images, a video file, v4l2:///dev/video0, csi://0,
-    rtsp://… or gst://PIPELINE. Files are never dropped; of a camera the newest frame wins. SINKS
-    are any of window, a video file, a folder for masks (ends in /), overlays/, a picture (.png), a
-    file of JSON lines (.jsonl), mjpeg://HOST:PORT, null.
+    SOURCE is synthetic://, a folder or glob of images, a video file, 0 or /dev/video0, csi://0,
+    rtsp://…, http://… (MJPEG, snapshots, HLS) or gst://PIPELINE, with ?flip=h|v&rotate=90|180|270
+    behind it; env:NAME or @FILE reads an address with a password from there. Files are never
+    dropped; of a camera the newest frame wins. SINKS are any of window, a video file, a folder for
+    masks (ends in /), overlays/, a picture (.png), a file of JSON lines (.jsonl),
+    mjpeg://HOST:PORT, null.
 
     A camera that is lost is looked for again. Ctrl-C or SIGTERM ends the loop and still gives the
     report.
@@ -193,7 +198,8 @@ def command(
         refuse_given(("every",), "there is no --shadow")
     if given["harvest"] is None:
         refuse_given(("harvest_limit",), "there is no --harvest")
-    sources = (source, *also)
+    sources = tuple(resolved(word) for word in (source, *also))
+    given["sinks"] = tuple(resolved(word) for word in given["sinks"])
     places = _places(out, len(sources), bundle)
     from edgeseg.runtime.streaming.session import StreamOptions
 
@@ -273,6 +279,8 @@ def _set_opencv_limits(sources: Sequence[str]) -> None:
     if any(uri.startswith(("rtsp:", "rtsps:")) for uri in sources):
         os.environ.setdefault(*OPENCV_RTSP)
     os.environ.setdefault(*OPENCV_V4L2)
+    for name, value in QUIET:
+        os.environ.setdefault(name, value)
 
 
 def _places(out: Path | None, n: int, bundle: str) -> list[Path]:

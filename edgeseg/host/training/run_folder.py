@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg import __version__
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.text.redact import public_words
 from edgeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def write_record(folder: Path, scores: Mapping[str, Any], command: Sequence[str]
             versions[package] = None
     environment = {
         "edgeseg": __version__,
-        "command": list(command),
+        "command": public_words(command),
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpus": os.cpu_count(),

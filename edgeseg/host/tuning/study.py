@@ -12,12 +12,15 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from edgeseg.core.run_key import changes
+from edgeseg.core.text.redact import public_uri, redact, remember
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import Checkpoint
 
 STUDY = "edgeseg-tune"
 # User attribute of a trial: the process that runs it.
 WORKER = "worker"
+# Of a database's message.
+MOST_WORDS = 200
 
 
 def open_study(storage: str, name: str, seed: int, about: Mapping[str, Any]) -> optuna.Study:
@@ -30,27 +33,37 @@ def open_study(storage: str, name: str, seed: int, about: Mapping[str, Any]) -> 
         about: what all who join must agree on: checkpoint, target, kind of cost.
 
     Raises:
-        UsageError: the study there is about something else.
+        UsageError: the study there is about something else, or the database cannot be opened.
     """
+    shown = public_uri(storage)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     place: Any = storage
     if "://" not in storage:
         backend = optuna.storages.journal.JournalFileBackend(storage)
         place = optuna.storages.JournalStorage(backend)
-    study = optuna.create_study(
-        study_name=name,
-        storage=place,
-        direction="maximize",
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=6),
-    )
+    try:
+        study = optuna.create_study(
+            study_name=name,
+            storage=place,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=6),
+        )
+    except Exception as error:
+        if "://" not in storage:
+            raise
+        # A database's own words, over many lines, repeat its address with the password.
+        remember(storage)
+        why = redact(" ".join(str(error).split())[:MOST_WORDS])
+        raise UsageError(
+            f"{shown} cannot be opened as a database ({type(error).__name__}: {why}); check the "
+            "address, and that its driver is installed"
+        ) from None
     held = study.user_attrs.get("about")
     if held is None:
         study.set_user_attr("about", dict(about))
     elif differ := changes(held, about):
-        raise UsageError(
-            f"{storage} holds a study with {'; '.join(differ)}; give another --storage"
-        )
+        raise UsageError(f"{shown} holds a study with {'; '.join(differ)}; give another --storage")
     return study
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from edgeseg.core.spec import ModelSpec
 from edgeseg.core.stage_times import StageTimes, frames_per_second, percentiles_ms
+from edgeseg.core.text.redact import public_uri
 from edgeseg.runtime.dashboard.events import EventLog
 from edgeseg.runtime.dashboard.picture import PictureSlot
 from edgeseg.runtime.dashboard.series import Series
 from edgeseg.runtime.sinks.base import Prediction, Sink
 from edgeseg.runtime.sources.base import Source
-from edgeseg.runtime.sources.uri import public_uri
 
 COLUMNS = ("fps", "infer", "infer_p99", "preprocess", "capture", "ready", "ready_p99", "age",
            "age_p99", "dropped", "agreement")  # fmt: skip

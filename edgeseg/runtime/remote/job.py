@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeseg.core.text.redact import public_words
 from edgeseg.errors import BoardError
 from edgeseg.runtime.remote import calls, transfer
 from edgeseg.runtime.remote.boards import Board
 from edgeseg.runtime.remote.calls import Say
 from edgeseg.runtime.remote.ssh import LineError
 from edgeseg.runtime.remote.transfer import Progress
-from edgeseg.runtime.sources.uri import public_uri
 
 # How long a line may stay broken before the desk gives up; the job goes on there.
 PATIENCE_S = 900.0
@@ -391,14 +391,10 @@ class _Lines:
 
 def _title(words: Sequence[Word]) -> str:
     """Return the command for other eyes: a camera's password and a token are not for them."""
-    shown, hide = ["edgeseg"], False
-    for word in words:
-        if isinstance(word, str):
-            text = "***" if hide else public_uri(word)
-            hide = word == TOKEN
-            if text.startswith(f"{TOKEN}="):
-                text = f"{TOKEN}=***"
-        else:
-            text = f"{word.prefix}{word.path if isinstance(word, Sent) else word.text}"
-        shown.append(text)
-    return " ".join(shown)
+    plain = [
+        word
+        if isinstance(word, str)
+        else f"{word.prefix}{word.path if isinstance(word, Sent) else word.text}"
+        for word in words
+    ]
+    return " ".join(["edgeseg", *public_words(plain)])

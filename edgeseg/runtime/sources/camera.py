@@ -10,11 +10,12 @@ from pathlib import Path
 import cv2
 
 from edgeseg.core.packages import is_installed
+from edgeseg.core.text.redact import encode_credentials, public_uri
 from edgeseg.errors import BackendUnavailable, UsageError
 from edgeseg.runtime.sources.base import SourceRequest
 from edgeseg.runtime.sources.device import Device, LiveLimits
+from edgeseg.runtime.sources.network.reach import network_error
 from edgeseg.runtime.sources.reconnect import ReconnectingSource
-from edgeseg.runtime.sources.uri import public_uri
 
 CSI = (
     "nvarguscamerasrc sensor-id={sensor} ! "
@@ -29,10 +30,11 @@ FLIPS = 8
 
 
 class CameraSource(ReconnectingSource):
-    """A camera's newest frame: V4L2, CSI, a GStreamer pipeline or RTSP.
+    """A camera's newest frame: V4L2, CSI, a GStreamer pipeline, RTSP or HTTP.
 
-    RTSP goes through PyAV when it is installed, otherwise through OpenCV's own FFmpeg; a pipeline
-    through GStreamer's bindings, otherwise through an OpenCV that was built with it.
+    RTSP and HTTP go through PyAV when it is installed, otherwise through OpenCV's own FFmpeg; a
+    pipeline through GStreamer's bindings, otherwise through an OpenCV that was built with it. An
+    HTTP address of one picture is asked for again and again.
     """
 
     def __init__(self, request: SourceRequest) -> None:
@@ -50,7 +52,7 @@ class CameraSource(ReconnectingSource):
 
 
 class StreamSource(CameraSource):
-    """A camera whose whole URI belongs to a server or is a pipeline: RTSP and GStreamer."""
+    """A camera whose whole URI belongs to a server or is a pipeline: RTSP, HTTP, GStreamer."""
 
     splits_query = False
 
@@ -80,12 +82,10 @@ def csi_pipeline(request: SourceRequest) -> str:
 def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Device]:
     """Return what opens the device within so many seconds."""
     # Imported here: the module asks for cv2, or av, only when its kind of camera is opened.
-    if request.scheme in ("rtsp", "rtsps") and is_installed("av"):
-        from edgeseg.runtime.sources.av_device import AvDevice
-
-        return lambda open_s: AvDevice(
-            request.uri, open_s=open_s, read_s=read_s, clock=request.clock
-        )
+    if request.scheme in ("http", "https"):
+        return functools.partial(_open_web, request, read_s)
+    if request.scheme in ("rtsp", "rtsps"):
+        return functools.partial(_open_stream, request, read_s)
     if request.scheme in ("csi", "gst"):
         from edgeseg.runtime.sources.gst_device import GstDevice, has_bindings
 
@@ -101,9 +101,7 @@ def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Devic
     from edgeseg.runtime.sources.opencv_device import OpenCvDevice
 
     properties: dict[int, float] = {}
-    if request.scheme in ("rtsp", "rtsps"):
-        target, api = request.uri, cv2.CAP_FFMPEG
-    elif request.scheme == "v4l2":
+    if request.scheme == "v4l2":
         target, api, properties = _v4l2_device(request), cv2.CAP_V4L2, _v4l2_properties(request)
     else:
         if not has_gstreamer():
@@ -124,6 +122,44 @@ def _connector(request: SourceRequest, read_s: float) -> Callable[[float], Devic
         clock=request.clock,
     )
     return lambda open_s: make(open_s=open_s)
+
+
+def _open_web(request: SourceRequest, read_s: float, open_s: float) -> Device:
+    """Open what an HTTP address gives: snapshots, a multipart stream, or what FFmpeg knows."""
+    from edgeseg.runtime.sources.network.web import SnapshotDevice, kind_at
+
+    kind = kind_at(request.uri, open_s)
+    if kind == "snapshot":
+        # A slow camera takes its time for a picture.
+        return SnapshotDevice(request.uri, read_s=max(read_s, open_s), clock=request.clock)
+    return _open_stream(request, read_s, open_s, kind)
+
+
+def _open_stream(
+    request: SourceRequest, read_s: float, open_s: float, kind: str = "rtsp"
+) -> Device:
+    if is_installed("av"):
+        from edgeseg.runtime.sources.av_device import AvDevice
+
+        return AvDevice(request.uri, open_s=open_s, read_s=read_s, clock=request.clock, kind=kind)
+    if kind == "other":
+        raise BackendUnavailable(
+            f"{public_uri(request.uri)} is neither JPEGs nor RTSP; HLS and video over HTTP need "
+            "PyAV: pip install 'edgeseg[rtsp]'"
+        )
+    from edgeseg.runtime.sources.opencv_device import OpenCvDevice
+
+    return OpenCvDevice(
+        encode_credentials(request.uri),
+        cv2.CAP_FFMPEG,
+        {},
+        open_s=open_s,
+        read_s=read_s,
+        name=public_uri(request.uri),
+        clock=request.clock,
+        fault=functools.partial(network_error, request.uri, None),
+        timed=kind != "multipart",
+    )
 
 
 def _v4l2_device(request: SourceRequest) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from edgeseg.core.registry import Registry
 from edgeseg.core.spec import ModelSpec
-from edgeseg.errors import UsageError
+from edgeseg.core.text.redact import public_uri, redact, remember
+from edgeseg.errors import EdgesegError, UsageError
 from edgeseg.runtime.sources.base import Source, SourceRequest
 from edgeseg.runtime.sources.replay import PacedSource, RepeatedSource
-from edgeseg.runtime.sources.uri import public_uri, split_query, split_scheme
+from edgeseg.runtime.sources.turned import TurnedSource, split_turn
+from edgeseg.runtime.sources.uri import split_query, split_scheme
 
 # scheme: "module:Class". A plain path is "folder" or "video" (uri.py).
 SOURCES = Registry(
@@ -27,6 +29,8 @@ SOURCES = Registry(
         "gst": "edgeseg.runtime.sources.camera:StreamSource",
         "rtsp": "edgeseg.runtime.sources.camera:StreamSource",
         "rtsps": "edgeseg.runtime.sources.camera:StreamSource",
+        "http": "edgeseg.runtime.sources.camera:StreamSource",
+        "https": "edgeseg.runtime.sources.camera:StreamSource",
     },
 )
 
@@ -44,8 +48,9 @@ def open_source(
 
     Args:
         uri: `synthetic://?frames=&seed=&size=HxW&weather=&fps=` (live when it has fps), a folder,
-            a glob or one image, a video file, `v4l2:///dev/video0`, `csi://0`, `gst://PIPELINE`,
-            `rtsp://…`, or the scheme of an installed package's source.
+            a glob or one image, a video file, `0` or `/dev/video0` or `v4l2:///dev/video0`,
+            `csi://0`, `gst://PIPELINE`, `rtsp://…`, `http://…` (MJPEG, snapshots, HLS), or the
+            scheme of an installed package's source. `?flip=h|v&rotate=90|180|270` turns any.
         spec: the model the frames are for: size of synthetic frames, classes of the masks.
         labels: folder with a mask per image, matched by file name.
         pace_fps: replay a file source as a live camera of this rate.
@@ -56,6 +61,38 @@ def open_source(
         UsageError: unknown scheme or option, or an option the source cannot have.
         SourceError: it cannot be opened.
     """
+    # From here on no message, whoever words it, has a secret of this address in it.
+    remember(uri)
+    try:
+        return _opened(uri, spec, labels, pace_fps, repeat, clock)
+    except EdgesegError as error:
+        shown = redact(str(error))
+        if shown == str(error):
+            raise
+        raise type(error)(shown) from None
+
+
+def _opened(
+    uri: str,
+    spec: ModelSpec,
+    labels: Path | None,
+    pace_fps: float | None,
+    repeat: bool,
+    clock: Callable[[], int],
+) -> Source:
+    plain, turn = split_turn(uri)
+    source = _untouched(plain, spec, labels, pace_fps, repeat, clock)
+    return TurnedSource(source, turn) if turn else source
+
+
+def _untouched(
+    uri: str,
+    spec: ModelSpec,
+    labels: Path | None,
+    pace_fps: float | None,
+    repeat: bool,
+    clock: Callable[[], int],
+) -> Source:
     scheme, rest, query = parse(uri)
     kind: type[Source] = SOURCES.load(scheme)
     if labels is not None and not kind.takes_labels:
@@ -85,9 +122,11 @@ def parse(uri: str) -> tuple[str, str, Mapping[str, str]]:
     Raises:
         UsageError: unknown scheme.
     """
+    uri, _ = split_turn(uri)
     scheme, rest = split_scheme(uri)
     kind: type[Source] = SOURCES.load(scheme)
-    if rest == uri or not kind.splits_query:
+    # The name of a file may have a question mark in it.
+    if (rest == uri and scheme != "v4l2") or not kind.splits_query:
         return scheme, rest, {}
     return scheme, *split_query(rest)
 

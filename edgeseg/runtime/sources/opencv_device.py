@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import cv2
@@ -24,6 +25,8 @@ class OpenCvDevice(Device):
         read_s: longest read.
         name: for messages, without credentials.
         clock: nanoseconds that only go forward.
+        fault: makes the error of a camera that did not open, from the seconds that it took.
+        timed: whether rate and times of the pictures mean anything.
 
     Raises:
         SourceError: it does not open in time.
@@ -39,7 +42,10 @@ class OpenCvDevice(Device):
         read_s: float,
         name: str,
         clock: Callable[[], int],
+        fault: Callable[[float], SourceError] | None = None,
+        timed: bool = True,
     ) -> None:
+        begin = time.monotonic()
         limits = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
             int(open_s * 1000),
@@ -53,8 +59,11 @@ class OpenCvDevice(Device):
             self._capture = cv2.VideoCapture(target, api)
         if not self._capture.isOpened():
             self._capture.release()
+            took_s = time.monotonic() - begin
+            if fault is not None:
+                raise fault(took_s)
             raise SourceError(
-                f"{name} does not answer within {open_s:g} s; check the address, the cable and "
+                f"{name} gave no picture within {took_s:.1f} s; check the device, the cable and "
                 "that no other program uses it"
             )
         for key, value in properties.items():
@@ -64,7 +73,8 @@ class OpenCvDevice(Device):
         self._media_ms = 0.0
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         # A stream of unknown rate is reported as a clock of 90 kHz.
-        self.fps = rate if 0 < rate < 1000 else None
+        self.fps = rate if timed and 0 < rate < 1000 else None
+        self._timed = timed
 
     def grab(self) -> Picture | None:
         """Wait for the next picture."""
@@ -80,7 +90,7 @@ class OpenCvDevice(Device):
             cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB),
             arrived_ns,
             self._clock() - arrived_ns,
-            round(media_ms * 1e6) if moves else None,
+            round(media_ms * 1e6) if moves and self._timed else None,
         )
 
     def close(self) -> None:

@@ -6,13 +6,13 @@ import collections
 import threading
 from collections.abc import Callable
 
+from edgeseg.core.text.redact import redact
 from edgeseg.errors import EdgesegError
 from edgeseg.runtime.single_slot import Ending, Outcome
 from edgeseg.runtime.sources.base import Frame, SourceEvent, State
 from edgeseg.runtime.sources.device import Device, LiveLimits
 from edgeseg.runtime.sources.freshness import Freshness
 from edgeseg.runtime.sources.live import LiveSource
-from edgeseg.runtime.sources.uri import public_uri
 
 EVENTS = 64
 # A camera that is behind again so soon after a new connection has a clock not to be believed.
@@ -169,7 +169,7 @@ class ReconnectingSource(LiveSource):
         self._good_ns = self._clock()
 
     def _note(self, state: State, reason: str) -> None:
-        reason = public_uri(reason)
+        reason = redact(reason)
         # A camera that is away for a night fails thousands of times in the same words.
         if self._events and (self._events[-1].state, self._events[-1].reason) == (state, reason):
             return

@@ -7,6 +7,7 @@ from edgeseg.errors import BackendUnavailable, UsageError
 from edgeseg.runtime.sources import camera, gst_device
 from edgeseg.runtime.sources.base import SourceRequest
 from edgeseg.runtime.sources.camera import CameraSource, csi_pipeline
+from edgeseg.runtime.sources.device import Device
 
 
 def request(uri: str, query=None, **changes) -> SourceRequest:
@@ -61,8 +62,22 @@ def test_rtsp_goes_through_pyav_where_it_is_installed(monkeypatch):
     from edgeseg.runtime.sources import av_device, opencv_device
 
     asked = []
-    monkeypatch.setattr(av_device, "AvDevice", lambda uri, **limits: asked.append("av"))
-    monkeypatch.setattr(opencv_device, "OpenCvDevice", lambda *a, **limits: asked.append("cv2"))
+
+    def opens(name):
+        class Opened(Device):
+            def __init__(self, *a, **limits):
+                asked.append(name)
+
+            def grab(self):
+                return None
+
+            def close(self):
+                pass
+
+        return Opened
+
+    monkeypatch.setattr(av_device, "AvDevice", opens("av"))
+    monkeypatch.setattr(opencv_device, "OpenCvDevice", opens("cv2"))
     camera._connector(request("rtsp://cam/1"), 1.0)(1.0)
     monkeypatch.setattr(camera, "is_installed", lambda name: False)
     camera._connector(request("rtsp://cam/1"), 1.0)(1.0)

@@ -2,7 +2,14 @@
 
 import pytest
 
-from edgeseg.runtime.sources.uri import public_uri
+from edgeseg.core.text import redact as module
+from edgeseg.core.text.redact import (
+    encode_credentials,
+    public_uri,
+    public_words,
+    redact,
+    remember,
+)
 
 
 def test_credentials_never_show():
@@ -33,6 +40,20 @@ def test_credentials_never_show():
         "http://cam/1?X-Amz-Credential=secret&X-Amz-Signature=secret",
         "rtsp://secret:554/secret@cam",
         "could not open 'rtsp://me:secret@cam/1': refused",
+        "rtsp:/admin:secret@127.0.0.1:1/live",
+        "admin:secret@127.0.0.1:1/live",
+        "rtsp://admin:my secret@127.0.0.1:1/live",
+        "rtsp://john.doe:123/secret@127.0.0.1:1/live",
+        "rtsp://admin:a'b/secret@127.0.0.1:1/live",
+        "rtsp://admin:x@secret/9@127.0.0.1:9/cam",
+        "rtsp://admin:a?secret#x@cam.local/1",
+        "rtsp://127.0.0.1:1/live?u=admin&p=secret",
+        "rtsp://127.0.0.1:1/live?session=secret",
+        "rtsp://127.0.0.1:1/live?pw%64=secret",
+        "v4l2://admin:secret@x",
+        "rtsps://192.168.1.1:7441/aB3secretXyZ09Qr7",
+        "postgresql://me:secret@127.0.0.1:1/db",
+        "sqlite:///study.db?timeout=5&password=secret",
     ],
 )
 def test_no_way_to_write_a_secret_shows_it(uri):
@@ -58,3 +79,30 @@ def test_what_is_no_secret_stays(uri):
 def test_only_the_secret_of_a_cheap_cameras_path_goes():
     uri = "rtsp://127.0.0.1:9/user=admin_password=tlJwpbo6_channel=1_stream=0.sdp"
     assert public_uri(uri) == "rtsp://127.0.0.1:9/user=***_password=***_channel=1_stream=0.sdp"
+
+
+def test_what_was_given_is_taken_out_of_any_words(monkeypatch):
+    monkeypatch.setattr(module, "_REMEMBERED", set())
+    remember("rtsp://admin:x@Hunter2abc/9@cam/1?key=Xyzzy99&channel=main")
+    said = redact("Failed to resolve x@Hunter2abc: main; Hunter2abc, x%40Hunter2abc%2F9, Xyzzy99")
+    assert "Hunter2" not in said
+    assert "Xyzzy" not in said
+    assert "Failed to resolve" in said
+    assert "main" in said
+
+
+def test_libraries_get_the_password_encoded_once():
+    raw = "rtsp://ad min:x@y/z#%@cam.local:554/a@b?c=1"
+    encoded = "rtsp://ad%20min:x%40y%2Fz%23%25@cam.local:554/a@b?c=1"
+    assert encode_credentials(raw) == encoded
+    assert encode_credentials(encoded) == encoded
+    for plain in ("rtsp://cam/1", "rtsp://cam.local:554/a@b", "v.mp4", "rtsp://me:pw@cam/1"):
+        assert encode_credentials(plain) == plain
+
+
+def test_words_of_a_command():
+    words = ["stream", "b", "rtsp://me:pw@cam/1", "--token", "abc", "--storage=mysql://a:b@h/d"]
+    assert public_words([*words, "--token=abc", "--tokens"]) == [
+        "stream", "b", "rtsp://cam/1", "--token", "***", "--storage=mysql://h/d", "--token=***",
+        "--tokens",
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Text that is shown: secrets are taken out of it."""

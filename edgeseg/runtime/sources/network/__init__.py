@@ -1,0 +1,1 @@
+"""Cameras on a network: what their addresses give, and why one cannot be reached."""
