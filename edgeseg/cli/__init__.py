@@ -22,6 +22,7 @@ import click
 
 import edgeseg
 from edgeseg.core.data.kept import keep_in
+from edgeseg.core.files.names import one_line
 from edgeseg.core.suggest import unknown
 from edgeseg.core.text.redact import redact, remember
 from edgeseg.errors import EdgesegError, UsageError
@@ -191,7 +192,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"edgeseg: error: {redact(' '.join(message.split()))}", file=sys.stderr)
+    print(f"edgeseg: error: {one_line(redact(message))}", file=sys.stderr)
     return code
 
 

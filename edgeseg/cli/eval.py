@@ -29,6 +29,7 @@ from edgeseg.cli.common.output import (
 from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.data.read_options import ReadOptions
+from edgeseg.core.files.names import component
 from edgeseg.core.output_checks import check_file, check_folder
 from edgeseg.errors import UsageError
 
@@ -129,7 +130,7 @@ def command(
 
     loaded = find_bundle(bundle)
     dataset = open_dataset(data, split, size_hw=loaded.spec.size_hw, limit=limit, options=read)
-    folder = out or Path("runs") / "eval" / loaded.name
+    folder = out or Path("runs") / "eval" / component(loaded.name)
     check_file("--confusion", confusion, "confusion.png", (bundle, data))
     if confusion is not None and confusion.suffix.lower() != ".png":
         raise UsageError(f"--confusion {confusion} is no .png; give such as confusion.png")

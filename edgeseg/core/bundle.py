@@ -30,6 +30,7 @@ from edgeseg.core.files.bounded import (
     read_arrays,
     read_json,
 )
+from edgeseg.core.files.names import is_plain
 from edgeseg.core.spec import PRECISIONS, ModelSpec
 from edgeseg.errors import BundleError, SpecError
 
@@ -295,9 +296,12 @@ def read_bundle(path: Path) -> Bundle:
         precision = manifest["precision"]
         if precision not in PRECISIONS:
             raise BundleError(f"{manifest_path}: precision {precision!r} is not in {PRECISIONS}")
+        name = manifest["name"]
+        if not isinstance(name, str) or not is_plain(name):
+            raise BundleError(f"{manifest_path}: the name {name!r} is not one plain line")
         return Bundle(
             path=path,
-            name=str(manifest["name"]),
+            name=name,
             spec=ModelSpec.from_json(manifest["spec"]),
             precision=precision,
             steps=tuple({**step} for step in manifest["steps"]),

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from edgeseg.core.files.names import is_plain, printable
 from edgeseg.errors import SpecError
 
 # What a bundle can be exported in.
@@ -94,6 +95,12 @@ class ModelSpec:
         if not 2 <= len(self.class_names) <= MOST_CLASSES:
             problems.append(
                 f"{len(self.class_names)} classes given, 2 to {MOST_CLASSES} fit a uint8 label"
+            )
+        odd = [name for name in self.class_names if not is_plain(name)]
+        if odd:
+            problems.append(
+                f"class name {printable(odd[0])!r} has a hidden character, more than one line, or "
+                "is empty or too long"
             )
         if len(set(self.class_names)) != len(self.class_names):
             problems.append("class names repeat")

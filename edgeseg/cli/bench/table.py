@@ -59,7 +59,10 @@ def markdown(result: BenchResult, command: str) -> str:
     """Return the rows as a Markdown table to paste, with where and how they were measured."""
     columns, lines_of_cells = used(result)
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join(cell or "-" for cell in row) + " |" for row in lines_of_cells]
+    lines += [
+        "| " + " | ".join(markdown(cell) if cell else "-" for cell in row) + " |"
+        for row in lines_of_cells
+    ]
     lines += ["", f"Measured on {machine_line(result)}, rows in turn, with `{command}`."]
     lines += [f"Doubtful: {doubt}." for doubt in result.conditions.get("doubts", ())]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgeseg.core.files.names import printable
 from edgeseg.core.progress import Progress as JobProgress
 from edgeseg.core.progress import ProgressCallback
 from edgeseg.core.text.redact import redact
@@ -24,7 +25,7 @@ LINES_S = 0.5
 
 def say(message: str) -> None:
     """Print one line for the person at the terminal, on standard error."""
-    print(redact(message), file=sys.stderr, flush=True)
+    print(printable(redact(message)), file=sys.stderr, flush=True)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -46,8 +47,8 @@ def print_table(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
-    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    table = Table(title=printable(title) or None, title_justify="left", box=box.SIMPLE_HEAD)
+    cells = [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     for index, column in enumerate(columns):
         figures = all(row[index][:1] in "-+0123456789" for row in cells)
         table.add_column(column, justify="right" if figures else "left", overflow="fold")
@@ -69,7 +70,7 @@ class Progress:
 
     def update(self, done: float, total: float | None = None, note: str = "") -> None:
         """Move the bar to `done` of `total` and show `note` beside it."""
-        self._progress.update(self._task, completed=done, total=total, note=note)
+        self._progress.update(self._task, completed=done, total=total, note=printable(note))
 
 
 class LineProgress(Progress):
@@ -114,7 +115,7 @@ def progress_bar(title: str, total: float | None = None) -> Iterator[Progress]:
         transient=True,
     )
     with bar:
-        yield Progress(bar, bar.add_task(title, total=total, note=""))
+        yield Progress(bar, bar.add_task(printable(title), total=total, note=""))
 
 
 @contextlib.contextmanager

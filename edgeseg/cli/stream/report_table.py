@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from edgeseg.core.files.names import printable
 from edgeseg.core.report import STAGES, Report
 from edgeseg.core.stage_times import Percentiles
 
@@ -34,7 +35,7 @@ def print_report(report: Report) -> None:
     console = Console(width=width, highlight=False, markup=False)
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in _facts(report):
-        facts.add_row(name, value, style=None)
+        facts.add_row(printable(name), printable(value), style=None)
     console.print(facts)
     if report.latency_ms or report.frame_age_ms:
         times = Table(box=box.SIMPLE_HEAD)

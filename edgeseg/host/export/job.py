@@ -11,6 +11,7 @@ from typing import Any
 from edgeseg.core.bundle import MANIFEST_FILE, Bundle, read_bundle
 from edgeseg.core.data.open import open_pictures
 from edgeseg.core.files import atomic_dir, atomic_write_text
+from edgeseg.core.files.names import component
 from edgeseg.core.given import name_of
 from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
@@ -145,7 +146,7 @@ def bundle_for_runtimes(options: ExportJobOptions, progress: ProgressCallback) -
     made = {"checkpoint", "precision", "runtimes", "out"}
     others = [field.name for field in dataclasses.fields(options) if field.name not in made]
     options.refuse_given(others, f"{bundle.path} is exported already; give its checkpoint")
-    folder = options.out or Path("runs/export") / bundle.name
+    folder = options.out or Path("runs/export") / component(bundle.name)
     for runtime in options.runtimes:
         check_place(place_of(folder, runtime), runtime)
     write_for_runtimes(bundle, options.runtimes, folder, progress)

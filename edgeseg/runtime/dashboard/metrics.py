@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from edgeseg.core.files.names import prometheus
+
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 QUANTILES = (("p50", "0.5"), ("p90", "0.9"), ("p99", "0.99"))
 STATES = ("connecting", "live", "stale", "lost")
@@ -86,12 +88,8 @@ class _Page:
             return
         name = f"edgeseg_{name}"
         lines = self._metrics.setdefault(name, [f"# HELP {name} {text}", f"# TYPE {name} {kind}"])
-        inside = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
+        inside = ",".join(f'{key}="{prometheus(label)}"' for key, label in labels.items())
         lines.append(f"{name}{{{inside}}} {value:.10g}" if inside else f"{name} {value:.10g}")
 
     def text(self) -> str:
         return "".join("\n".join(lines) + "\n" for lines in self._metrics.values())
-
-
-def _escaped(label: str) -> str:
-    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -20,6 +20,7 @@ from typing import Any
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.files import atomic_write_bytes, atomic_write_text, sha256_file
+from edgeseg.core.files.names import component
 from edgeseg.core.packages import is_installed
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.cuda.gpu import Gpu
@@ -122,7 +123,7 @@ def engine_from_bundle(
     """
     graph = graph_of(bundle, options.precision or bundle.precision, strongly_typed=strongly_typed)
     key = engine_key(graph, options, gpu, version=version, root=root)
-    folder = cache / _plain(bundle.name)
+    folder = cache / component(bundle.name)
     plan = folder / f"{graph.precision}-{_digest(key)}.plan"
     if not rebuild and not _stale(plan, key):
         return _read(plan)
@@ -139,7 +140,7 @@ def engine_from_bundle(
             reason,
         )
         hardware = [version, gpu.name, gpu.sm, *filter(None, [key["board"]])]
-        timing = cache / f"timing-{_plain('-'.join(hardware))}.cache"
+        timing = cache / f"timing-{component('-'.join(hardware))}.cache"
         request = BuildRequest(
             onnx=graph.path,
             digest=graph.digest,
@@ -309,8 +310,3 @@ def _digest(key: Mapping[str, Any]) -> str:
 def _short(value: object) -> str:
     text = str(value)
     return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
-
-
-def _plain(name: str) -> str:
-    """Return a name as one path component."""
-    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "bundle"
