@@ -28,6 +28,12 @@ CALIBRATION_IMAGES = 32
 # The same in both trainings: dropped in the second, rare classes would fade there.
 CLASS_WEIGHTS = 0.3
 STREAM_TIMEOUT_S = 300
+# The command line in a process of its own, which imports from where this one does; -I keeps the
+# working directory out of that.
+CHILD = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+    "from edgeseg.cli import main; main()"
+)
 # What a training leaves in its folder.
 TRAINED = ("best.safetensors", "last.safetensors", "state.safetensors", "curves.csv", "curves.svg")
 
@@ -201,7 +207,15 @@ def stream_all(
     with progress_bar("stream", len(jobs)) as bar:
         for number, (backend, name) in enumerate(jobs):
             path = out / f"{backend}-{name}.json"
-            command = [sys.executable, "-m", "edgeseg.cli", "stream", str(bundles[name].path)]
+            command = [
+                sys.executable,
+                "-I",
+                "-c",
+                CHILD,
+                json.dumps(sys.path),
+                "stream",
+                str(bundles[name].path),
+            ]
             command += [source, "--backend", backend, "--json"]
             done = subprocess.run(
                 command,

@@ -20,7 +20,8 @@ from edgeseg.errors import BackendError, EdgesegError
 
 JOIN_S = 10.0
 PARENT_S = 1.0
-# The child imports from where the parent did, also where the parent changed its sys.path.
+# The child imports from where the parent did, also where the parent changed its sys.path; -I keeps
+# the working directory out of it until then.
 CHILD = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from edgeseg.runtime.engine.subprocess_call import serve; serve(int(sys.argv[1]))"
@@ -51,7 +52,7 @@ def call_in_subprocess(
     receiving, sending = multiprocessing.Pipe(duplex=False)
     # Not multiprocessing's own processes: they run the caller's main script a second time.
     process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(sending.fileno())],
+        [sys.executable, "-I", "-c", CHILD, str(sending.fileno())],
         stdin=subprocess.PIPE,
         pass_fds=[sending.fileno()],
         # Ctrl-C goes to a whole group; what it means is decided here.

@@ -166,7 +166,7 @@ def supervise(request: Facts, folder: Path, job: Path, lock: IO[str]) -> int:
         # The line that runs this file sets it.
         (job / "agent.py").write_text(globals()["SOURCE"])
         inner = json.dumps({**request, "do": "install"})
-        argv = [sys.executable, "-u", str(job / "agent.py"), inner]
+        argv = [sys.executable, "-I", "-u", str(job / "agent.py"), inner]
     environment = {**os.environ, **request.get("env", {}), "PYTHONUNBUFFERED": "1"}
     asked: list[float] = []
 
@@ -336,7 +336,7 @@ def install(request: Facts) -> None:
     tell(f"making {venv}")
     (folder / "installed.json").unlink(missing_ok=True)
     # --system-site-packages: TensorRT and the OpenCV that knows GStreamer are system packages.
-    made = run_aloud([python, "-m", "venv", "--system-site-packages", str(venv)])
+    made = run_aloud([python, "-I", "-m", "venv", "--system-site-packages", str(venv)])
     if made:
         give_up(f"{venv} cannot be made")
     inner = str(venv / "bin" / "python")
@@ -349,10 +349,19 @@ def install(request: Facts) -> None:
     for constraints in tries:
         held.write_text(constraints)
         tell(f"installing edgeseg[{','.join(extras)}] {constraints.strip()}")
-        command = [inner, "-m", "pip", "install", "--disable-pip-version-check", "-c", str(held)]
+        command = [
+            inner,
+            "-I",
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "-c",
+            str(held),
+        ]
         command += ["--progress-bar", "off", target]
         # pip passes over a wheel of the same version.
-        again = [inner, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        again = [inner, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
         again += ["--no-deps", "--force-reinstall", request["wheel_path"]]
         done = run_aloud(command)
         if done == 0:
@@ -589,7 +598,10 @@ def question(python: str, code: str) -> str | None:
     """Return what a line of Python prints, None where it fails."""
     try:
         done = subprocess.run(
-            [python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
+            [python, "-I", "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
         )
     except OSError:
         return None

@@ -144,7 +144,7 @@ def frames(board: Board, job: str, offsets: Mapping[str, int]) -> Iterator[tuple
 
 def _words(board: Board, do: str, request: Mapping[str, Any]) -> list[str]:
     document = {"do": do, "folder": board.folder, **request}
-    return ["python3", "-c", BOOT, json.dumps(document)]
+    return ["python3", "-I", "-c", BOOT, json.dumps(document)]
 
 
 def _no_answer(board: Board, code: int, text: str) -> BoardError:

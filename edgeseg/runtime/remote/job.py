@@ -169,7 +169,7 @@ class Session:
         makes: list[str] = []
         takes: dict[str, str] = {}
         names: dict[str, str] = {}
-        argv = [f"{self.folder}/venv/bin/python", "-m", "edgeseg.cli"]
+        argv = [f"{self.folder}/venv/bin/python", "-I", "-u", "-m", "edgeseg.cli"]
         job = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         title = _title(words)
         for word in words:

@@ -13,7 +13,7 @@ if not DEPLOY.is_dir():
     pytest.skip("deploy/ is not installed", allow_module_level=True)
 PYTHON = """#!/bin/sh
 case "$*" in
-"-m venv"*)
+"-I -m venv"*)
     for folder; do :; done
     mkdir -p "$folder/bin"
     cp "$0" "$folder/bin/python"
