@@ -22,8 +22,8 @@ import click
 
 import edgeseg
 from edgeseg.core.data.kept import keep_in
-from edgeseg.core.files.names import one_line
 from edgeseg.core.suggest import unknown
+from edgeseg.core.text.names import one_line
 from edgeseg.core.text.redact import redact, remember
 from edgeseg.errors import EdgesegError, UsageError
 from edgeseg.host.foreign.trust import trust_file

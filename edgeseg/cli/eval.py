@@ -29,8 +29,8 @@ from edgeseg.cli.common.output import (
 from edgeseg.cli.common.runtimes import backend_options
 from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.data.read_options import ReadOptions
-from edgeseg.core.files.names import component
 from edgeseg.core.output_checks import check_file, check_folder
+from edgeseg.core.text.names import component
 from edgeseg.errors import UsageError
 
 # With its optimisers off it computes a graph node by node, as the file has them.

@@ -11,7 +11,7 @@ import click
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import Named, json_option, needs
 from edgeseg.cli.common.output import megabytes, print_json, print_table
-from edgeseg.core.files.names import printable
+from edgeseg.core.text.names import printable
 from edgeseg.errors import ExportError
 from edgeseg.lint.boards import BOARDS
 from edgeseg.lint.tensorrt_versions import LINES

@@ -30,8 +30,8 @@ from edgeseg.core.files.bounded import (
     read_arrays,
     read_json,
 )
-from edgeseg.core.files.names import is_plain
 from edgeseg.core.spec import PRECISIONS, ModelSpec
+from edgeseg.core.text.names import is_plain
 from edgeseg.errors import BundleError, SpecError
 
 FORMAT = 1

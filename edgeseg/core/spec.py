@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from edgeseg.core.files.names import is_plain, printable
+from edgeseg.core.text.names import is_plain, printable
 from edgeseg.errors import SpecError
 
 # What a bundle can be exported in.

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgeseg.core.files.names import printable
 from edgeseg.core.progress import Progress as JobProgress
 from edgeseg.core.progress import ProgressCallback
+from edgeseg.core.text.names import printable
 from edgeseg.core.text.redact import redact
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from edgeseg.core.files.names import printable
 from edgeseg.core.report import STAGES, Report
 from edgeseg.core.stage_times import Percentiles
+from edgeseg.core.text.names import printable
 
 PIPE_WIDTH = 120
 MIB = 1 << 20

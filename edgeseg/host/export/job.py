@@ -11,11 +11,11 @@ from typing import Any
 from edgeseg.core.bundle import MANIFEST_FILE, Bundle, read_bundle
 from edgeseg.core.data.open import open_pictures
 from edgeseg.core.files import atomic_dir, atomic_write_text
-from edgeseg.core.files.names import component
 from edgeseg.core.given import name_of
 from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.suggest import unknown
+from edgeseg.core.text.names import component
 from edgeseg.core.zoo import ZOO, find_checkpoint, zoo_checkpoint, zoo_names
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgeseg.core.files.names import prometheus
+from edgeseg.core.text.names import prometheus
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 QUANTILES = (("p50", "0.5"), ("p90", "0.9"), ("p99", "0.99"))

@@ -20,8 +20,8 @@ from typing import Any
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.files import atomic_write_bytes, atomic_write_text, sha256_file
-from edgeseg.core.files.names import component
 from edgeseg.core.packages import is_installed
+from edgeseg.core.text.names import component
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.engine.build import BuildRequest, Built, build_plan

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseg.core.files.names import component, is_plain, markdown_cell, printable, prometheus, xml
 from edgeseg.core.spec import ModelSpec
+from edgeseg.core.text.names import component, is_plain, markdown_cell, printable, prometheus, xml
 from edgeseg.errors import BundleError, SpecError
 
 HOSTILE = (
