@@ -30,6 +30,12 @@ from edgeseg.cli.common.runtimes import engine_cache, engine_plugin
     int8="The INT8 engine alone.", fp16="The FP16 engine alone.", fp32="The FP32 engine alone."
 )
 @click.option("--explain", is_flag=True, help="List every layer's type, and every reformat.")
+@click.option(
+    "--race",
+    is_flag=True,
+    help="Build also with float depthwise convolutions and with another label head: up to six "
+    "engines, of which the fastest is what --precision auto runs.",
+)
 @click.option("--rebuild", is_flag=True, help="Build although the cache has the engine.")
 @click.option(
     "--workspace",
@@ -49,6 +55,7 @@ def command(
     bundle: str,
     precision: str | None,
     explain: bool,
+    race: bool,
     rebuild: bool,
     workspace: int,
     level: int | None,
@@ -58,8 +65,9 @@ def command(
     """Build BUNDLE's engine for this GPU and TensorRT, or say that the cache has it.
 
     An INT8 bundle gets its FP16 baseline as well: the same weights without quantization. Both run
-    the golden frame in turns; a warning tells when INT8 is not the faster. Engines lie in the
-    folder that EDGESEG_CACHE names, by default ~/.cache/edgeseg/engines.
+    the golden frame in turns; a warning tells when INT8 is not the faster. One engine that can be
+    built is enough, and stream, verify and eval take the fastest. Engines lie in the folder that
+    EDGESEG_CACHE names, by default ~/.cache/edgeseg/engines.
     """
     from edgeseg.core.zoo import find_bundle
     from edgeseg.runtime.bench.int8_against_fp16 import BuildOptions, build_engines
@@ -68,6 +76,7 @@ def command(
     options = BuildOptions(
         precision=precision,
         explain=explain,
+        race=race,
         rebuild=rebuild,
         workspace_bytes=workspace << 20,
         level=level,
@@ -93,7 +102,7 @@ def _print(document: dict[str, Any]) -> None:
          "golden", "CUDA graph"),
         [
             (
-                row["precision"],
+                " ".join((row["precision"], *row["edits"])),
                 row["runs_in"],
                 f"built in {row['seconds']:.0f} s" if row["built"] else "cached",
                 megabytes(row["bytes"]),
@@ -110,6 +119,11 @@ def _print(document: dict[str, Any]) -> None:
     )  # fmt: skip
     if document["fp16_over_int8"] is not None:
         print(f"time of FP16 / time of INT8: {document['fp16_over_int8']:.2f}")
+    if document["fastest"] is not None:
+        fastest = document["fastest"]
+        print(f"fastest: {' '.join((fastest['precision'], *fastest['edits']))}")
+    for name, reason in document["failed"].items():
+        print(f"not built: {name}: {reason}")
     for row in document["engines"]:
         counts = ", ".join(f"{n} {kind}" for kind, n in row["layers"].items()) or "no details"
         dla = row["dla"]

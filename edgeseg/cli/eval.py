@@ -26,7 +26,7 @@ from edgeseg.cli.common.output import (
     say,
     shown,
 )
-from edgeseg.cli.common.runtimes import backend_options
+from edgeseg.cli.common.runtimes import backend_options, engine_precision, precision_option
 from edgeseg.core.crf.options import CrfOptions
 from edgeseg.core.data.read_options import ReadOptions
 from edgeseg.core.output_checks import check_file, check_folder
@@ -90,6 +90,7 @@ SHOWN = 10
     help="Search the CRF's values on training images and print the best; needs --split train.",
 )
 @backend_option
+@precision_option("auto")
 @json_option
 @needs("cv2")
 def command(
@@ -152,6 +153,7 @@ def command(
     with shown() as progress:
         check_data(None, dataset, progress=progress)
     name = EXACT_BACKEND if exact else first_backend(backend)
+    engine_precision([name])
     options = backend_options(name, threads) | ({"optimize": False} if exact else {})
     with (
         open_backend(name, loaded, **options) as opened,

@@ -7,7 +7,7 @@ import click
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import backends_option, json_option
 from edgeseg.cli.common.output import bundle_json, print_json, print_table, say
-from edgeseg.cli.common.runtimes import backend_options
+from edgeseg.cli.common.runtimes import backend_options, engine_precision, precision_option
 
 
 @click.command(
@@ -15,6 +15,7 @@ from edgeseg.cli.common.runtimes import backend_options
 )
 @click.argument("bundle")
 @backends_option
+@precision_option("auto")
 @click.option(
     "--min-agreement",
     type=click.FloatRange(0, 1),
@@ -39,9 +40,11 @@ def command(
     from edgeseg.runtime.evaluation.verify import verify
 
     loaded = find_bundle(bundle)
+    chosen = chosen_backends(backends)
+    engine_precision(chosen)
     found = verify(
         loaded,
-        chosen_backends(backends),
+        chosen,
         lambda name: backend_options(name, threads),
         min_agreement,
     )

@@ -20,7 +20,7 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import print_json, print_table, progress_bar, say, shown
-from edgeseg.cli.common.runtimes import backend_options
+from edgeseg.cli.common.runtimes import backend_options, engine_precision, precision_option
 from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.data.read_options import ReadOptions
 from edgeseg.core.files import atomic_write_text
@@ -41,6 +41,7 @@ REFERENCE = click.Choice(["fp32", "bare", "torch", "all"])
 @reading_options
 @click.option("--limit", type=click.IntRange(min=1), help="Use this many images, spread evenly.")
 @backends_option
+@precision_option("")
 @click.option(
     "--native-float",
     is_flag=True,
@@ -137,6 +138,7 @@ def command(
     if not references:
         refuse_given(("checkpoint",), "there is no --reference")
     chosen = chosen_backends(backends)
+    engine_precision(chosen)
     if not any(chooses_float(name) for name in chosen):
         refuse_given(("native_float",), "openvino, whose float it is, is not among the backends")
     loaded = [find_bundle(name) for name in bundles or zoo_names()] or [default_bundle()]

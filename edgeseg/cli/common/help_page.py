@@ -67,10 +67,11 @@ LAYOUT: dict[str, dict[str, str]] = {
     },
     "build": {
         COMPRESSION: "--int8 --fp16 --fp32",
+        MEASURE: "--race",
         OUTPUT: "--explain --rebuild",
     },
     "lint": {TASK: "--target --board --layers --quiet"},
-    "verify": {MEASURE: "--backend --min-agreement"},
+    "verify": {MEASURE: "--backend --precision --min-agreement"},
     "eval": {
         DATA: "--data --classes --split --limit",
         MEASURE: "--backend --no-bf",
@@ -80,7 +81,7 @@ LAYOUT: dict[str, dict[str, str]] = {
     "stream": {
         OUTPUT: "--dashboard --out",
         LIMITS: "--frames --duration --pace",
-        MEASURE: "--labels --sustain --backend --threads",
+        MEASURE: "--labels --sustain --backend --precision --threads",
         TASK: "--also --harvest --shadow",
     },
     "bench": {

@@ -22,7 +22,12 @@ from edgeseg.cli.common.options import (
     refuse_given,
 )
 from edgeseg.cli.common.output import print_json, progress_bar, say
-from edgeseg.cli.common.runtimes import engine_cache, engine_plugin
+from edgeseg.cli.common.runtimes import (
+    engine_cache,
+    engine_plugin,
+    engine_precision,
+    precision_option,
+)
 from edgeseg.cli.common.signals import exit_on_signal, stop_on_signal
 from edgeseg.cli.stream.dashboard_options import dashboard_options
 from edgeseg.core.images.palettes import PALETTES
@@ -177,6 +182,7 @@ class StreamCommand(Verb):
 @crf_option
 @dashboard_options
 @backend_option
+@precision_option("auto")
 @json_option
 @needs("cv2")
 def command(
@@ -200,6 +206,9 @@ def command(
         refuse_given(("harvest_limit",), "there is no --harvest")
     sources = tuple(resolved(word) for word in (source, *also))
     given["sinks"] = tuple(resolved(word) for word in given["sinks"])
+    from edgeseg.runtime.backends.choose import chosen_backends
+
+    chosen = chosen_backends((given["backend"],) if given["backend"] else ())
     places = _places(out, len(sources), bundle)
     from edgeseg.runtime.streaming.session import StreamOptions
 
@@ -209,6 +218,7 @@ def command(
         reports=tuple(places),
         cache=engine_cache(),
         plugin=engine_plugin(),
+        precision=engine_precision(chosen),
         has_display=any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")),
         notify_socket=os.environ.get("NOTIFY_SOCKET", ""),
         **given,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from edgeseg.errors import BackendUnavailable
+from edgeseg.errors import BackendError, BackendUnavailable
 from edgeseg.runtime.backends.open import BACKENDS, option_names, why_unavailable
+
+Opened = TypeVar("Opened")
 
 
 def installed_backends() -> list[str]:
@@ -39,8 +41,38 @@ def first_backend(name: str | None) -> str:
     return chosen_backends((name,) if name else ())[0]
 
 
+def open_first(
+    names: Sequence[str], opener: Callable[[str], Opened], tell: Callable[[str], None]
+) -> tuple[str, Opened]:
+    """Open the first backend that runs the bundle, telling of each that does not.
+
+    Args:
+        names: keys of BACKENDS, in order of preference.
+        opener: opens one of them.
+        tell: gets a line for each that failed before another one is tried.
+
+    Raises:
+        BackendError: none runs it; the first one's reason.
+        BackendUnavailable: likewise.
+    """
+    problems: list[BackendError | BackendUnavailable] = []
+    for name in names:
+        if problems:
+            tell(f"warning: {problems[-1]}; going on with {name}")
+        try:
+            return name, opener(name)
+        except (BackendError, BackendUnavailable) as error:
+            problems.append(error)
+    raise problems[0]
+
+
 def options_for(
-    name: str, threads: int | None, *, cache: Path | None = None, plugin: Path | None = None
+    name: str,
+    threads: int | None,
+    *,
+    cache: Path | None = None,
+    plugin: Path | None = None,
+    precision: str = "",
 ) -> dict[str, Any]:
     """Return the keyword arguments that open backend `name`.
 
@@ -49,6 +81,8 @@ def options_for(
         threads: threads of one inference; None or 0 leaves the choice to the runtime.
         cache: folder of engines, for backends that build some; None is the backend's default.
         plugin: library with TensorRT plugins, for backends that take one.
+        precision: of the engine, for backends that build one; empty is the bundle's own. Others
+            run the bundle as it is.
     """
     options: dict[str, Any] = {"threads": threads or None}
     known = option_names(name)
@@ -56,4 +90,6 @@ def options_for(
         options["cache"] = cache
     if "plugin" in known and plugin is not None:
         options["plugin"] = plugin
+    if "precision" in known and precision:
+        options["precision"] = precision
     return options

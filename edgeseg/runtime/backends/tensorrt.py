@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,12 +25,16 @@ from edgeseg.runtime.backends.base import (
 )
 from edgeseg.runtime.cuda.gpu import Cuda, find_gpu, open_cuda
 from edgeseg.runtime.engine.cache import (
+    AUTO,
     DEFAULT_CACHE,
     WORKSPACE_BYTES,
     Engine,
     EngineOptions,
     engine_from_bundle,
+    engine_key,
 )
+from edgeseg.runtime.engine.fastest import find_fastest
+from edgeseg.runtime.engine.graph_choice import graph_of
 from edgeseg.runtime.engine.tensorrt_api import (
     NoRoomForEngine,
     is_strongly_typed,
@@ -105,6 +110,8 @@ class TensorRtBackend(Backend):
         level: int = -1,
         plugin: Path | None = None,
         rebuild: str = "",
+        retry: bool = False,
+        edits: tuple[str, ...] = (),
         graphs: bool = True,
         root: Path = ROOT,
         progress: Callable[..., None] = lambda *args: None,
@@ -114,12 +121,16 @@ class TensorRtBackend(Backend):
         Args:
             bundle: what to run.
             threads: has no effect; other backends take it.
-            precision: "int8", "fp16" or "fp32"; empty takes the bundle's own.
+            precision: "int8", "fp16" or "fp32"; empty takes the bundle's own. "auto" takes the
+                engine that `edgeseg build` found fastest here, else the bundle's own, and FP16 of
+                an INT8 bundle whose INT8 engine cannot be built.
             cache: folder of the engines; None takes ~/.cache/edgeseg/engines.
             workspace_bytes: most scratch memory a kernel may want while building.
             level: builder optimisation level 0-5, -1 for TensorRT's own.
             plugin: library with plugins that the graph names.
             rebuild: a reason to build although the cache has an engine.
+            retry: build although the last build of this engine failed.
+            edits: keys of EDITS, done to the graph before it is built.
             graphs: record the inference as a CUDA graph where TensorRT and CUDA allow it.
             root: the file system's root, another one in tests.
             progress: told (done, total, note) while an engine is built.
@@ -134,26 +145,34 @@ class TensorRtBackend(Backend):
         self._context: Any = None
         self._kept: Any = None
         self._slots: list[_Slot] = []
-        options = EngineOptions(precision, workspace_bytes, level, plugin)
+        options = EngineOptions(precision, workspace_bytes, level, plugin, edits)
+        folder = cache or Path.home() / DEFAULT_CACHE
         version = str(trt.__version__)
         try:
             cuda = self._cuda = open_cuda()
             self._closing.append(cuda.close)
 
-            def engine(reason: str) -> Engine:
+            def engine(wanted: EngineOptions, reason: str) -> Engine:
                 return engine_from_bundle(
                     bundle,
-                    options,
+                    wanted,
                     gpu,
-                    cache or Path.home() / DEFAULT_CACHE,
+                    folder,
                     version=version,
                     strongly_typed=is_strongly_typed(trt),
                     rebuild=reason,
+                    retry=retry,
                     root=root,
                     progress=progress,
                 )
 
-            self.engine = engine(rebuild)
+            strong = is_strongly_typed(trt)
+            graph = graph_of(bundle, bundle.precision, strongly_typed=strong)
+            key = engine_key(graph, options, gpu, version=version, root=root)
+            choices = _choices(bundle, options, folder, key)
+            chosen, self.engine = _first_built(
+                choices, lambda wanted: engine(wanted, rebuild), bundle.name
+            )
             log = make_log(trt)
             load_plugins(trt, log, plugin)
             runtime = open_runtime(trt, log)
@@ -164,7 +183,7 @@ class TensorRtBackend(Backend):
                     raise
                 # A plan that its sidecar vouches for and TensorRT still refuses: the libraries
                 # changed under one version number.
-                self.engine = engine(str(error))
+                self.engine = engine(chosen, str(error))
                 opened = open_engine(runtime, self.engine.path.read_bytes(), log, version)
             shape = _check_tensors(trt, opened, bundle)
             self._context = opened.create_execution_context()
@@ -307,6 +326,41 @@ class TensorRtBackend(Backend):
             if slot.graph is not None:
                 self._cuda.destroy_graph(slot.graph)
                 slot.graph = None
+
+
+def _choices(
+    bundle: Bundle, options: EngineOptions, cache: Path, key: Mapping[str, Any]
+) -> list[EngineOptions]:
+    """Return the engines to try in turn; "auto" has several."""
+    if options.precision != AUTO:
+        return [options]
+    fastest = find_fastest(cache, bundle.name, bundle.digest, key)
+    wanted = [] if fastest is None else [(fastest.precision, fastest.edits)]
+    wanted.append((bundle.precision, ()))
+    if bundle.precision == "int8":
+        wanted.append(("fp16", ()))
+    return [
+        dataclasses.replace(options, precision=precision, edits=edits)
+        for precision, edits in dict.fromkeys(wanted)
+    ]
+
+
+def _first_built(
+    choices: Sequence[EngineOptions], build: Callable[[EngineOptions], Engine], name: str
+) -> tuple[EngineOptions, Engine]:
+    """Return the first engine that can be had, telling what could not."""
+    problems: list[BackendError] = []
+    for wanted in choices:
+        if problems:
+            LOG.warning(
+                "edgeseg: %s; going on with the %s engine of %s",
+                problems[-1], wanted.precision, name,
+            )  # fmt: skip
+        try:
+            return wanted, build(wanted)
+        except BackendError as error:
+            problems.append(error)
+    raise problems[0]
 
 
 def _check_tensors(trt: Any, engine: Any, bundle: Bundle) -> tuple[int, int, int, int]:

@@ -27,6 +27,7 @@ from edgeseg.runtime.backends.base import (
 from edgeseg.runtime.backends.tensorrt import TensorRtBackend
 from edgeseg.runtime.cuda.gpu import find_gpu
 from edgeseg.runtime.engine.cache import (
+    AUTO,
     DEFAULT_CACHE,
     WORKSPACE_BYTES,
     EngineOptions,
@@ -57,7 +58,7 @@ class TorchTensorRtBackend(Backend):
         Args:
             bundle: what to run.
             threads: has no effect; other backends take it.
-            precision: "int8", "fp16" or "fp32"; empty takes the bundle's own.
+            precision: "int8", "fp16" or "fp32"; empty and "auto" take the bundle's own.
             cache: folder of the engines; None takes ~/.cache/edgeseg/engines.
             workspace_bytes: most scratch memory a kernel may want while building.
             progress: told (done, total, note) while an engine is built.
@@ -75,7 +76,7 @@ class TorchTensorRtBackend(Backend):
         version = str(trt.__version__)
         engine = engine_from_bundle(
             bundle,
-            EngineOptions(precision, workspace_bytes),
+            EngineOptions("" if precision == AUTO else precision, workspace_bytes),
             gpu,
             cache or Path.home() / DEFAULT_CACHE,
             version=version,

@@ -19,11 +19,16 @@ from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.backends.choose import options_for
 from edgeseg.runtime.backends.open import open_backend
 from edgeseg.runtime.backends.tensorrt import TensorRtBackend
-from edgeseg.runtime.engine.cache import WORKSPACE_BYTES
+from edgeseg.runtime.engine.cache import DEFAULT_CACHE, WORKSPACE_BYTES
+from edgeseg.runtime.engine.fastest import Fastest, keep_fastest
+from edgeseg.runtime.evaluation.verify import MIN_AGREEMENT
 
 ROUNDS = 9
 PER_ROUND = 20
 BASELINE = "fp16"
+DEPTHWISE, HEAD = "float-depthwise", "label-codes"
+# An edited graph may take another of two equal classes in so many pixels.
+TIES = 0.001
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +119,7 @@ class BuildOptions:
         level: builder optimisation level 0-5; None takes TensorRT's own.
         plugin: library with plugins that the graph names.
         cache: folder of the engines; None takes the default one.
+        race: build the engines of edited graphs as well (EDITS); the golden frame must agree.
     """
 
     precision: str | None = None
@@ -123,6 +129,42 @@ class BuildOptions:
     level: int | None = None
     plugin: Path | None = None
     cache: Path | None = None
+    race: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """One engine of a race.
+
+    Attributes:
+        precision: of the engine.
+        edits: keys of EDITS, done to its graph.
+    """
+
+    precision: str
+    edits: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return " ".join((self.precision, *self.edits))
+
+
+def runners(bundle: Bundle, options: BuildOptions) -> list[Runner]:
+    """Return the engines to build, those without edits first."""
+    wanted = [options.precision or bundle.precision]
+    if options.precision is None and bundle.precision == "int8":
+        wanted.append(BASELINE)
+    plain = [Runner(precision) for precision in wanted]
+    if not options.race:
+        return plain
+    edited = [
+        Runner(runner.precision, edits)
+        for runner in plain
+        for edits in ((HEAD,), (DEPTHWISE,), (DEPTHWISE, HEAD))
+        if runner.precision == "int8" or DEPTHWISE not in edits
+    ]
+    return [*plain, *edited]
 
 
 def build_engines(
@@ -137,62 +179,105 @@ def build_engines(
         options: which engines, and how.
         progress: told (done, total, note) while an engine is built and while they are timed.
 
+    The engines are built one by one, and one is enough. The fastest of those that agree with the
+    golden frame is recorded for precision "auto", unless one precision was asked for.
+
     Returns:
         Plain JSON values: `runtime`, `device`, `engines` with what was built and measured of each,
+        `failed` with the reason of each that could not be built, `fastest` (precision and edits),
         `fp16_over_int8` (median time of FP16 over INT8's, None where one is missing), `warnings`.
 
     Raises:
         BackendUnavailable: no driver, or no TensorRT.
         UsageError: the bundle has no graph of the precision that is wanted.
-        BackendError: the engine that is wanted cannot be built.
+        BackendError: no engine that is wanted can be built; why the first one could not.
     """
     given = options_for("tensorrt", 0, cache=options.cache, plugin=options.plugin) | {
         "workspace_bytes": options.workspace_bytes,
         "level": -1 if options.level is None else options.level,
         "rebuild": "asked for with --rebuild" if options.rebuild else "",
+        "retry": True,
     }
-    wanted = [options.precision or bundle.precision]
-    if options.precision is None and bundle.precision == "int8":
-        wanted.append(BASELINE)
     with contextlib.ExitStack() as stack:
         backends: dict[str, Any] = {}
-        skipped: dict[str, str] = {}
-        for name in wanted:
+        built: dict[str, Runner] = {}
+        failures: dict[str, UsageError | BackendError] = {}
+        for runner in runners(bundle, options):
             try:
                 opened = open_backend(
-                    "tensorrt", bundle, **given, precision=name, progress=progress
-                )
+                    "tensorrt", bundle, **given, precision=runner.precision, edits=runner.edits,
+                    progress=progress,
+                )  # fmt: skip
             except (UsageError, BackendError) as error:
-                # Only the baseline may be out of reach: a bundle without an FP16 graph, or with
-                # constants that FP16 cannot hold.
-                if name == wanted[0]:
-                    raise
-                skipped[name] = str(error)
+                failures[runner.name] = error
                 continue
-            backends[name] = stack.enter_context(opened)
+            backends[runner.name] = stack.enter_context(opened)
+            built[runner.name] = runner
+        if not backends:
+            raise next(iter(failures.values()))
         golden = bundle.golden()
         agreement = {
             name: float((backend.infer(golden.frame) == golden.labels).mean())
             for name, backend in backends.items()
         }
         times = time_in_turns(backends, golden.frame, progress=progress)
-        return _document(backends, times, agreement, skipped, explain=options.explain)
+        winner = _fastest(built, times, agreement)
+        if winner is not None and options.precision is None:
+            keep_fastest(
+                options.cache or Path.home() / DEFAULT_CACHE,
+                bundle.name,
+                bundle.digest,
+                backends[winner.name].engine.key,
+                Fastest(winner.precision, winner.edits),
+            )
+        reasons = {name: str(error) for name, error in failures.items()}
+        return _document(
+            backends, built, times, agreement, reasons, winner, explain=options.explain
+        )
+
+
+def _fastest(
+    built: Mapping[str, Runner], times: Mapping[str, EngineTimes], agreement: Mapping[str, float]
+) -> Runner | None:
+    """Return the quickest engine whose labels are right, None where none is.
+
+    A form without edits has to agree as verify wants it. An edited one must agree as well as the
+    form it was made from, but for a few pixels of a tie.
+    """
+
+    def is_right(name: str, runner: Runner) -> bool:
+        least = MIN_AGREEMENT[runner.precision]
+        if runner.edits:
+            least = max(least, agreement.get(runner.precision, 0.0) - TIES)
+        return agreement[name] >= least
+
+    right = [name for name, runner in built.items() if is_right(name, runner)]
+    best = min(right, key=lambda name: statistics.median(times[name].rounds_ns), default=None)
+    return None if best is None else built[best]
 
 
 def _document(
     backends: Mapping[str, TensorRtBackend],
+    built: Mapping[str, Runner],
     times: Mapping[str, EngineTimes],
     agreement: Mapping[str, float],
-    skipped: Mapping[str, str],
+    failed: Mapping[str, str],
+    winner: Runner | None,
     *,
     explain: bool,
 ) -> dict[str, Any]:
     engines = []
-    warnings = [f"no {name} baseline: {reason}" for name, reason in skipped.items()]
+    # An edit that a graph does not take is no trouble; `failed` has it.
+    warnings = [
+        f"no {name} {'baseline' if name == BASELINE else 'engine'}: {reason}"
+        for name, reason in failed.items()
+        if " " not in name
+    ]
     for name, backend in backends.items():
         engine = backend.engine
         row: dict[str, Any] = {
-            "precision": name,
+            "precision": built[name].precision,
+            "edits": list(built[name].edits),
             "runs_in": backend.io.precision,
             "plan": str(engine.path),
             "built": bool(engine.reason),
@@ -218,11 +303,17 @@ def _document(
                 f"INT8 is not faster than FP16 here: time of FP16 over INT8 is {found:.2f}; use "
                 f"--fp16, or look for reformats and float layers with --explain"
             )
+    if winner is None:
+        warnings.append(
+            "no engine gives the golden frame's labels; run edgeseg verify, and do not trust them"
+        )
     first = next(iter(backends.values()))
     return {
         "runtime": first.io.runtime,
         "device": first.io.device,
         "engines": engines,
+        "failed": dict(failed),
+        "fastest": winner and {"precision": winner.precision, "edits": list(winner.edits)},
         "fp16_over_int8": found,
         "warnings": warnings,
     }

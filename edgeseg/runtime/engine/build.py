@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ from edgeseg.runtime.engine.tensorrt_api import (
     open_engine,
 )
 
+# The builder's words where a layer has no kernel of the types that Q/DQ ask for.
+NO_KERNEL = re.compile(r"Could not find any implementation for node (.+)", re.IGNORECASE)
+# A network that has lost so many convolutions to float is no INT8 network any more.
+MOST_FLOATS = 32
+
 
 @dataclasses.dataclass(frozen=True)
 class BuildRequest:
@@ -41,6 +47,8 @@ class BuildRequest:
         level: optimisation level 0-5, -1 for TensorRT's own.
         timing: file of an earlier build's kernel times; need not exist.
         plugin: library with plugins, None for none.
+        edits: keys of EDITS, done to the graph in this order.
+        opset: newest whose definitions the parser reads.
     """
 
     onnx: Path
@@ -53,6 +61,8 @@ class BuildRequest:
     timing: Path
     plugin: Path | None = None
     float_weights: bool = False
+    edits: tuple[str, ...] = ()
+    opset: int = 18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +74,7 @@ class Built:
         timing: the timing cache after the build, empty where it cannot be had.
         layers: the engine inspector's account.
         facts: seconds, device memory in bytes, typing, warnings, layers a DLA could take;
+            `float_convolutions` are those that lost their Q/DQ for want of an INT8 kernel,
             `not_halved` is why the float parts stayed FP32, empty where they did not.
     """
 
@@ -84,8 +95,60 @@ def build_plan(
     """
     trt = load_tensorrt()
     log = make_log(trt)
-    data, not_halved = _graph(request)
     load_plugins(trt, log, request.plugin)
+    floats: list[str] = []
+    timing = _known_times(request.timing)
+    start = time.monotonic()
+    while True:
+        data, not_halved = _graph(request, floats)
+        attempt = _attempt(trt, log, request, data, timing, progress)
+        timing = _timing_cache(attempt.config)
+        if attempt.plan is not None:
+            break
+        more = _without_kernel(request, log, floats)
+        if not more:
+            raise _build_error(request, str(trt.__version__), log)
+        floats.extend(more)
+        progress(0, None, f"no INT8 kernel for {', '.join(more)}: again with these in float")
+        log.errors.clear()
+    seconds = time.monotonic() - start
+    version = str(trt.__version__)
+    plan = bytes(attempt.plan)
+    runtime = made(trt.Runtime, log, version)
+    engine = open_engine(runtime, plan, log, version)
+    return Built(
+        plan=plan,
+        timing=timing,
+        layers=inspect(trt, engine),
+        facts={
+            "seconds": round(seconds, 3),
+            "device_memory_bytes": device_memory_bytes(engine),
+            "strongly_typed": is_strongly_typed(trt),
+            "warnings": len(log.warnings),
+            "dla": attempt.dla,
+            "not_halved": not_halved,
+            "float_convolutions": floats,
+        },
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Attempt:
+    """What one call of the builder gave; `plan` is None where it failed."""
+
+    plan: Any
+    config: Any
+    dla: dict[str, int]
+
+
+def _attempt(
+    trt: Any,
+    log: Any,
+    request: BuildRequest,
+    data: bytes,
+    timing: bytes,
+    progress: Callable[..., None],
+) -> _Attempt:
     version = str(trt.__version__)
     builder = made(trt.Builder, log, version)
     network = builder.create_network(_network_flags(trt))
@@ -97,36 +160,30 @@ def build_plan(
         )
     config = builder.create_builder_config()
     _configure(trt, config, request)
-    _use_timing_cache(config, request.timing)
+    _use_timing_cache(config, timing)
     monitor = _monitor(trt, progress)
     if monitor is not None:
         config.progress_monitor = monitor
     dla = _dla_layers(builder, network, config)
     progress(0, None, "building")
-    start = time.monotonic()
-    plan = builder.build_serialized_network(network, config)
-    seconds = time.monotonic() - start
-    if plan is None:
-        raise _build_error(request, version, log)
-    data = bytes(plan)
-    runtime = made(trt.Runtime, log, version)
-    engine = open_engine(runtime, data, log, version)
-    return Built(
-        plan=data,
-        timing=_timing_cache(config),
-        layers=inspect(trt, engine),
-        facts={
-            "seconds": round(seconds, 3),
-            "device_memory_bytes": device_memory_bytes(engine),
-            "strongly_typed": is_strongly_typed(trt),
-            "warnings": len(log.warnings),
-            "dla": dla,
-            "not_halved": not_halved,
-        },
-    )
+    return _Attempt(builder.build_serialized_network(network, config), config, dla)
 
 
-def _graph(request: BuildRequest) -> tuple[bytes, str]:
+def _without_kernel(request: BuildRequest, log: Any, floats: list[str]) -> list[str]:
+    """Return quantized convolutions for which the builder found no kernel; none gives up."""
+    said = [found for error in log.errors for found in NO_KERNEL.findall(error)]
+    if request.precision != "int8" or not said or len(floats) >= MOST_FLOATS:
+        return []
+    import onnx
+
+    from edgeseg.core.graph.float_convolutions import convolutions_in
+    from edgeseg.core.graph.view import GraphView
+
+    view = GraphView(onnx.load_from_string(_graph(request, floats)[0]))
+    return [name for text in said for name in convolutions_in(view, text)]
+
+
+def _graph(request: BuildRequest, floats: Sequence[str] = ()) -> tuple[bytes, str]:
     """Return the graph to build, and why its float parts are not FP16 although they should be."""
     import hashlib
 
@@ -138,11 +195,14 @@ def _graph(request: BuildRequest) -> tuple[bytes, str]:
         raise BackendError(
             f"{request.onnx} has changed since the bundle was opened; copy the bundle again"
         )
-    if not (request.halved or request.unquantized or request.float_weights):
+    edited = request.halved or request.unquantized or request.float_weights or request.edits
+    if not edited and not floats:
         return data, ""
     try:
         import onnx
 
+        from edgeseg.core.graph.engine_edits import EDITS
+        from edgeseg.core.graph.float_convolutions import with_float_convolutions
         from edgeseg.core.graph.float_weights import with_float_weights
         from edgeseg.core.graph.fp16_islands import with_fp16_islands
         from edgeseg.core.graph.strip_quantization import without_quantization
@@ -159,9 +219,17 @@ def _graph(request: BuildRequest) -> tuple[bytes, str]:
             if request.precision == "fp16":
                 raise BackendError(f"{request.onnx} gives no FP16 graph: {error}") from error
             not_halved = str(error)
+    if floats:
+        data = with_float_convolutions(onnx.load_from_string(data), floats).SerializeToString()
     if request.unquantized:
         data = without_quantization(data)
-    elif request.float_weights:
+    for name in request.edits:
+        try:
+            edited_model = EDITS.load(name)(onnx.load_from_string(data), opset=request.opset)
+            data = edited_model.SerializeToString()
+        except ExportError as error:
+            raise BackendError(f"{request.onnx} takes no {name}: {error}") from error
+    if request.float_weights and not request.unquantized:
         try:
             data = with_float_weights(onnx.load_from_string(data)).SerializeToString()
         except ExportError as error:
@@ -196,11 +264,14 @@ def _configure(trt: Any, config: Any, request: BuildRequest) -> None:
         config.clear_flag(trt.BuilderFlag.TF32)
 
 
-def _use_timing_cache(config: Any, path: Path) -> None:
+def _known_times(path: Path) -> bytes:
     try:
-        known = path.read_bytes()
+        return path.read_bytes()
     except OSError:
-        known = b""
+        return b""
+
+
+def _use_timing_cache(config: Any, known: bytes) -> None:
     cache = config.create_timing_cache(known)
     if cache is None or not config.set_timing_cache(cache, False):
         # Of another TensorRT or GPU, or damaged: start an empty one.

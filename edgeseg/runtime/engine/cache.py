@@ -2,6 +2,8 @@
 
 FOLDER/NAME/PRECISION-KEY.plan   what TensorRT runs; works on this GPU with this TensorRT only
 FOLDER/NAME/PRECISION-KEY.json   the key, the plan's SHA-256, the layers
+FOLDER/NAME/PRECISION-KEY.failed why the last build failed; it is not tried again by itself
+FOLDER/NAME/fastest.json         the engine that `edgeseg build` found fastest here
 FOLDER/timing-….cache            times of kernels, which make the next build short
 """
 
@@ -25,6 +27,7 @@ from edgeseg.core.text.names import component
 from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.engine.build import BuildRequest, Built, build_plan
+from edgeseg.runtime.engine.failure import Failure
 from edgeseg.runtime.engine.graph_choice import Graph, graph_of, note_of
 from edgeseg.runtime.engine.layer_report import LayerReport
 from edgeseg.runtime.engine.subprocess_call import call_in_subprocess
@@ -35,6 +38,8 @@ FORMAT = 1
 # Below a user's home, as other tools' caches; the command line reads EDGESEG_CACHE.
 DEFAULT_CACHE = Path(".cache") / "edgeseg" / "engines"
 WORKSPACE_BYTES = 1 << 30
+# As a precision: the recorded winner, else the bundle's own, else FP16.
+AUTO = "auto"
 # Raise this when strip_quantization.py writes another graph: earlier baselines are stale then.
 UNQUANTIZED_REVISION = 2
 # The same for core/fp16islands.py, where the bundle leaves that form to the board.
@@ -54,12 +59,14 @@ class EngineOptions:
         workspace_bytes: most scratch memory a kernel may want. On a Jetson it is main memory.
         level: builder optimisation level 0-5; -1 leaves TensorRT's own, 3.
         plugin: library with plugins that the graph names, None for none.
+        edits: keys of EDITS (core/graph/engine_edits.py), done to the graph before it is built.
     """
 
     precision: str = ""
     workspace_bytes: int = WORKSPACE_BYTES
     level: int = -1
     plugin: Path | None = None
+    edits: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +106,7 @@ def engine_from_bundle(
     version: str,
     strongly_typed: bool,
     rebuild: str = "",
+    retry: bool = False,
     root: Path = ROOT,
     progress: Callable[..., None] = lambda *args: None,
     build: Callable[..., Built] | None = None,
@@ -113,6 +121,7 @@ def engine_from_bundle(
         version: TensorRT's version.
         strongly_typed: whether this TensorRT takes every type from the graph.
         rebuild: a reason to build although a plan is there, empty for none.
+        retry: build although the last build of this very engine failed.
         root: the file system's root, another one in tests.
         progress: told (done, total, note) while it builds.
         build: builds a plan from a BuildRequest; by default in a process of its own.
@@ -127,11 +136,14 @@ def engine_from_bundle(
     plan = folder / f"{graph.precision}-{_digest(key)}.plan"
     if not rebuild and not _stale(plan, key):
         return _read(plan)
+    failure = Failure(plan.with_suffix(".failed"))
     with _alone(plan, cache):
         # Who has waited here finds what the other one built.
         reason = rebuild or _stale(plan, key)
         if not reason:
             return _read(plan)
+        if not (rebuild or retry):
+            failure.refuse(graph.precision, bundle.name)
         _check_graph(bundle, graph)
         LOG.warning(
             "edgeseg: building the %s engine of %s, which may take minutes: %s",
@@ -152,14 +164,23 @@ def engine_from_bundle(
             timing=timing,
             plugin=options.plugin,
             float_weights=bool(key["float_weights"]),
+            edits=options.edits,
+            # Of the two lines of parsers, the older one stops at opset 17.
+            opset=18 if reads_int8_weights(version) else 17,
         )
         what = f"building the {graph.precision} engine of {bundle.name} with TensorRT {version}"
-        built: Built = (
-            call_in_subprocess(build_plan, request, what=what, progress=progress)
-            if build is None
-            else build(request, progress=progress)
-        )
+        with failure.kept():
+            built: Built = (
+                call_in_subprocess(build_plan, request, what=what, progress=progress)
+                if build is None
+                else build(request, progress=progress)
+            )
+        floats = built.facts.get("float_convolutions", ())
         note = note_of(graph, bundle.name, built.facts.get("not_halved", ""))
+        if floats:
+            told = f"no INT8 kernel for {', '.join(floats)}: built in float"
+            note = "; ".join(filter(None, (note, told)))
+            LOG.warning("edgeseg: %s: %s", bundle.name, told)
         return _keep(built, plan, timing, key, note, reason)
 
 
@@ -251,6 +272,7 @@ def engine_key(
         "level": options.level,
         # Engines of an edgeseg that never asked for sparse kernels lack it and are built again.
         "sparse_weights": graph.precision != "fp32",
+        "edits": list(options.edits),
         "plugin_sha256": None if options.plugin is None else _plugin_digest(options.plugin),
     }
 

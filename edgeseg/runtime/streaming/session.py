@@ -20,7 +20,7 @@ from edgeseg.core.zoo import find_bundle
 from edgeseg.errors import UsageError
 from edgeseg.runtime.backends.base import Backend
 from edgeseg.runtime.backends.batched import batched_bundle, check_rows
-from edgeseg.runtime.backends.choose import first_backend, options_for
+from edgeseg.runtime.backends.choose import chosen_backends, open_first, options_for
 from edgeseg.runtime.backends.dense_crf import CrfBackend, refined
 from edgeseg.runtime.backends.open import open_backend
 from edgeseg.runtime.backends.shared import SharedBackend
@@ -74,6 +74,8 @@ class StreamOptions:
         threads: threads of one inference; 0 leaves the choice to the runtime.
         cache: folder of TensorRT engines; None takes the default one.
         plugin: library with TensorRT plugins.
+        precision: of the TensorRT engine: "int8", "fp16" or "auto", the one that `edgeseg build`
+            found fastest; empty is the bundle's own.
         has_display: whether a window can be opened.
         notify_socket: address of systemd's watchdog, "" for none.
         crf: refine the labels by a dense CRF of these options; None for the network's own.
@@ -111,6 +113,7 @@ class StreamOptions:
     threads: int = 0
     cache: Path | None = None
     plugin: Path | None = None
+    precision: str = "auto"
     has_display: bool = True
     notify_socket: str = ""
     crf: CrfOptions | None = None
@@ -146,7 +149,9 @@ class StreamOptions:
 
     def backend_options(self, name: str, threads: int) -> dict[str, Any]:
         """Return the keyword arguments that open backend `name`."""
-        return options_for(name, threads, cache=self.cache, plugin=self.plugin)
+        return options_for(
+            name, threads, cache=self.cache, plugin=self.plugin, precision=self.precision
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,7 +248,7 @@ def open_session(options: StreamOptions, tell: Tell = lambda line: None) -> Iter
         options.reports,
     )
     loaded = find_bundle(options.bundle)
-    name = first_backend(options.backend)
+    names = [options.backend] if options.backend else chosen_backends(())
     with contextlib.ExitStack() as stack:
         # Before the backend: memory is measured as the drop since this was made.
         telemetry = stack.enter_context(Telemetry())
@@ -253,13 +258,15 @@ def open_session(options: StreamOptions, tell: Tell = lambda line: None) -> Iter
             _open_sinks(stack, options, loaded.spec, source, number, tell)
             for number, source in enumerate(sources)
         ]
-        running = stack.enter_context(
-            open_backend(
-                name,
-                _for_batch(stack, loaded, options.batch),
-                **options.backend_options(name, options.threads),
-            )
+        batched = _for_batch(stack, loaded, options.batch)
+        name, opened_backend = open_first(
+            names,
+            lambda name: open_backend(
+                name, batched, **options.backend_options(name, options.threads)
+            ),
+            tell,
         )
+        running = stack.enter_context(opened_backend)
         if options.batch > 1:
             check_rows(running, loaded, options.batch)
         running = refined(running, loaded.spec.n_classes, options.crf)

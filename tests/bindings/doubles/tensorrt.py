@@ -5,7 +5,7 @@ AttributeError, a property without a setter cannot be set, and a call must fit t
 the bindings' docstring states, types included. What a double gives back is made here.
 
 EDGESEG_DOUBLE_FAULT makes one thing fail: oom, none, parse, segfault, kill, capture, slow-int8,
-load-oom.
+load-oom; no-kernel has no INT8 kernel for conv1, no-int8 none for any layer.
 """
 
 import ctypes
@@ -133,6 +133,14 @@ def Builder(log):
             log.log(real.ILogger.ERROR, "Error Code 10: Internal Error (Could not find any "
                     "implementation for node conv1.)")  # fmt: skip
             return None
+        if FAULT == "no-kernel" and state["conv1_int8"]:
+            log.log(real.ILogger.ERROR, "Error Code 10: Internal Error (Could not find any "
+                    "implementation for node w + node_of_conv1 + node_of_relu1.)")  # fmt: skip
+            return None
+        if FAULT == "no-int8" and "QuantizeLinear" in state["ops"]:
+            log.log(real.ILogger.ERROR, "Error Code 10: Internal Error (Could not find any "
+                    "implementation for node {ForeignNode[somewhere...else]}.)")  # fmt: skip
+            return None
         if FAULT == "segfault":
             ctypes.string_at(0)
         if FAULT == "kill":
@@ -223,6 +231,9 @@ def OnnxParser(network, log):
         dims = names["frame"].type.tensor_type.shape.dim
         state["shape"] = [d.dim_value for d in dims]
         state["ops"] = sorted({node.op_type for node in model.graph.node})
+        made = {node.output[0]: node for node in model.graph.node}
+        weight = made.get(made["conv1"].input[1])
+        state["conv1_int8"] = weight is not None and weight.op_type == "DequantizeLinear"
         state["onnx"] = hashlib.sha256(data).hexdigest()
         return True
 

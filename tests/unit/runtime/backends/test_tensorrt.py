@@ -22,6 +22,7 @@ from edgeseg.errors import BackendError
 from edgeseg.runtime.cuda.gpu import Gpu
 from edgeseg.runtime.engine.build import Built
 from edgeseg.runtime.engine.cache import EngineOptions, engine_from_bundle, engine_key
+from edgeseg.runtime.engine.failure import Failure
 from edgeseg.runtime.engine.graph_choice import graph_of
 from edgeseg.runtime.engine.layer_report import LayerReport
 
@@ -220,6 +221,87 @@ def test_no_driver_or_no_gpu_is_exit_5_before_tensorrt_is_touched(setting, said,
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_layer_without_an_int8_kernel_is_built_in_float(tmp_path: Path):
+    tiny_bundle(tmp_path / "b", precision="int8")
+    done = build("10.3.0", tmp_path / "b", tmp_path / "c", EDGESEG_DOUBLE_FAULT="no-kernel")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    int8, fp16 = document["engines"]
+    assert int8["float_convolutions"] == ["node_of_conv1"]
+    assert fp16["float_convolutions"] == []
+    assert "QuantizeLinear" in plan_of(int8)["ops"]
+    assert "no INT8 kernel for node_of_conv1: built in float" in done.stderr
+    assert any("no INT8 kernel" in warning for warning in document["warnings"])
+
+
+def test_one_engine_is_enough_and_the_others_failure_is_remembered(tmp_path: Path):
+    bundle, cache = tiny_bundle(tmp_path / "b", precision="int8"), tmp_path / "c"
+    done = build("10.3.0", bundle.path, cache, EDGESEG_DOUBLE_FAULT="no-int8")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [row["precision"] for row in document["engines"]] == ["fp16"]
+    assert document["fastest"] == {"precision": "fp16", "edits": []}
+    assert "Could not find any implementation" in document["failed"]["int8"]
+    assert any("no int8 engine: TensorRT 10.3.0 cannot" in line for line in document["warnings"])
+    # The verbs that run it take what was built, and build nothing again.
+    done = run("10.3.0", "-m", "edgeseg.cli", "verify", bundle.path, "--backend", "tensorrt",
+               "--json", EDGESEG_CACHE=str(cache))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["results"][0]["precision"] == "f16"
+    assert "building" not in done.stderr
+    # Named, the failed one is refused from memory: no build, though it would succeed now.
+    asked = {"EDGESEG_CACHE": str(cache), "EDGESEG_PRECISION": "int8"}
+    verb = ("-m", "edgeseg.cli", "verify", bundle.path, "--backend", "tensorrt")
+    done = run("10.3.0", *verb, **asked)
+    assert done.returncode == 1, done.stderr
+    assert "could not be built here before: TensorRT 10.3.0 cannot build" in done.stderr
+    assert "building" not in done.stderr
+
+
+@pytest.mark.slow
+def test_stream_takes_fp16_and_then_another_backend_and_says_so(tmp_path: Path):
+    bundle = tiny_bundle(tmp_path / "b", precision="int8")
+    verb = ("-m", "edgeseg.cli", "stream", bundle.path, "synthetic://?frames=3", "null", "--json")
+
+    def stream(cache: str, fault: str, *more: str):
+        return run("10.3.0", *verb, *more, EDGESEG_CACHE=str(tmp_path / cache),
+                   EDGESEG_DOUBLE_FAULT=fault)  # fmt: skip
+
+    done = stream("a", "no-int8")
+    assert done.returncode == 0, done.stderr
+    assert "going on with the fp16 engine of tiny-int8" in done.stderr
+    assert json.loads(done.stdout)["backend"]["precision"] == "f16"
+    done = stream("b", "none")
+    assert done.returncode == 0, done.stderr
+    assert "warning: TensorRT 10.3.0 cannot build" in done.stderr
+    assert "going on with onnxruntime" in done.stderr
+    assert json.loads(done.stdout)["backend"]["runtime"].startswith("onnxruntime")
+    # A service that starts again builds nothing again.
+    done = stream("b", "none")
+    assert "building the" not in done.stderr
+    assert "going on with onnxruntime" in done.stderr
+    done = stream("b", "none", "--backend", "tensorrt")
+    assert done.returncode == 1
+    assert "could not be built here before" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_race_builds_edited_graphs_and_records_the_fastest(tmp_path: Path):
+    bundle, cache = tiny_bundle(tmp_path / "b", precision="int8"), tmp_path / "c"
+    done = build("10.3.0", bundle.path, cache, "--race", EDGESEG_DOUBLE_FAULT="slow-int8")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    rows = {" ".join((r["precision"], *r["edits"])): r for r in document["engines"]}
+    assert list(rows) == ["int8", "fp16", "int8 label-codes", "fp16 label-codes"]
+    assert "no INT8 convolution is depthwise" in document["failed"]["int8 float-depthwise"]
+    assert "ArgMax" in plan_of(rows["int8"])["ops"]
+    assert {"ReduceMax", "Equal", "Where"} <= set(plan_of(rows["fp16 label-codes"])["ops"])
+    assert "ArgMax" not in plan_of(rows["fp16 label-codes"])["ops"]
+    assert document["fastest"]["precision"] == "fp16"
+    record = json.loads((cache / "tiny-int8" / "fastest.json").read_text())
+    assert record["precision"] == "fp16"
+
+
 def test_int8_that_is_no_faster_is_warned_of(tmp_path: Path):
     tiny_bundle(tmp_path / "b", precision="int8")
     done = build("10.3.0", tmp_path / "b", tmp_path / "c", EDGESEG_DOUBLE_FAULT="slow-int8")
@@ -308,6 +390,55 @@ def test_one_engine_is_built_once_for_all_who_want_it(tmp_path: Path):
         found = list(pool.map(want, range(3)))
     assert len(builds) == 1
     assert sorted(bool(engine.reason) for engine in found) == [False, False, True]
+
+
+def test_a_failed_build_is_not_tried_again_until_something_changes(tmp_path: Path):
+    bundle, tries = tiny_bundle(tmp_path / "b"), []
+
+    def want(version: str = "10.3", **more: object):
+        return engine_from_bundle(
+            bundle, EngineOptions(), Gpu("Orin", "8.7", "12.6"), tmp_path / "c",
+            version=version, strongly_typed=False, build=build, **more,
+        )  # fmt: skip
+
+    def build(request, progress):
+        tries.append(request)
+        raise errors.pop(0)
+
+    errors: list[BaseException] = [BackendError("no kernel"), BackendError("none again")]
+    with pytest.raises(BackendError, match="no kernel"):
+        want()
+    with pytest.raises(BackendError, match="could not be built here before: no kernel; edgeseg"):
+        want()
+    assert len(tries) == 1
+    # Asked for, it is tried, and the newer reason is kept.
+    with pytest.raises(BackendError, match=r"^none again"):
+        want(retry=True)
+    with pytest.raises(BackendError, match="before: none again"):
+        want()
+    # An interrupt says nothing of the engine; another TensorRT is another one.
+    errors = [KeyboardInterrupt(), BackendError("here too")]
+    with pytest.raises(KeyboardInterrupt):
+        want(retry=True)
+    with pytest.raises(BackendError, match=r"^here too"):
+        want(version="10.7")
+    assert len(tries) == 4
+    (folder,) = (path for path in (tmp_path / "c").iterdir() if path.is_dir())
+    assert len(list(folder.glob("*.failed"))) == 1
+
+
+def test_a_build_that_ends_its_process_is_tried_three_times(tmp_path: Path):
+    path = tmp_path / "engine.failed"
+    for _ in range(3):
+        failure = Failure(path)
+        failure.refuse("int8", "tiny")
+        with failure.kept():
+            left = path.read_text()
+        assert not path.exists()
+        # As it lies there where the process did not live to take it away.
+        path.write_text(left)
+    with pytest.raises(BackendError, match="it was cut off before it ended; edgeseg build tiny"):
+        Failure(path).refuse("int8", "tiny")
 
 
 def test_a_cache_that_cannot_be_written_is_found_out_before_building(tmp_path: Path):
