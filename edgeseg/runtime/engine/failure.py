@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import edgeseg
 from edgeseg.core.files import atomic_write_text
 from edgeseg.errors import BackendError
 
@@ -65,7 +65,7 @@ class Failure:
     def _read(self) -> dict[str, Any]:
         try:
             record = json.loads(self.path.read_text())
-            if record["edgeseg"] == edgeseg.__version__:
+            if record["edgeseg"] == version("edgeseg"):
                 return {name: record[name] for name in ("reason", "attempts", "most")}
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -73,7 +73,7 @@ class Failure:
 
     def _write(self, reason: str, attempts: int, most: int) -> None:
         record = {
-            "edgeseg": edgeseg.__version__,
+            "edgeseg": version("edgeseg"),
             "reason": reason,
             "attempts": attempts,
             "most": most,
