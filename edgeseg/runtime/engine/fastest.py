@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.files import atomic_write_text
-from edgeseg.runtime.engine.cache import plain_name
+from edgeseg.core.text.names import component
 
 FILE = "fastest.json"
 # What of an engine's key makes a record stale: another machine, library or network.
@@ -47,7 +47,7 @@ def keep_fastest(
         "precision": winner.precision,
         "edits": list(winner.edits),
     }
-    atomic_write_text(cache / plain_name(name) / FILE, json.dumps(record, indent=1) + "\n")
+    atomic_write_text(cache / component(name) / FILE, json.dumps(record, indent=1) + "\n")
 
 
 def find_fastest(cache: Path, name: str, digest: str, key: Mapping[str, Any]) -> Fastest | None:
@@ -60,7 +60,7 @@ def find_fastest(cache: Path, name: str, digest: str, key: Mapping[str, Any]) ->
         key: of any engine here.
     """
     try:
-        record = json.loads((cache / plain_name(name) / FILE).read_text())
+        record = json.loads((cache / component(name) / FILE).read_text())
         if record["bundle_sha256"] != digest or record["key"] != {p: key.get(p) for p in SAME}:
             return None
         return Fastest(str(record["precision"]), tuple(record["edits"]))
