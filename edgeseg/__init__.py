@@ -24,15 +24,19 @@ _HOMES = {
     "Recipe": "edgeseg.core.recipe",
     "Report": "edgeseg.core.report",
     "SyntheticDrive": "edgeseg.core.synthetic.drive",
+    "bench": "edgeseg.runtime.api",
     "build_model": "edgeseg.host.models",
+    "evaluate": "edgeseg.runtime.api",
     "export": "edgeseg.host.export.job",
     "load": "edgeseg.runtime.prediction.model",
     "open_backend": "edgeseg.runtime.backends",
     "open_dataset": "edgeseg.core.data.open",
     "prune": "edgeseg.host.api",
     "qat": "edgeseg.host.api",
+    "quantize": "edgeseg.host.api",
     "read_bundle": "edgeseg.core.zoo",
     "train": "edgeseg.host.api",
+    "tune": "edgeseg.host.api",
 }
 
 if TYPE_CHECKING:
@@ -45,9 +49,10 @@ if TYPE_CHECKING:
     from edgeseg.core.synthetic.drive import SyntheticDrive
     from edgeseg.core.zoo import read_bundle
     from edgeseg.errors import BackendUnavailable, BundleError, EdgesegError
-    from edgeseg.host.api import prune, qat, train
+    from edgeseg.host.api import prune, qat, quantize, train, tune
     from edgeseg.host.export.job import export
     from edgeseg.host.models import build_model
+    from edgeseg.runtime.api import bench, evaluate
     from edgeseg.runtime.backends import BACKENDS, open_backend
     from edgeseg.runtime.prediction.model import load
 
@@ -63,15 +68,19 @@ __all__ = [
     "Recipe",
     "Report",
     "SyntheticDrive",
+    "bench",
     "build_model",
+    "evaluate",
     "export",
     "load",
     "open_backend",
     "open_dataset",
     "prune",
     "qat",
+    "quantize",
     "read_bundle",
     "train",
+    "tune",
 ]
 
 

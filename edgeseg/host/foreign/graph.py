@@ -19,6 +19,7 @@ from edgeseg.errors import ExportError
 from edgeseg.host.foreign.exported import exported
 from edgeseg.host.foreign.layers import drop_dead, make_layers
 from edgeseg.host.foreign.shaped import ShapedTracer
+from edgeseg.host.models.blocks import Segmenter
 
 METHODS = ("trace", "export")
 # Parts that may stay whole before a network counts as one that cannot be traced.
@@ -133,6 +134,18 @@ def graph_of(module: nn.Module, size_hw: tuple[int, int], recipe: Recipe) -> fx.
     made = fx.GraphModule(module, graph, type(module).__name__)
     made.eval()
     return made
+
+
+def as_graph(module: nn.Module, size_hw: tuple[int, int]) -> nn.Module:
+    """Return anybody's module as a graph of layers, on a copy; edgeseg's own networks as they are.
+
+    Raises:
+        ExportError: it cannot be followed.
+    """
+    if isinstance(module, (Segmenter, fx.GraphModule)):
+        return module
+    found = find_graph(module, size_hw, None)
+    return graph_of(copy.deepcopy(module), size_hw, found.recipe)
 
 
 def find_graph(module: nn.Module, size_hw: tuple[int, int], output: str | None) -> Found:
