@@ -1,11 +1,11 @@
-/* The part of a CUDA driver that PyCUDA's memory, streams and events need, in main memory: copies
+/* The part of a CUDA driver that memory, streams, events and graphs need, in main memory: copies
  * happen at once. Every call outside a current context fails as the real one does, and what is
- * alive and pushed can be counted. Included into driver.c's library for tests of cuda_pycuda.py. */
+ * alive and pushed can be counted. Part of driver.c's library in tests of runtime/cuda. */
 #include <stdlib.h>
 #include <string.h>
 
 enum { OK = 0, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400 };
-enum { DEVICE, PINNED, STREAM, EVENT, KINDS };
+enum { DEVICE, PINNED, STREAM, EVENT, RECORDED, GRAPH, KINDS };
 
 static int alive[KINDS], retained;
 static __thread int pushed;
@@ -49,6 +49,10 @@ int cuCtxPopCurrent_v2(void **context) {
     --pushed;
     return OK;
 }
+int cuCtxSetCurrent(void *context) {
+    pushed = context == &the_context;
+    return pushed ? OK : INVALID_CONTEXT;
+}
 int cuCtxGetDevice(int *device) { NEED_CONTEXT; *device = 0; return OK; }
 
 int cuMemAlloc_v2(unsigned long long *address, size_t size) {
@@ -81,15 +85,51 @@ int cuEventRecord(void *event, void *stream) {
 }
 int cuEventSynchronize(void *event) { NEED_CONTEXT; return event ? OK : INVALID_HANDLE; }
 
-int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t size, void *stream) {
+/* While a stream records, its copies go into the graph and happen when that is launched. */
+typedef struct { void *to; const void *from; size_t size; } Copy;
+typedef struct { int count; Copy copies[8]; } Graph;
+static Graph recording;
+static void *recorder;
+
+static int copy(void *to, const void *from, size_t size, void *stream) {
     NEED_CONTEXT;
     if (!stream) return INVALID_HANDLE;
-    memcpy((void *)to, from, size);
+    if (stream == recorder) recording.copies[recording.count++] = (Copy){to, from, size};
+    else memcpy(to, from, size);
     return OK;
 }
+int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t size, void *stream) {
+    return copy((void *)to, from, size, stream);
+}
 int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t size, void *stream) {
+    return copy(to, (const void *)from, size, stream);
+}
+int cuStreamBeginCapture_v2(void *stream, int mode) {
+    NEED_CONTEXT;
+    if (!stream || mode != 1) return INVALID_HANDLE;
+    recorder = stream;
+    recording.count = 0;
+    return OK;
+}
+int cuStreamEndCapture(void *stream, void **graph) {
+    if (stream != recorder) return INVALID_HANDLE;
+    recorder = 0;
+    const int status = make(RECORDED, graph, sizeof recording);
+    if (status == OK) memcpy(*graph, &recording, sizeof recording);
+    return status;
+}
+int cuGraphInstantiateWithFlags(void **made, void *graph, unsigned long long flags) {
+    const int status = make(GRAPH, made, sizeof recording);
+    if (status == OK) memcpy(*made, graph, sizeof recording);
+    return status;
+}
+int cuGraphDestroy(void *graph) { return end(RECORDED, graph); }
+int cuGraphExecDestroy(void *graph) { return end(GRAPH, graph); }
+int cuGraphLaunch(void *graph, void *stream) {
     NEED_CONTEXT;
     if (!stream) return INVALID_HANDLE;
-    memcpy(to, (const void *)from, size);
+    const Graph *given = graph;
+    for (int i = 0; i < given->count; ++i)
+        memcpy(given->copies[i].to, given->copies[i].from, given->copies[i].size);
     return OK;
 }

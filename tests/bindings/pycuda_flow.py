@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from edgeseg.errors import BackendError
-from edgeseg.runtime.cuda.gpu import Cuda, open_cuda
+from edgeseg.runtime.cuda.gpu import ADAPTERS, Cuda, _adapter
 
 # PyCUDA's module wants symbols of the whole driver; those that nobody calls may be missing.
 driver = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)
@@ -59,7 +59,7 @@ def refused(call) -> str:
     return ""
 
 
-cuda = open_cuda()
+cuda = _adapter(ADAPTERS["pycuda"])
 found = {"name": cuda.name, "is_cuda": isinstance(cuda, Cuda), "same": [round_trip(cuda, 0)]}
 # Another thread than the one that opened it, as the loop's.
 thread = threading.Thread(target=lambda: found["same"].append(round_trip(cuda, 1)))
@@ -75,7 +75,7 @@ cuda.close()
 found["after_close"] = alive()
 found["pushed"] = driver.double_pushed()
 # `build` opens one engine after another.
-again = open_cuda()
+again = _adapter(ADAPTERS["pycuda"])
 found["same"].append(round_trip(again, 2))
 again.close()
 found["pushed_again"] = driver.double_pushed()

@@ -90,7 +90,7 @@ class TensorRtBackend(Backend):
     log "edgeseg.engine" with the reason.
     """
 
-    packages = ("tensorrt", "cuda.bindings|pycuda")
+    packages = ("tensorrt",)
     cures = MappingProxyType(
         {
             "tensorrt": "on a Jetson apt-get install python3-libnvinfer and make the venv with "
@@ -136,7 +136,7 @@ class TensorRtBackend(Backend):
             progress: told (done, total, note) while an engine is built.
 
         Raises:
-            BackendUnavailable: no driver, no TensorRT, or no package for GPU memory.
+            BackendUnavailable: no driver, or no TensorRT.
             BackendError: the engine cannot be built or loaded.
         """
         gpu = find_gpu()

@@ -21,7 +21,9 @@ CUDA_LIBRARY = "libcuda.so.1"
 # CUdevice_attribute of the driver API: compute capability, major and minor.
 MAJOR, MINOR = 75, 76
 NAME_BYTES = 256
-# module that is looked for: "module:Class" of the adapter; the first found is taken.
+# The driver's own API needs no package and has no version to match.
+DRIVER = "edgeseg.runtime.cuda.driver:CudaDriver"
+# Where the driver lacks a call. Module that is looked for: "module:Class" of the adapter.
 ADAPTERS = {
     "cuda.bindings": "edgeseg.runtime.cuda.cuda_python:CudaPython",
     "pycuda": "edgeseg.runtime.cuda.pycuda:PyCuda",
@@ -152,24 +154,30 @@ def find_gpu(library: str = CUDA_LIBRARY) -> Gpu:
 
 
 def open_cuda() -> Cuda:
-    """Return the adapter of whichever CUDA package is installed. Call find_gpu first.
+    """Return the driver's adapter, or that of an installed CUDA package. Call find_gpu first.
 
     Raises:
-        BackendUnavailable: no such package, or one that cannot be imported.
+        BackendUnavailable: the driver lacks a call, and no package is there or can be imported.
+        BackendError: the driver refuses its context.
     """
+    try:
+        return _adapter(DRIVER)
+    except BackendUnavailable as error:
+        problem = error
     for module, target in ADAPTERS.items():
         if not is_installed(module):
             continue
-        module_name, class_name = target.split(":")
         try:
-            adapter: Cuda = getattr(importlib.import_module(module_name), class_name)()
+            return _adapter(target)
         except ImportError as error:
             raise BackendUnavailable(
                 f"{module} is installed but cannot be imported ({error}); "
                 "pip install --force-reinstall 'edgeseg[cuda]'"
             ) from error
-        return adapter
-    raise BackendUnavailable(
-        "GPU memory needs cuda-python or pycuda, neither is installed here; "
-        "pip install 'edgeseg[cuda]'"
-    )
+    raise problem
+
+
+def _adapter(target: str) -> Cuda:
+    module_name, class_name = target.split(":")
+    adapter: Cuda = getattr(importlib.import_module(module_name), class_name)()
+    return adapter

@@ -14,8 +14,10 @@ from typing import Any
 
 from edgeseg.core.bundle import read_bundle
 from edgeseg.core.zoo import ZOO, zoo_names
-from edgeseg.errors import EdgesegError, UsageError
+from edgeseg.errors import BackendUnavailable, EdgesegError, UsageError
 from edgeseg.runtime.backends.open import BACKENDS, cure, missing_package
+from edgeseg.runtime.cuda.driver import CudaDriver, check_memory
+from edgeseg.runtime.cuda.gpu import CUDA_LIBRARY, find_gpu
 from edgeseg.runtime.doctor.jetson import Finding, check_board
 from edgeseg.runtime.telemetry import ROOT, is_jetson
 
@@ -30,7 +32,13 @@ OPENCV_WHEELS = (
 )
 
 
-def examine(root: Path = ROOT, *, folder: Path = Path(), zoo: Path = ZOO) -> tuple[Finding, ...]:
+def examine(
+    root: Path = ROOT,
+    *,
+    folder: Path = Path(),
+    zoo: Path = ZOO,
+    gpu_library: str = CUDA_LIBRARY,
+) -> tuple[Finding, ...]:
     """Look at everything a command may need.
 
     TensorRT is looked for but not loaded: without a CUDA driver its runtime ends the process.
@@ -39,12 +47,14 @@ def examine(root: Path = ROOT, *, folder: Path = Path(), zoo: Path = ZOO) -> tup
         root: the file system's root, another one in tests.
         folder: where files will be written; its free space is looked at.
         zoo: the folder of shipped bundles.
+        gpu_library: the CUDA driver's library, another one in tests.
     """
     return (
         _python(),
         *_opencv(root),
         *_runtimes(),
         *check_board(root),
+        *_gpu_memory(gpu_library),
         _disk(folder),
         *_zoo(zoo),
     )
@@ -164,6 +174,25 @@ def _runtimes() -> Iterator[Finding]:
                 f"--backend {name}",
                 cure(name, package),
             )
+
+
+def _gpu_memory(library: str) -> Iterator[Finding]:
+    """Use GPU memory as a frame does; nothing where there is no driver, which others say."""
+    try:
+        gpu = find_gpu(library)
+    except BackendUnavailable:
+        return
+    needed = "device memory, which the tensorrt backend copies frames through"
+    try:
+        check_memory(CudaDriver(library))
+    except EdgesegError as error:
+        yield Finding(
+            "gpu memory", "missing", f"{gpu.name}, CUDA {gpu.cuda}: {error}", needed,
+            "close other programs that use the GPU; in a container give --runtime nvidia; reboot",
+        )  # fmt: skip
+    else:
+        found = f"{gpu.name}, CUDA {gpu.cuda}: allocated, copied and freed"
+        yield Finding("gpu memory", "ok", found, needed)
 
 
 def _disk(folder: Path) -> Finding:
