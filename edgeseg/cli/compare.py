@@ -11,6 +11,7 @@ import click
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, json_option
 from edgeseg.cli.common.output import print_json, print_table, ratio, say
+from edgeseg.core.metrics import fewer_classes
 from edgeseg.host.jobs.compare import RunRecord, compare_job
 
 COLUMNS = ("run", "epochs", "best epoch", "seconds", "mIoU", "G", "C")
@@ -34,6 +35,9 @@ def command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
         print_json({"runs": [dataclasses.asdict(run) for run in found]})
         return
     print_table(COLUMNS, [_row(run) for run in found])
+    for run in found:
+        if said := fewer_classes(run.scores.get("per_class_iou") or ()):
+            say(f"{run.run}: {said}")
 
 
 def _row(run: RunRecord) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 Number = int | float
@@ -80,14 +80,26 @@ class Point:
 
 
 def line_chart(
-    series: Sequence[tuple[str, Sequence[tuple[Number, Number]]]], x_title: str, y_title: str
+    series: Sequence[tuple[str, Sequence[tuple[Number, Number]]]],
+    x_title: str,
+    y_title: str,
+    *,
+    best: Callable[..., tuple[Number, Number]] | None = None,
 ) -> str:
-    """Draw one line for each (name, points) of `series` over shared axes; x counts something."""
+    """Draw one line for each (name, points) of `series` over shared axes; x counts something.
+
+    Args:
+        series: the lines.
+        x_title: of the axis to the right.
+        y_title: of the axis upwards.
+        best: `max` or `min`: writes the value of the last point and of the best one; None neither.
+    """
     points = [point for _, line in series for point in line]
     if not points:
         return ""
     frame = _Frame(points, y_from_zero=True, counts=True)
     parts = [frame.axes(x_title, y_title)]
+    taken: list[tuple[float, float, float]] = []
     for index, (name, line) in enumerate(series):
         if not line:
             continue
@@ -98,10 +110,29 @@ def line_chart(
             x, y = line[0]
             spot = f'cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}"'
             parts.append(f'<circle class="s{index} dot" {spot} r="{RADIUS}"/>')
+        if best is not None:
+            parts += _values(frame, line, index, best(line, key=lambda point: point[1]), taken)
         # Below the axis, where no line comes.
         place = f'x="{LEFT}" y="{HEIGHT + 4 + KEY * index}"'
         parts.append(f'<text class="s{index} key" {place}>{escape(name)}</text>')
     return svg(HEIGHT + KEY * len(series), parts)
+
+
+def _values(
+    frame: _Frame,
+    line: Sequence[tuple[Number, Number]],
+    index: int,
+    best: tuple[Number, Number],
+    taken: list[tuple[float, float, float]],
+) -> list[str]:
+    """Draw a dot and the value of the last and of the best point of a line."""
+    parts = []
+    for x, y in dict.fromkeys((line[-1], best)):
+        left, base = _room_for(f"{y:.4f}", frame.x(x), frame.y(y), taken, RADIUS)
+        spot = f'cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}"'
+        parts.append(f'<circle class="s{index} dot" {spot} r="{RADIUS - 1}"/>')
+        parts.append(f'<text class="name" x="{left:.1f}" y="{base:.1f}">{y:.4f}</text>')
+    return parts
 
 
 def scatter_chart(

@@ -73,7 +73,7 @@ def show_classes(names: Sequence[str], scores: Mapping[str, Any]) -> None:
 
 def show_page(run: RunResult) -> None:
     """Write the page of a run and say where it is."""
-    page = write_run_page(run.folder, run.rows, run.scores, run.network, run.validation)
+    page = write_run_page(run.folder, run.rows, run.scores, run.network, run.validation, run.about)
     say(f"page: {page}")
 
 
@@ -83,6 +83,7 @@ def write_run_page(
     scores: Mapping[str, Any],
     checkpoint: Checkpoint,
     validation: Dataset | None,
+    about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write index.html into a run's folder and return its path.
 
@@ -92,6 +93,7 @@ def write_run_page(
         scores: of the validation, as Scores.to_json gives them; may be empty.
         checkpoint: whose labels are drawn.
         validation: where the pictures come from; None gives none.
+        about: what the run was made of, as RunResult has it.
     """
     spec = checkpoint.spec
     miou = [(float(row.epoch), row.miou) for row in rows if row.scores]
@@ -116,9 +118,15 @@ def write_run_page(
                     ("C", "class_accuracy"),
                 )
             ),
+            *([("classes in mIoU", said)] if (said := fewer_classes(ious or ())) else []),
         ],
-        loss=markup(line_chart([("training loss", loss)], "epoch", "")) if loss else "",
-        miou=markup(line_chart([("validation mIoU", miou)], "epoch", "")) if miou else "",
+        about=[(name, _text(value)) for name, value in (about or {}).items() if value is not None],
+        loss=markup(line_chart([("training loss", loss)], "epoch", "loss", best=min))
+        if loss
+        else "",
+        miou=markup(line_chart([("validation mIoU", miou)], "epoch", "mIoU", best=max))
+        if miou
+        else "",
         classes_chart=markup(
             grouped_bars(spec.class_names, [("", ious)], "intersection over union")
         )
@@ -128,6 +136,11 @@ def write_run_page(
         palette=list(zip(spec.class_names, spec.palette, strict=True)),
     )
     return folder / PAGE
+
+
+def _text(value: Any) -> str:
+    """Write a fact for a reader; a command is one that can be typed."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _strips(checkpoint: Checkpoint, validation: Dataset) -> list[list[tuple[str, str]]]:

@@ -96,7 +96,9 @@ def _pictures(
 def _curve(trained: TrainResult) -> str:
     loss = [(float(row.epoch), row.loss) for row in trained.rows]
     miou = [(float(row.epoch), row.miou) for row in trained.rows if row.scores]
-    return line_chart([("training loss", loss), ("validation mIoU", miou)], "epoch", "")
+    return line_chart([("training loss", loss)], "epoch", "loss", best=min) + line_chart(
+        [("validation mIoU", miou)], "epoch", "mIoU", best=max
+    )
 
 
 def _training(plan: DemoPlan, trained: TrainResult, quantized: TrainResult) -> str:

@@ -29,7 +29,7 @@ from edgeseg.errors import UsageError
     help="Where the data, or the checkpoint to start or learn from, lies that the recipe calls "
     "NAME; may be repeated.",
 )
-@click.option("--dry-run", is_flag=True, help="Only print the commands.")
+@click.option("--dry-run", is_flag=True, help="Only print the commands, and what the data holds.")
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/recipe/NAME]")
 @json_option
 @needs("torch", "safetensors", "cv2")
@@ -90,7 +90,7 @@ def _places(texts: tuple[str, ...]) -> dict[str, str]:
 def _print_commands(recipe: Any, places: dict[str, str]) -> None:
     """Print what would be run, each a command to be typed."""
     from edgeseg.host.recipe.plan import INPUT, stages
-    from edgeseg.host.recipe.run import check_where, start_of
+    from edgeseg.host.recipe.run import check_stages_data, check_where, start_of
 
     plan = stages(recipe, places)
     check_where(recipe, places)
@@ -100,6 +100,8 @@ def _print_commands(recipe: Any, places: dict[str, str]) -> None:
         # The previous step has not run, so its file has no path: print the placeholder without
         # shell quotes.
         print("edgeseg", *(word if word == INPUT else shlex.quote(word) for word in words))
+    with shown() as progress:
+        check_stages_data(plan, progress)
 
 
 def _show_page(result: Any) -> None:

@@ -33,7 +33,10 @@ def say_cut(sources: Sequence[Source], results: Sequence[LoopResult]) -> None:
 
 @contextlib.contextmanager
 def announced(sources: Sequence[Source]) -> Iterator[None]:
-    """Say on standard error when a camera changes its state."""
+    """Say on standard error what labels hold, and when a camera changes its state."""
+    for source in sources:
+        for text in source.notes:
+            say(text)
     ended = threading.Event()
     cameras = [source for source in sources if source.state is not None]
 

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from edgeseg.core.data.dataset import Dataset
-from edgeseg.core.data.kept import kept_in
+from edgeseg.core.data.kept import kept_in, state_of
 from edgeseg.core.data.pairs import PairFolder
 from edgeseg.core.data.splits import HOW
 from edgeseg.core.data.views import Fitted, Revoided, Subset
@@ -193,16 +193,20 @@ def census_line(train: Census | None, val: Census | None) -> str:
     order = list(range(len(names)))
     if len(names) > SHOWN_CLASSES:
         order = sorted(order, key=lambda k: -counts[k])[: SHOWN_CLASSES // 2]
-    shown = ", ".join(f"{names[k]} {_percent(int(counts[k]), labelled)}" for k in order)
+    looked_at = any(part.facts for part in parts)
+    shown = ", ".join(
+        names[k] + (f" {_percent(int(counts[k]), labelled)}" if looked_at else "") for k in order
+    )
     rest = len(names) - len(order)
     shown += f" and {rest} more" if rest else ""
+    shown += f"; void {_percent(void, labelled + void)}" if looked_at else "; painted, not counted"
     images = ", ".join(
         f"{len(part.dataset)} {what}" for part, what in ((train, "train"), (val, "val")) if part
     )
     if train is None and val is not None:
         images = f"{len(val.dataset)} images"
     how = next((f" ({how})" for how in HOW.values() if how in parts[-1].dataset.name), "")
-    return f"{len(names)} classes: {shown}; void {_percent(void, labelled + void)}; {images}{how}"
+    return f"{len(names)} classes: {shown}; {images}{how}"
 
 
 def notes_of(part: Census) -> list[str]:
@@ -339,14 +343,7 @@ def _one_thread_each() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
 
 def _key(folder: PairFolder, index: int) -> str:
     """Return what tells that a sample's files are those looked at before."""
-    parts = []
-    for path in folder.files_at(index):
-        try:
-            at = path.stat()
-            parts.append(f"{path.absolute()} {at.st_size} {at.st_mtime_ns} {at.st_ino}")
-        except OSError:
-            parts.append(f"{path} is missing")
-    return "\n".join(parts)
+    return "\n".join(state_of(path) for path in folder.files_at(index))
 
 
 class _Store:

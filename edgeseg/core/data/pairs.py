@@ -18,7 +18,7 @@ from edgeseg.core.data.fingerprint import digest_of
 from edgeseg.core.data.masks import Colour, Mask, MaskRule, read_mask
 from edgeseg.core.files import sha256_file
 from edgeseg.core.images.io import orientation_of, read_rgb
-from edgeseg.core.images.names import images_below, names_meant, stem_of
+from edgeseg.core.images.names import image_texts_below, names_meant, stem_of
 from edgeseg.errors import DataError
 
 Pair = tuple[Path, Path | None]
@@ -171,33 +171,44 @@ def pair_files(
     """
     roots = [where if isinstance(where, Path) else None for where in (images, masks)]
     listed, found = (
-        images_below(where) if isinstance(where, Path) else list(where) for where in (images, masks)
+        tuple(image_texts_below(where) if isinstance(where, Path) else map(str, where))
+        for where in (images, masks)
     )
-    _check_one_name(listed, by_folder=roots[0] is not None)
-    _check_one_name(found, by_folder=roots[1] is not None)
+    return list(_paired(listed, found, *(str(root) if root else None for root in roots)))
+
+
+# Every split of one folder pairs the same files.
+@functools.lru_cache(maxsize=8)
+def _paired(
+    images: tuple[str, ...], masks: tuple[str, ...], image_root: str | None, mask_root: str | None
+) -> tuple[Pair, ...]:
+    listed, found = ([Path(text) for text in texts] for texts in (images, masks))
+    _check_one_name(listed, by_folder=image_root is not None)
+    _check_one_name(found, by_folder=mask_root is not None)
     at_place: dict[tuple[str, str], Path] = {}
     anywhere: dict[str, list[Path]] = {}
     meant = [names_meant(stem_of(path), mask=True) for path in found]
-    places = [_place(path, roots[1]) for path in found]
+    places = [_place(text, mask_root) for text in masks]
     # A mask's own name goes before what is left of another's without its suffix.
     for rank in range(max(map(len, meant), default=0)):
         for path, place, names in zip(found, places, meant, strict=True):
             if rank < len(names):
                 at_place.setdefault((place, names[rank]), path)
                 anywhere.setdefault(names[rank], []).append(path)
-    times = collections.Counter(stem_of(path) for path in listed)
-    pairs: list[tuple[Path, Path | None]] = []
-    for image in listed:
-        place, mask = _place(image, roots[0]), None
-        for name in names_meant(stem_of(image), mask=False):
+    stems = [stem_of(path) for path in listed]
+    times = collections.Counter(stems)
+    pairs: list[Pair] = []
+    for image, text, stem in zip(listed, images, stems, strict=True):
+        place, mask = _place(text, image_root), None
+        for name in names_meant(stem, mask=False):
             mask = at_place.get((place, name))
             others = anywhere.get(name, [])
-            if mask is None and others and times[stem_of(image)] == 1:
+            if mask is None and others and times[stem] == 1:
                 mask = others[0] if len({other.parent for other in others}) == 1 else None
             if mask is not None:
                 break
         pairs.append((image, mask))
-    return pairs
+    return tuple(pairs)
 
 
 def pair_by_stem(
@@ -232,16 +243,18 @@ def missing_masks(lacking: Sequence[Path], total: int, where: str) -> str:
     )
 
 
-def _place(path: Path, root: Path | None) -> str:
-    return path.parent.relative_to(root).as_posix() if root else ""
+def _place(text: str, root: str | None) -> str:
+    """Return the folder of a path below `root`; "" for a file that was listed by itself."""
+    return text[len(root) :].rpartition(os.sep)[0] if root else ""
 
 
 def _check_one_name(paths: Sequence[Path], *, by_folder: bool) -> None:
     """Refuse two files, of one folder or at all, whose names differ in their ending alone."""
-    found: dict[tuple[Path | None, str], Path] = {}
+    found: dict[str, Path] = {}
     for path in paths:
-        other = found.setdefault((path.parent if by_folder else None, stem_of(path)), path)
-        if other != path:
+        name = stem_of(path)
+        other = found.setdefault(f"{path.parent}{os.sep}{name}" if by_folder else name, path)
+        if other is not path and other != path:
             raise DataError(
                 f"{other} and {path} have one name, by which images and masks are paired; "
                 "rename one, or give one folder at a time"

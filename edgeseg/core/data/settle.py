@@ -10,12 +10,12 @@ A user's file that says it, `object = 255` in classes.txt, goes before any of th
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from edgeseg.core.data.kept import keep, kept, key_of
 from edgeseg.core.data.masks import JPEG_BINARY, MaskRule, decode_mask
 from edgeseg.core.data.pairs import PairFolder
 from edgeseg.core.data.sampling import spread_indices
@@ -40,7 +40,7 @@ def settled(folder: PairFolder, whole: Sequence[PairFolder]) -> PairFolder:
         rule, said = _settled_rule(folder.mask_rule, masks, folder.class_names)
         folder = dataclasses.replace(folder, rule=rule)
         notes += said
-    images = tuple(sorted({image for part in whole for image, _ in part.pairs}))
+    images = tuple(dict.fromkeys(image for part in whole for image, _ in part.pairs))
     if folder.full_scale is None and images:
         scale = _full_scale(images)
         if scale is not None:
@@ -50,16 +50,21 @@ def settled(folder: PairFolder, whole: Sequence[PairFolder]) -> PairFolder:
 
 
 def _masks(whole: Sequence[PairFolder]) -> tuple[Path, ...]:
-    return tuple(sorted({mask for part in whole for _, mask in part.pairs if mask is not None}))
+    found = (mask for part in whole for _, mask in part.pairs if mask is not None)
+    return tuple(dict.fromkeys(found))
 
 
-@functools.lru_cache(maxsize=8)
 def _full_scale(images: tuple[Path, ...]) -> int | None:
     """Return what is white in pictures of 16 bits, None where the pictures are of 8."""
     looked_at = [images[index] for index in spread_indices(len(images), LOOKED_AT)]
     if not any(_largest(path) is not None for path in looked_at):
         return None
-    return full_scale_of(max(_largest(path) or 0 for path in images))
+    key = key_of("largest value", images)
+    largest = kept(key)
+    if not isinstance(largest, int):
+        largest = max(_largest(path) or 0 for path in images)
+        keep(key, largest)
+    return full_scale_of(largest)
 
 
 def _largest(path: Path) -> int | None:
@@ -70,10 +75,30 @@ def _largest(path: Path) -> int | None:
         return None
 
 
-@functools.lru_cache(maxsize=8)
 def _settled_rule(
     rule: MaskRule, masks: tuple[Path, ...], names: tuple[str, ...]
 ) -> tuple[MaskRule, tuple[str, ...]]:
+    """Return the rule that all masks tell of, kept between runs: some sets need every mask read."""
+    key = key_of(f"settled {rule} {names}", masks)
+    found = kept(key)
+    if not (isinstance(found, list) and len(found) == 3 and all(type(v) is bool for v in found)):
+        found = list(_told(rule, masks, names))
+        keep(key, found)
+    copies, colours, binary = found
+    rule = dataclasses.replace(rule, grey_copies=copies, grey_is_colour=colours)
+    if not binary:
+        return rule, ()
+    said = (
+        f"the masks hold 0 and 255 alone: 255 is read as {names[1]}, not as void (if it is void, "
+        "write `void = 255` in classes.txt)"
+    )
+    return dataclasses.replace(rule, values=((0, 0), (255, 1))), (said,)
+
+
+def _told(
+    rule: MaskRule, masks: tuple[Path, ...], names: tuple[str, ...]
+) -> tuple[bool, bool, bool]:
+    """Return grey_copies, grey_is_colour, and whether 0 and 255 are two classes."""
     listed = {colour[0] for colour, _ in rule.colours if len(set(colour)) == 1}
     rule = _grey_copies(rule, masks, listed)
     rule = _grey_colours(rule, masks, listed)
@@ -84,13 +109,7 @@ def _settled_rule(
         and rule.ignore_index == 255
         and _only_0_and_255(rule, masks)
     )
-    if not binary:
-        return rule, ()
-    said = (
-        f"the masks hold 0 and 255 alone: 255 is read as {names[1]}, not as void (if it is void, "
-        "write `void = 255` in classes.txt)"
-    )
-    return dataclasses.replace(rule, values=((0, 0), (255, 1))), (said,)
+    return rule.grey_copies, rule.grey_is_colour, binary
 
 
 def _planes(masks: Sequence[Path], *, channels: int) -> Iterator[set[int] | None]:

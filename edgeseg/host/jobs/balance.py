@@ -84,7 +84,15 @@ def balance_job(options: BalanceJobOptions, progress: ProgressCallback = silent)
     training, validation = fitting(
         checkpoint,
         spec,
-        *splits(options.data, options.hold_out, spec.size_hw, 0, options.val_limit),
+        *splits(
+            options.data,
+            options.hold_out,
+            spec.size_hw,
+            0,
+            options.val_limit,
+            options,
+            progress,
+        ),
     )
     check_labelled(validation)
     written = None

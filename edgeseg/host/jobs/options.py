@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.options import AMOUNT, RATIOS, SETTINGS, changed, option
-from edgeseg.host.foreign.trust import TrustOptions
 from edgeseg.host.pruning.options import IMPORTANCES, SCOPES
 from edgeseg.host.training.job_options import (
     DATA,
     HOLD_OUT,
     STOP_AFTER,
+    DataOptions,
     EpochOptions,
     TrainingOptions,
 )
@@ -188,7 +188,7 @@ class PruneJobOptions(EpochOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class BalanceJobOptions(TrustOptions):
+class BalanceJobOptions(DataOptions):
     """Options of `edgeseg balance`.
 
     Attributes:

@@ -18,7 +18,7 @@ from edgeseg.host.pruning.options import PruneOptions
 from edgeseg.host.pruning.rounds import PRUNED, TABLE, PrunePlan, PruneResult, prune_in_rounds
 from edgeseg.host.training.data import fitting, mixed_in, splits
 from edgeseg.host.training.options import train_options
-from edgeseg.host.training.run_folder import RunResult, run_folder, write_record
+from edgeseg.host.training.run_folder import RunResult, about_run, run_folder, write_record
 from edgeseg.host.training.train import LAST, STATE, ProgressListener
 from edgeseg.host.training.validate import score_module
 
@@ -86,7 +86,7 @@ def prune_job(options: PruneJobOptions, progress: ProgressCallback = silent) -> 
         plan,
         folder,
         training,
-        extra=mixed_in(options, training, spec.size_hw) if training else (),
+        extra=mixed_in(options, training, spec.size_hw, progress) if training else (),
         validation=validation,
         resume=options.resume,
         progress=counted(progress, "prune", options.images),
@@ -104,8 +104,9 @@ def prune_job(options: PruneJobOptions, progress: ProgressCallback = silent) -> 
     document = _document(pruned, folder, scores)
     write_record(folder, document, options.command)
     rows = [row for one in pruned.trained for row in one.rows]
+    about = about_run(options, training, validation, epochs=bool(options.epochs))
     return RunResult(
-        folder, folder / pruned.file, pruned.checkpoint, rows, scores, document, validation
+        folder, folder / pruned.file, pruned.checkpoint, rows, scores, document, validation, about
     )
 
 

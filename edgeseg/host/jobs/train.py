@@ -62,7 +62,7 @@ def train_job(
         start = fit_start(start, init, training, progress)
         training, validation = fitting(init, start.spec, training, validation)
     spec = start.spec if start else _new_spec(options, training, size)
-    extra = mixed_in(options, training, size)
+    extra = mixed_in(options, training, size, progress)
     how = train_options(
         options,
         size,
@@ -99,7 +99,7 @@ def train_job(
         ranks=ranks,
         listener=ProgressListener(progress, "train", options.epochs),
     )
-    return recorded(trained, folder, options, validation, write=ranks.first)
+    return recorded(trained, folder, options, training, validation, write=ranks.first)
 
 
 def _check(options: TrainJobOptions) -> None:

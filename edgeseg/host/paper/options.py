@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.options import SETTINGS, JobOptions, changed, option
+from edgeseg.core.options import SETTINGS, changed, option
 from edgeseg.host.paper.published import TABLES
-from edgeseg.host.training.job_options import DATA, EpochOptions, TrainingOptions
+from edgeseg.host.training.job_options import DATA, DataOptions, EpochOptions, TrainingOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class PaperOptions(JobOptions):
+class PaperOptions(DataOptions):
     """Options of `edgeseg paper`.
 
     Attributes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeseg.core.data.census import check_data
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.errors import UsageError
@@ -46,7 +48,10 @@ def paper_job(options: PaperOptions, progress: ProgressCallback = silent) -> dic
     """
     published = TABLES[options.table]
     rows = _chosen(published, options.archs)
-    training = open_dataset(options.data, "train", size_hw=options.size, seed=options.seed)
+    read = dataclasses.replace(options.read_options(), hold_back=options.split != "test")
+    training = open_dataset(
+        options.data, "train", size_hw=options.size, seed=options.seed, options=read
+    )
     networks = {row.network: (row.arch, dict(row.options)) for row in rows}
     networks.setdefault(REFERENCE[options.table], (REFERENCE[options.table], {}))
     specs = {
@@ -75,7 +80,9 @@ def paper_job(options: PaperOptions, progress: ProgressCallback = silent) -> dic
             size_hw=options.size,
             seed=options.seed,
             limit=options.limit,
+            options=read,
         )
+        check_data(training, scored, allow_empty=options.allow_empty, progress=progress)
         images = TableData.of(training, scored)
         for number, job in enumerate(jobs, start=1):
             tell(progress, f"{number}/{len(jobs)} {job.name}")

@@ -39,7 +39,7 @@ def qat_job(options: QatOptions, progress: ProgressCallback = silent) -> RunResu
     trained = job.run(
         folder, resume=options.resume, stop_after=options.stop_after, progress=progress
     )
-    return recorded(trained, folder, options, job.validation)
+    return recorded(trained, folder, options, job.training, job.validation)
 
 
 def _automatic(

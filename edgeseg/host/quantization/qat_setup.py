@@ -161,7 +161,7 @@ def prepared(
         sha256_file(path),
         training,
         validation,
-        mixed_in(options, training, spec.size_hw),
+        mixed_in(options, training, spec.size_hw, progress),
         options.quantize_options(),
         options.images,
         train_options(

@@ -15,7 +15,9 @@ from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.recipe import Recipe
 from edgeseg.core.run_key import is_same, run_key
 from edgeseg.errors import EdgesegError, RecipeError, UsageError
-from edgeseg.host.recipe.plan import Stage, names_of, stages
+from edgeseg.host.recipe.plan import INPUT, Stage, names_of, stages
+from edgeseg.host.training.data import splits
+from edgeseg.host.training.job_options import DataOptions
 
 STAGE = "stage.json"
 
@@ -65,6 +67,7 @@ def recipe_job(
         on_step: called with the result of each step that was run.
 
     Raises:
+        DataError: files of the data are damaged, or a class has no pixel to train on.
         RecipeError: a step cannot be carried out, or the folder holds it with other options or
             another input.
         UsageError: `where` places a name that the recipe has not, or the start is no file.
@@ -78,6 +81,7 @@ def recipe_job(
             f"{before}, which the recipe starts from, is no file; say where it is with "
             f"--where {recipe.start}=CHECKPOINT"
         )
+    check_stages_data(plan, progress)
     rows: list[dict[str, Any]] = []
     for stage in plan:
         own = folder / stage.name
@@ -103,6 +107,26 @@ def check_where(recipe: Recipe, where: Mapping[str, str]) -> None:
             f"--where {idle[0]}: the recipe has no such name; it has "
             f"{', '.join(sorted(known)) or 'none'}"
         )
+
+
+def check_stages_data(plan: Sequence[Stage], progress: ProgressCallback = silent) -> None:
+    """Take the census of all data that the stages train on, before the first of them trains.
+
+    Each stage says it again of its own. Folders that are not there are left to their stage.
+
+    Raises:
+        DataError: files are damaged, or a class has no pixel in train.
+    """
+    seen = []
+    for stage in plan:
+        options = stage.options(Path(INPUT))
+        data, hold_out = getattr(options, "data", None), getattr(options, "hold_out", None)
+        if not isinstance(options, DataOptions) or not data or not Path(data).is_dir():
+            continue
+        asked = (data, hold_out, options.read_options(), options.allow_empty)
+        if asked not in seen:
+            seen.append(asked)
+            splits(data, hold_out, (64, 64), 0, None, options, progress)
 
 
 def start_of(recipe: Recipe, where: Mapping[str, str]) -> Path | None:

@@ -63,7 +63,7 @@ def write_curves(run_dir: Path, rows: Sequence[EpochRow]) -> None:
     atomic_write_text(run_dir / "curves.csv", text.getvalue())
     loss = [(float(row.epoch), row.loss) for row in rows]
     miou = [(float(row.epoch), row.miou) for row in rows if row.scores]
-    charts = [line_chart([("training loss", loss)], "epoch", "")]
+    charts = [line_chart([("training loss", loss)], "epoch", "loss", best=min)]
     if miou:
-        charts.append(line_chart([("validation mIoU", miou)], "epoch", ""))
+        charts.append(line_chart([("validation mIoU", miou)], "epoch", "mIoU", best=max))
     atomic_write_text(run_dir / "curves.svg", standalone(charts))

@@ -64,7 +64,10 @@ def training_crop_hw(crop: tuple[int, int] | None, size_hw: tuple[int, int]) -> 
 
 
 def mixed_in(
-    options: EpochOptions, main: Dataset, size_hw: tuple[int, int]
+    options: EpochOptions,
+    main: Dataset,
+    size_hw: tuple[int, int],
+    progress: ProgressCallback = silent,
 ) -> list[tuple[Dataset, float]]:
     """Open the data that --mix names, with its share, as train() takes further data.
 
@@ -72,6 +75,7 @@ def mixed_in(
         options: of the job.
         main: the data that it is mixed into.
         size_hw: of drawn frames.
+        progress: told the census of what is mixed in.
 
     Raises:
         DataError: its classes are not those of `main`.
@@ -82,8 +86,11 @@ def mixed_in(
         return []
     if not math.isfinite(options.mix_share):
         raise UsageError(f"--mix-share is {options.mix_share}, expected a share of --data's images")
-    extra = open_dataset(options.mix, "train", size_hw=size_hw, seed=options.seed)
+    # --classes names the classes of both, so that both have the same.
+    read = dataclasses.replace(options.read_options(), hold_back=False)
+    extra = open_dataset(options.mix, "train", size_hw=size_hw, seed=options.seed, options=read)
     check_same_classes(main, extra)
+    check_data(extra, None, allow_empty=True, progress=progress)
     return [(with_ignored(extra, main.ignore_index), options.mix_share)]
 
 

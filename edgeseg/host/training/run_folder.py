@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class RunResult:
         scores: of the validation, as Scores.to_json gives them; empty where none was run.
         document: what scores.json holds.
         validation: the images that were scored; None where there were none.
+        about: what the run was made of, for its page: data, numbers of images, command and so on.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class RunResult:
     scores: Mapping[str, Any]
     document: Mapping[str, Any]
     validation: Dataset | None
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def run_folder(
@@ -104,10 +107,37 @@ def write_record(folder: Path, scores: Mapping[str, Any], command: Sequence[str]
     atomic_write_text(folder / "env.json", json.dumps(environment, indent=1) + "\n")
 
 
+def about_run(
+    options: EpochOptions, training: Dataset | None, validation: Dataset | None, *, epochs: bool
+) -> dict[str, Any]:
+    """Return what a run was made of: data, numbers of images, learning rate, seed, command.
+
+    Args:
+        options: of the job.
+        training: what was trained on or looked at.
+        validation: what was scored.
+        epochs: something was trained.
+    """
+    mixed = f", {options.mix} mixed in" if options.mix else ""
+    return {
+        "data": f"{training.name}{mixed}" if training else None,
+        "images": ", ".join(
+            f"{len(part)} {what}" for part, what in ((training, "train"), (validation, "val"))
+            if part is not None
+        )
+        or None,
+        "learning rate": options.lr if epochs else None,
+        "batch": options.batch if epochs else None,
+        "seed": options.seed,
+        "command": shlex.join(options.command) or None,
+    }  # fmt: skip
+
+
 def recorded(
     trained: TrainResult,
     folder: Path,
     options: EpochOptions,
+    training: Dataset,
     validation: Dataset | None,
     *,
     write: bool = True,
@@ -118,6 +148,7 @@ def recorded(
         trained: what train() returned.
         folder: of the run.
         options: of the job.
+        training: what was trained on.
         validation: what was scored.
         write: False leaves the record to another process of the same training.
     """
@@ -131,6 +162,7 @@ def recorded(
     row = best if takes_best else newest
     checkpoint = folder / (BEST if best and takes_best else LAST)
     scores = dict(row.scores) if row and row.scores else {}
+    about = about_run(options, training, validation, epochs=True)
     document = {
         "run": str(folder),
         "checkpoint": str(checkpoint),
@@ -138,6 +170,7 @@ def recorded(
         "seconds": sum(row.seconds for row in trained.rows),
         "best_epoch": best.epoch if best else None,
         "epoch": row.epoch if row else None,
+        "about": {key: value for key, value in about.items() if value is not None},
         "class_names": list(trained.last.spec.class_names),
         "scores": scores or None,
     }
@@ -151,4 +184,5 @@ def recorded(
         scores,
         document,
         validation,
+        about,
     )

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from edgeseg.core.bundle import Bundle
+from edgeseg.core.data.census import check_data
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.images.io import read_rgb
 from edgeseg.core.zoo import find_bundle
@@ -124,6 +125,7 @@ class Model:
         """
         spec = self.bundle.spec
         dataset = open_dataset(data, split, size_hw=spec.size_hw, limit=limit)
+        check_data(None, dataset)
         return evaluate(self.backend, spec, dataset)
 
     def stream(

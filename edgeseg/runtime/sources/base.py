@@ -104,6 +104,7 @@ class Source(Closeable):
         refused: frames of a camera that came too late to be shown.
         state: of a camera's connection, None for files and replays.
         events: the newest changes of state, oldest first.
+        notes: what is known of the labels before the first frame, for the user; a sentence each.
     """
 
     example: ClassVar[str] = ""
@@ -123,6 +124,7 @@ class Source(Closeable):
     refused: int = 0
     state: State | None = None
     events: Sequence[SourceEvent] = ()
+    notes: Sequence[str] = ()
 
     @abc.abstractmethod
     def read(self, timeout_s: float) -> Frame | Ending:

@@ -6,13 +6,20 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeseg.core.data.census import (
+    census_line,
+    notes_of,
+    refusals,
+    take_census,
+    warnings_of,
+)
 from edgeseg.core.data.masks import MaskRule, read_mask
 from edgeseg.core.data.pairs import PairFolder, check_size, pair_by_stem
 from edgeseg.core.data.settle import settled
 from edgeseg.core.images.io import read_rgb
 from edgeseg.core.images.names import IMAGE_ENDINGS, images_in
 from edgeseg.core.spec import ModelSpec
-from edgeseg.errors import SourceError, UsageError
+from edgeseg.errors import DataError, SourceError, UsageError
 from edgeseg.runtime.single_slot import Ending, Outcome
 from edgeseg.runtime.sources.base import Frame, Source, SourceRequest
 
@@ -30,7 +37,7 @@ class FolderSource(Source):
         Raises:
             UsageError: a query is given.
             SourceError: nothing is there.
-            DataError: an image has no mask, or two have one name.
+            DataError: an image has no mask, two have one name, or files are damaged; all are named.
         """
         request.options(())
         self.uri = request.uri
@@ -39,6 +46,7 @@ class FolderSource(Source):
         self._read = _reading(request.spec, self._images, self._masks)
         self.length = len(self._images)
         self.labelled = self._masks is not None
+        self.notes = _census(self._read) if self.labelled else ()
         self._clock = request.clock
         self._next = 0
 
@@ -97,6 +105,15 @@ def _reading(spec: ModelSpec, images: list[Path], masks: list[Path] | None) -> P
     pairs = tuple(zip(images, paired, strict=True))
     folder = PairFolder("folder", pairs, spec.class_names, spec.palette, spec.ignore_index, rule)
     return settled(folder, [folder])
+
+
+def _census(folder: PairFolder) -> tuple[str, ...]:
+    """Look at every file, and return what is said of them before they are scored."""
+    found = take_census(folder)
+    if problems := refusals(None, found):
+        raise DataError("; ".join(problems))
+    warned = (f"warning: {text}" for text in warnings_of(None, found))
+    return census_line(None, found), *notes_of(found), *warned
 
 
 def _masks(images: list[Path], labels: Path) -> list[Path]:

@@ -26,6 +26,7 @@ class PacedSource(LiveSource):
         self._period_ns = 1e9 / fps
         self.fps = fps
         self.labelled = inner.labelled
+        self.notes = inner.notes
         self.length = inner.length
 
     def fetch(self, stop: threading.Event) -> Frame | Ending:
@@ -64,6 +65,7 @@ class RepeatedSource(Source):
         self._inner: Source | None = open_inner()
         self.uri = self._inner.uri
         self.labelled = self._inner.labelled
+        self.notes = self._inner.notes
         self.fps = self._inner.fps
         self._next = 0
         self._fruitful = False

@@ -36,7 +36,7 @@ from edgeseg.core.data.formats.shapes import (
 from edgeseg.core.data.pairs import PairFolder, check_size, pair_files
 from edgeseg.core.data.splits import list_files
 from edgeseg.core.images.io import decode_image
-from edgeseg.core.images.names import images_below, is_image_name, stem_of
+from edgeseg.core.images.names import images_below, images_in, stem_of
 from edgeseg.errors import DataError
 
 # What LabelMe's own converter draws for a line without a width, and around a point.
@@ -53,10 +53,10 @@ class LabelMe:
     def recognise(self, root: Path) -> str | None:
         """Tell whether a JSON file has a picture's name, or stands where one is missing."""
         for folder in (root, *(p for p in sorted(root.iterdir()) if p.is_dir())):
-            files = sorted(folder.iterdir()) if folder.is_dir() else []
-            names = {stem_of(path) for path in files if is_image_name(path)}
+            files = sorted(folder.glob("*.json"))
+            names = {stem_of(path) for path in images_in(folder)} if files else set()
             for path in files:
-                if path.suffix == ".json" and stem_of(path) in names:
+                if stem_of(path) in names:
                     return path.relative_to(root).as_posix()
         return None
 

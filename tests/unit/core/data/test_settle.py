@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeseg.core.data import settle
+from edgeseg.core.data.kept import keep_in
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.data.pairs import PairFolder
 from edgeseg.core.images.io import write_png
@@ -131,3 +133,22 @@ def test_a_turned_photos_mask_of_the_stored_size_names_the_cause(tmp_path: Path)
     assert folder[0].rgb.shape == (10, 8, 3)
     with pytest.raises(DataError, match=r"1\.jpg is shown turned by its EXIF orientation"):
         folder[1]
+
+
+def test_what_all_masks_tell_is_kept_between_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "d"
+    keep_in(tmp_path / "kept")
+    try:
+        first = make(root, "a\nb\n", [255 * OBJECT, 0 * OBJECT])
+        with monkeypatch.context() as patched:
+            patched.setattr(settle, "decode_mask", lambda path: pytest.fail(f"{path} read again"))
+            again = open_dataset(str(root), "test")
+        cv2.imwrite(str(root / "masks" / "1.png"), OBJECT)
+        changed = open_dataset(str(root), "test")
+    finally:
+        keep_in(None)
+    assert isinstance(again, PairFolder)
+    assert isinstance(changed, PairFolder)
+    assert first.notes == again.notes != changed.notes == ()
