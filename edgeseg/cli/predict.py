@@ -9,6 +9,7 @@ import click
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import backend_option, json_option
 from edgeseg.cli.common.output import print_json, say, track
+from edgeseg.core.images.palettes import PALETTES
 
 KINDS = ("overlay", "mask", "labels", "side")
 
@@ -33,8 +34,8 @@ KINDS = ("overlay", "mask", "labels", "side")
     type=click.Choice(KINDS),
     default="overlay",
     show_default=True,
-    help="Colours over the picture, colours alone, the class index of each pixel, or picture and "
-    "overlay side by side.",
+    help="Colours over the picture; a mask with the colours as palette; the class index of each "
+    "pixel; or picture and overlay side by side.",
 )
 @click.option("--legend", is_flag=True, help="Write class names and shares into the picture.")
 @click.option(
@@ -43,6 +44,13 @@ KINDS = ("overlay", "mask", "labels", "side")
     default=0.5,
     show_default=True,
     help="Share of the colour in an overlay.",
+)
+@click.option(
+    "--palette",
+    type=click.Choice(PALETTES),
+    default="own",
+    show_default=True,
+    help="The network's own colours, or ones that cannot be mistaken for one another.",
 )
 @backend_option
 @json_option
@@ -53,6 +61,7 @@ def command(
     kind: str,
     legend: bool,
     alpha: float,
+    palette: str,
     backend: str | None,
     threads: int,
     as_json: bool,
@@ -69,7 +78,7 @@ def command(
     pairs = plan_files(pictures, out, ".png")
     rows, problems = [], []
     with load(model, backend=backend or "auto", threads=threads) as loaded:
-        files = label_files(loaded, pairs, kind, alpha=alpha, legend=legend)
+        files = label_files(loaded, pairs, kind, alpha=alpha, legend=legend, palette=palette)
         for done in track(files, "pictures", len(pairs)):
             if done.result is None:
                 problems.append(done.problem)

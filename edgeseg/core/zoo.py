@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -77,7 +78,9 @@ def find_checkpoint(given: Path, root: Path = ZOO) -> Path:
 
 
 def find_bundle(text: str, root: Path = ZOO) -> Bundle:
-    """Read a bundle by its path or its zoo name.
+    """Read a bundle by its path or its zoo name; it is called by its folder, as the user does.
+
+    What its manifest calls it is the checkpoint's name, which several bundles share.
 
     Raises:
         BundleError: the path is not a bundle, or the bundle is damaged.
@@ -87,7 +90,7 @@ def find_bundle(text: str, root: Path = ZOO) -> Bundle:
     if path.exists():
         if not (path / MANIFEST_FILE).is_file() and (instead := instead_of_bundle(path)):
             raise BundleError(instead)
-        return read_folder(path)
+        return dataclasses.replace(read_folder(path), name=path.resolve().name)
     names = zoo_names(root)
     if text in names:
         return read_folder(root / text)

@@ -195,7 +195,7 @@ def command(
     behind it; env:NAME or @FILE reads an address with a password from there. Files are never
     dropped; of a camera the newest frame wins. SINKS are any of window, a video file, a folder for
     masks (ends in /), overlays/, a picture (.png), a file of JSON lines (.jsonl),
-    mjpeg://HOST:PORT, null.
+    mjpeg://HOST:PORT, python:FILE.py:FUNCTION, null.
 
     A camera that is lost is looked for again. Ctrl-C or SIGTERM ends the loop and still gives the
     report.

@@ -18,6 +18,7 @@ from edgeseg.errors import DataError, UsageError
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 # A PNG's signature and first chunk, which has the size; other chunks may follow from here on.
 PNG_HEAD = 33
+HEADS = {b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"RIFF": "WebP", b"BM": "BMP"}
 DEEP = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
 
@@ -195,5 +196,7 @@ def decode_image(path: Path, data: bytes, flags: int) -> np.ndarray:
     except cv2.error:
         image = None
     if image is None:
-        raise DataError(f"{path}: not an image that OpenCV can read; expected PNG or JPEG")
+        begins = next((name for head, name in HEADS.items() if data.startswith(head)), "")
+        cut = f", though it begins as a {begins}: damaged or cut off" if begins else ""
+        raise DataError(f"{path}: not an image that OpenCV can read{cut}; expected PNG or JPEG")
     return image

@@ -39,7 +39,8 @@ def overlay(
             "(height x width); bring them to one size first"
         )
     mixed = cv2.addWeighted(rgb, 1.0 - alpha, colorize(labels, palette), alpha, 0.0)
-    void = cv2.compare(labels, len(palette), cv2.CMP_GE)
+    # Not cv2.compare: of a picture of one pixel it cannot tell which argument is the number.
+    void = np.greater_equal(labels, len(palette)).view(np.uint8)
     return cv2.copyTo(rgb, void, mixed)
 
 

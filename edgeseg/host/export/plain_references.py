@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeseg.core.bundle import Bundle
+from edgeseg.core.bundle import Bundle, read_bundle
 from edgeseg.core.packages import is_installed
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.zoo import find_bundle, zoo_checkpoint, zoo_names
@@ -78,11 +78,12 @@ def zoos_own(bundle: Bundle) -> Path | None:
 
     A name says nothing: an export is named after its checkpoint's folder.
     """
-    if bundle.name not in zoo_names():
+    made_as = read_bundle(bundle.path).name
+    if made_as not in zoo_names():
         return None
-    zoo = find_bundle(bundle.name)
+    zoo = find_bundle(made_as)
     same = (bundle.spec, bundle.steps) == (zoo.spec, zoo.steps)
-    return zoo_checkpoint(bundle.name) if same else None
+    return zoo_checkpoint(made_as) if same else None
 
 
 def _check_same_task(path: Path, bundle: Bundle) -> None:

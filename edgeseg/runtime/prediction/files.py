@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgeseg.core.images.names import images_below
+from edgeseg.core.images.palettes import display_palette
 from edgeseg.errors import DataError, UsageError
 from edgeseg.runtime.prediction.model import Model
 from edgeseg.runtime.prediction.result import Result
@@ -46,7 +48,8 @@ def plan_files(given: Sequence[Path], out: Path, ending: str) -> list[tuple[Path
         pairs = []
         for path in given:
             if path.is_dir():
-                found = images_below(path)
+                # What an earlier call wrote below it is no picture to label.
+                found = [each for each in images_below(path) if out not in each.parents]
                 if not found:
                     raise DataError(f"{path}: no picture there; expected .png, .jpg and the like")
                 pairs += [
@@ -56,6 +59,12 @@ def plan_files(given: Sequence[Path], out: Path, ending: str) -> list[tuple[Path
                 pairs.append((path, out / f"{path.stem}{ending}"))
             else:
                 raise DataError(f"{path}: no such file or folder; expected pictures")
+    # a.jpg beside a.png: each keeps its ending, as a.jpg.png.
+    clashes = {t for t, n in collections.Counter(target for _, target in pairs).items() if n > 1}
+    pairs = [
+        (picture, target.with_name(f"{picture.name}{ending}") if target in clashes else target)
+        for picture, target in pairs
+    ]
     seen: dict[Path, Path] = {}
     for picture, target in pairs:
         if target in seen:
@@ -76,6 +85,7 @@ def label_files(
     *,
     alpha: float = 0.5,
     legend: bool = False,
+    palette: str = "own",
 ) -> Iterator[Written]:
     """Label each picture and write it; a damaged one is told of, and the rest goes on.
 
@@ -85,15 +95,17 @@ def label_files(
         kind: one of PICTURES.
         alpha: share of the colour in an overlay, 0-1.
         legend: write the names of the classes into it.
+        palette: one of PALETTES.
 
     Raises:
         UsageError: another kind or ending.
         BackendError: the runtime failed.
         OSError: a file cannot be written.
     """
+    colours = display_palette(palette, model.bundle.spec.palette)
     for picture, target in pairs:
         try:
-            result = model(picture)
+            result = dataclasses.replace(model(picture), palette=colours)
         except DataError as error:
             yield Written(picture, None, None, str(error))
             continue

@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.core.files import atomic_write_bytes
-from edgeseg.core.images.io import write_png
+from edgeseg.core.images.io import encode_labels, write_png
+from edgeseg.core.images.legend import with_legend
 from edgeseg.core.images.paint import Palette, colorize, overlay
 from edgeseg.errors import UsageError
 
 # What `Result.picture` paints and `edgeseg predict --as` writes.
 PICTURES = ("overlay", "mask", "labels", "side")
-# The legend's height of a line against the picture's height, and its smallest in pixels.
-LINE_SHARE, LEAST_LINE = 1 / 24, 14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Result:
         for label in np.unique(self.labels):
             if label >= len(self.names):
                 continue
-            mask = cv2.compare(self.labels, int(label), cv2.CMP_EQ)
+            mask = np.equal(self.labels, label).view(np.uint8)
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
             for outline in outlines:
                 area = float(cv2.contourArea(outline))
@@ -120,6 +119,9 @@ class Result:
     def save(self, path: str | Path, kind: str = "overlay", **how: Any) -> Path:
         """Write one of PICTURES as PNG or JPEG, complete or not at all.
 
+        "mask" is a palette PNG: its values are the labels, as Pillow reads them back. With a legend
+        it is a picture.
+
         Args:
             path: ends in .png, .jpg or .jpeg; labels are written as PNG only.
             kind: as for `picture`.
@@ -134,6 +136,10 @@ class Result:
             raise UsageError(f"{target}: expected a name that ends in .png, .jpg or .jpeg")
         if kind in ("labels", "mask") and ending != ".png":
             raise UsageError(f"{target}: JPEG changes labels; give a name that ends in .png")
+        if kind == "mask" and not how.get("legend"):
+            # The colours as a palette: what a viewer shows, and the labels are there to be read.
+            atomic_write_bytes(target, encode_labels(self.labels, self.palette))
+            return target
         image = self.picture(kind, **how)
         if ending == ".png":
             write_png(target, image)
@@ -157,18 +163,5 @@ class Result:
         shown = sorted(
             ((share, i) for i, share in enumerate(self.shares.values()) if share > 0), reverse=True
         )
-        line = max(LEAST_LINE, round(painted.shape[0] * LINE_SHARE))
-        scale, font = line / 32, cv2.FONT_HERSHEY_SIMPLEX
-        texts = [f"{self.names[i]} {share:.1%}" for share, i in shown]
-        widths = [cv2.getTextSize(text, font, scale, 1)[0][0] for text in texts]
-        box = painted.copy()
-        right, bottom = line * 2 + max(widths, default=0), line * (len(texts) + 1)
-        cv2.rectangle(box, (0, 0), (right, bottom), (0, 0, 0), -1)
-        out = cv2.addWeighted(box, 0.6, painted, 0.4, 0.0)
-        for row, (text, (_, i)) in enumerate(zip(texts, shown, strict=True)):
-            low = line * (row + 1) + line // 4
-            colour = tuple(map(int, self.palette[i]))
-            cv2.rectangle(out, (line // 2, low - line // 2), (line, low), colour, -1)
-            where = (line + line // 3, low)
-            cv2.putText(out, text, where, font, scale, (255, 255, 255), 1, cv2.LINE_AA)
-        return out
+        rows = [(f"{self.names[i]} {share:.1%}", self.palette[i]) for share, i in shown]
+        return with_legend(painted, rows)

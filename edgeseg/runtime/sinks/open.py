@@ -26,11 +26,13 @@ SINKS = Registry(
         "jsonl": "edgeseg.runtime.sinks.lines:LinesSink",
         "window": "edgeseg.runtime.sinks.window:WindowSink",
         "mjpeg": "edgeseg.runtime.sinks.mjpeg:MjpegSink",
+        "python": "edgeseg.runtime.sinks.function:FunctionSink",
     },
 )
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 LINES_SUFFIX = ".jsonl"
+FUNCTION = "python:"
 # A folder of this name gets painted pictures, any other one masks.
 OVERLAYS = re.compile(r"overlays?(-\d+)?")
 
@@ -53,8 +55,9 @@ def open_sink(
     Args:
         uri: `null`, `window`, a video file, a folder for masks (ends in `/`, or `masks://DIR`),
             `overlays/` or `overlays://DIR`, a picture (`.png`, `.jpg`), a file of JSON lines (ends
-            in `.jsonl`, or `jsonl://FILE`), `mjpeg://HOST:PORT`, or the scheme of an installed
-            package's sink.
+            in `.jsonl`, or `jsonl://FILE`), `mjpeg://HOST:PORT`, a function of yours
+            (`python:module:name`, `python:FILE.py:name`), or the scheme of an installed package's
+            sink.
         spec: names and colours of the classes.
         fps: rate of a video file, 15 when unknown.
         alpha: share of the class colour over the picture, 0-1.
@@ -168,6 +171,8 @@ def _parse(uri: str) -> tuple[str, str]:
         return match[1].lower(), match[2]
     if uri in SINKS:
         return uri, ""
+    if uri.startswith(FUNCTION):
+        return "python", uri.removeprefix(FUNCTION)
     path = Path(uri)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return "video", uri

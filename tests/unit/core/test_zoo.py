@@ -26,6 +26,17 @@ def test_a_bundle_is_found_by_name_and_by_path(zoo: Path):
     assert default_bundle(zoo).path == zoo / DEFAULT
 
 
+def test_a_bundle_given_by_its_folder_is_called_by_it(zoo: Path, monkeypatch):
+    assert find_bundle(str(zoo / "aaa"), Path("nowhere")).name == "aaa"
+    (zoo / "link").symlink_to(zoo / "zebra")
+    monkeypatch.chdir(zoo / "aaa")
+    assert [find_bundle(given).name for given in (".", "../zebra/", "../link")] == [
+        "aaa",
+        "zebra",
+        "zebra",
+    ]
+
+
 def test_an_unknown_name_offers_the_nearest(zoo: Path):
     with pytest.raises(UsageError, match="'zebro'; did you mean 'zebra'"):
         find_bundle("zebro", zoo)
