@@ -116,8 +116,10 @@ def _read(text: str) -> tuple[str, onnx.ModelProto, onnx.ModelProto | None, bool
         return bundle.name, model, None, True
 
 
-def _moved(plan: Sequence[Layer]) -> str | None:
-    return megabytes(sum(layer.moved_bytes for layer in plan))
+def _moved(plan: Sequence[Layer]) -> str:
+    moved = megabytes(sum(layer.moved_bytes for layer in plan))
+    unknown = sum(bool(layer.unknown) for layer in plan)
+    return f"{moved}, {unknown} layers of unknown size left out," if unknown else str(moved)
 
 
 def _verdict(result: LintResult) -> str:
@@ -204,5 +206,9 @@ def _print(
             table_rows(floors, 0 if layers else 10),
             title=f"{floors.board.name}: {floors.floor_ms:.2f} ms",
         )
+        if floors.unknown:
+            console.print(
+                Text(f"{floors.unknown} layers read or write a tensor of unknown size: too low")
+            )
         console.print(Text(NOTE, style="dim"))
         console.print(Text(f"figures: {floors.board.source}", style="dim"))

@@ -54,6 +54,7 @@ class Layer:
         macs: multiply-accumulates of one frame; convolutions and matrix products only.
         before_network: it belongs to the frame's normalisation.
         sparse: its weight keeps the 2:4 pattern, two zeros in each four along the input channels.
+        unknown: tensors it reads or writes whose size is not known; the bytes are without them.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Layer:
     macs: int
     before_network: bool
     sparse: bool = False
+    unknown: tuple[str, ...] = ()
 
     @property
     def moved_bytes(self) -> int:
@@ -235,6 +237,7 @@ class _Planner:
             macs=_macs(view, first) if group.kind == "convolution" else 0,
             before_network=group.early,
             sparse=bool(weight) and is_two_to_four(view, first),
+            unknown=tuple(sorted(n for n in reads | writes if view.shape_of(n) is None)),
         )
 
     def _leaves(self, name: str, group: _Group) -> bool:

@@ -60,6 +60,11 @@ class Roofline:
         return sum(floor.floor_ms for floor in self.floors)
 
     @property
+    def unknown(self) -> int:
+        """Layers with a tensor of unknown size, whose floor is too low."""
+        return sum(bool(floor.layer.unknown) for floor in self.floors)
+
+    @property
     def memory_share(self) -> float:
         """Share of the total, 0-1, of layers that the memory bounds."""
         memory = sum(floor.floor_ms for floor in self.floors if floor.bound == "memory")
@@ -73,6 +78,7 @@ class Roofline:
             "source": self.board.source,
             "floor_ms": self.floor_ms,
             "memory_share": self.memory_share,
+            "unknown_layers": self.unknown,
             "layers": [
                 {
                     "name": floor.layer.name,

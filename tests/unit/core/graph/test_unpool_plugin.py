@@ -14,6 +14,9 @@ from edgeseg.errors import ExportError
 from edgeseg.host.export.export import export_onnx
 from edgeseg.host.export.golden import golden_frame
 from edgeseg.host.quantization.quantize import QuantizeOptions, quantize
+from edgeseg.lint.boards import find_board
+from edgeseg.lint.check import lines_of, lint
+from edgeseg.lint.roofline import roofline
 
 SIZE_HW = (64, 96)
 
@@ -63,6 +66,27 @@ def graphs() -> tuple[np.ndarray, dict[str, bytes]]:
     islands = with_fp16_islands(onnx.load_from_string(int8)).SerializeToString()
     found = {"fp32": export_onnx(spec, net, "fp32"), "int8": int8, "islands": islands}
     return golden_frame(spec), found
+
+
+@pytest.mark.parametrize("kind", ["int8", "islands"])
+def test_the_plugin_costs_no_int8_convolution_and_hides_no_size(graphs, kind):
+    _, found = graphs
+    lowered, plugin = onnx.load_from_string(found[kind]), plugin_form(found[kind])
+    lines = lines_of(["trt10.3"])
+    before = lint(lowered, lines=lines)
+    after = lint(onnx.load_from_string(plugin), lines=lines)
+    assert after.convs_int8 == before.convs_int8 >= 7
+    assert not [f for f in after.findings if f.severity == "error"]
+    plan = after.plans["trt10.3"]
+    assert not [layer.unknown for layer in plan if layer.unknown]
+    assert sum(layer.macs for layer in plan) == sum(layer.macs for layer in before.plans["trt10.3"])
+    floor = roofline(plan, find_board("orin-nano"))
+    assert floor.unknown == 0
+    # Without the sizes, what stands behind a plugin is said to be unknown, not counted as 0.
+    blind = onnx.load_from_string(plugin)
+    del blind.graph.value_info[:]
+    (hidden,) = lint(blind, lines=lines).plans.values()
+    assert roofline(hidden, find_board("orin-nano")).unknown > 5
 
 
 @pytest.mark.parametrize("kind", ["fp32", "int8", "islands"])
