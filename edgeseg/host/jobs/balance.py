@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import ProgressCallback, counted, silent
 from edgeseg.core.zoo import find_checkpoint
 from edgeseg.errors import UsageError
@@ -60,6 +61,7 @@ class BalanceResult:
 
 
 @trusting
+@one_writer
 def balance_job(options: BalanceJobOptions, progress: ProgressCallback = silent) -> BalanceResult:
     """Score a network with its class scores shifted, and write it if `take_back` is given.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import ProgressCallback, counted, silent, tell
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_float_checkpoint, module_from_checkpoint
@@ -30,6 +31,7 @@ TRAINING_ONLY = (
 
 
 @trusting
+@one_writer
 def prune_job(options: PruneJobOptions, progress: ProgressCallback = silent) -> RunResult:
     """Prune a network as `edgeseg prune` does, and leave the run in its folder.
 

@@ -8,6 +8,7 @@ import torch
 
 from edgeseg.core.data.dataset import Dataset
 from edgeseg.core.files import sha256_file
+from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.spec import ModelSpec, Preprocess
 from edgeseg.core.suggest import unknown
@@ -32,6 +33,7 @@ DEFAULT_SIZE = (360, 480)
 
 
 @trusting
+@one_writer
 def train_job(
     options: TrainJobOptions, progress: ProgressCallback = silent, *, ranks: Ranks = ALONE
 ) -> RunResult:
@@ -73,7 +75,12 @@ def train_job(
     )
     teacher = load_teachers(options.teacher, spec)
     folder = run_folder(
-        "train", options.arch, options.out, used_by=(LAST, PRUNED), again=options.resume
+        "train",
+        options.arch,
+        options.out,
+        used_by=(LAST, PRUNED),
+        again=options.resume,
+        holds=ranks.first,
     )
     torch.manual_seed(options.seed)
     module = module_from_checkpoint(start) if start else build_model(spec)

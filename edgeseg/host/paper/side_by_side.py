@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeseg.core.data.census import check_data
 from edgeseg.core.data.open import open_dataset
+from edgeseg.core.files.lock import hold, one_writer
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.errors import UsageError
 from edgeseg.host.paper.footprint import time_passes
@@ -29,6 +30,7 @@ from edgeseg.host.training.options import TrainOptions
 from edgeseg.host.training.train import ProgressListener
 
 
+@one_writer
 def paper_job(options: PaperOptions, progress: ProgressCallback = silent) -> dict[str, Any]:
     """Train, score and time the networks of one of the paper's tables.
 
@@ -72,6 +74,8 @@ def paper_job(options: PaperOptions, progress: ProgressCallback = silent) -> dic
                     "the row's own network, in float",
                 )
     folder = options.out or Path("runs") / "paper" / options.table
+    if jobs:
+        hold(folder)
     scores: dict[str, dict[str, Any]] = {row.key: {} for row in rows}
     if jobs:
         scored = open_dataset(

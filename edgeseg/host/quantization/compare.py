@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import ProgressCallback, counted, silent, tell
 from edgeseg.core.run_key import is_same, run_key
 from edgeseg.errors import UsageError
@@ -53,6 +54,7 @@ class Comparison:
 
 
 @trusting
+@one_writer
 def compare_job(options: QatOptions, progress: ProgressCallback = silent) -> Comparison:
     """Measure every row that the run's folder does not hold yet.
 

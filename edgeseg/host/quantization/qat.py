@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import ProgressCallback, silent
 from edgeseg.host.checkpoint import load_checkpoint
 from edgeseg.host.foreign.trust import trusting
@@ -17,6 +18,7 @@ from edgeseg.host.training.validate import check_labelled
 
 
 @trusting
+@one_writer
 def qat_job(options: QatOptions, progress: ProgressCallback = silent) -> RunResult:
     """Quantize a float network and train it on with fake INT8 in the loop.
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.core.run_key import is_same, run_key
 from edgeseg.errors import UsageError
@@ -39,6 +40,7 @@ class Ranking:
 
 
 @trusting
+@one_writer
 def rank_job(options: QatOptions, progress: ProgressCallback = silent) -> Ranking:
     """Rank the convolutions of a float network by the mIoU that they lose in INT8.
 

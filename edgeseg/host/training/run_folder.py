@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg import __version__
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.lock import hold
 from edgeseg.core.text.redact import public_words
 from edgeseg.errors import UsageError
 
@@ -53,9 +54,15 @@ class RunResult:
 
 
 def run_folder(
-    verb: str, name: str, out: Path | None, *, used_by: Sequence[str], again: bool
+    verb: str,
+    name: str,
+    out: Path | None,
+    *,
+    used_by: Sequence[str],
+    again: bool,
+    holds: bool = True,
 ) -> Path:
-    """Return the folder of a run, refusing one that holds results already.
+    """Return the folder of a run and lock it, refusing one that holds results already.
 
     Args:
         verb: first part of the default path.
@@ -63,9 +70,11 @@ def run_folder(
         out: the folder the user named instead, if any.
         used_by: files that a finished or interrupted run leaves; the verb's own first one.
         again: the user allows that: the run goes on or replaces what is there.
+        holds: lock the folder until the job ends; False for the further processes of one job.
 
     Raises:
-        UsageError: the folder holds a run and `again` is not set, or one of another verb.
+        UsageError: another process writes there, the folder holds a run and `again` is not set,
+            or one of another verb.
     """
     # A network of another package is called by its callable.
     folder = out or Path("runs") / verb / name.rpartition(":")[2]
@@ -78,6 +87,8 @@ def run_folder(
         raise UsageError(
             f"{folder} holds {found[0]} of another verb's run, no {used_by[0]}; give another -o"
         )
+    if holds:
+        hold(folder)
     return folder
 
 

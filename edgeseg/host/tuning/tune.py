@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.core.run_key import run_key
 from edgeseg.errors import AccuracyMissed, LatencyMissed, UsageError
@@ -70,6 +71,7 @@ class TuneResult:
 
 
 @trusting
+@one_writer
 def tune_job(
     options: TuneOptions,
     progress: ProgressCallback = silent,
