@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.common.output import ratio
+from edgeseg.core.text.names import markdown_cell
 
 if TYPE_CHECKING:
     from edgeseg.core.report import Report
@@ -60,7 +61,7 @@ def markdown(result: BenchResult, command: str) -> str:
     columns, lines_of_cells = used(result)
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     lines += [
-        "| " + " | ".join(markdown(cell) if cell else "-" for cell in row) + " |"
+        "| " + " | ".join(markdown_cell(cell) if cell else "-" for cell in row) + " |"
         for row in lines_of_cells
     ]
     lines += ["", f"Measured on {machine_line(result)}, rows in turn, with `{command}`."]
