@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 
 import edgeseg
+from edgeseg.cli.common.bounds import bound
 from edgeseg.core.data.kept import keep_in
 from edgeseg.core.suggest import unknown
 from edgeseg.core.text.names import one_line
@@ -104,7 +105,7 @@ class VerbGroup(click.Group):
         if module is None:
             return None
         command: click.Command = importlib.import_module(module).command
-        return command
+        return bound(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
