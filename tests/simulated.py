@@ -40,14 +40,22 @@ class Machine:
     """Its clock moves only when a row runs.
 
     `noise` is how far the whole machine's speed wanders, and may start: 0.3 is 30 %. On top every
-    single inference has a jitter of its own of a third of that.
+    single inference has a jitter of its own of a third of that. `spikes` is the share of inferences
+    that take ten times as long. With `bursts` a neighbour works for about a second out of three,
+    and everything takes so many times as long meanwhile.
     """
 
-    def __init__(self, seed: int, noise: float = 0.3) -> None:
+    def __init__(
+        self, seed: int, noise: float = 0.3, *, spikes: float = 0.0, bursts: float = 1.0
+    ) -> None:
         self.now_ns = 0
         self._rng = np.random.default_rng(seed)
         self._noise = noise
         self._mood = self._rng.uniform(-noise, noise)
+        self._spikes = spikes
+        self._bursts = bursts
+        self._busy = bool(self._rng.random() < 1 / 3)
+        self._until_ns = self._stretch_ns()
 
     def clock(self) -> int:
         return self.now_ns
@@ -56,7 +64,27 @@ class Machine:
         step = self._rng.normal(0, self._noise / 10)
         self._mood = float(np.clip(self._mood + step, -self._noise, self._noise))
         jitter = self._rng.normal(0, self._noise / 3)
-        self.now_ns += int(1e6 * ms * max(0.2, 1 + self._mood + jitter))
+        factor = max(0.2, 1 + self._mood + jitter)
+        if self._spikes and self._rng.random() < self._spikes:
+            factor *= 10
+        self._spend(1e6 * ms * factor)
+
+    def _spend(self, work_ns: float) -> None:
+        """Let time pass until the work is done, slower while the neighbour works."""
+        if self._bursts == 1:
+            self.now_ns += int(work_ns)
+            return
+        while work_ns > 0:
+            factor = self._bursts if self._busy else 1.0
+            done = min(work_ns, (self._until_ns - self.now_ns) / factor)
+            self.now_ns += max(1, int(done * factor))
+            work_ns -= done
+            if self.now_ns >= self._until_ns:
+                self._busy = not self._busy
+                self._until_ns = self.now_ns + self._stretch_ns()
+
+    def _stretch_ns(self) -> int:
+        return 1 + int(self._rng.exponential(1e9 if self._busy else 2e9))
 
 
 class SimulatedBackend(ArgmaxBackend):
@@ -70,8 +98,9 @@ class SimulatedBackend(ArgmaxBackend):
 
     def infer(self, frames: np.ndarray) -> np.ndarray:
         labels = super().infer(frames)
-        rows = round(labels.shape[1] * self._wrong)
-        labels[:, :rows] = (labels[:, :rows] + 1) % len(NAMES)
+        # The same pixels of each frame, from the top.
+        top = labels.reshape(len(labels), -1)[:, : round(labels[0].size * self._wrong)]
+        top[:] = (top + 1) % len(NAMES)
         self._machine.pass_ms(self._ms)
         return labels
 
@@ -105,9 +134,12 @@ def sample(index: int) -> Sample:
     return Sample(str(index), rgb, expected_labels(rgb))
 
 
-def run(bundle, seed: int, *, noise=0.3, slow=1.0, wrong=0.0, rounds=30, n=8):
+def run(
+    bundle, seed: int, *, noise=0.3, spikes=0.0, bursts=1.0, slow=1.0, wrong=0.0, rounds=30,
+    most_rounds=0, n=8,
+):  # fmt: skip
     """One bench of a 10 ms row beside a 20 ms yardstick on a simulated machine."""
-    machine = Machine(seed, noise)
+    machine = Machine(seed, noise, spikes=spikes, bursts=bursts)
     rows = {"yardstick": (20.0, 0.0), "model": (10.0 * slow, wrong)}
     entries = [
         Entry(
@@ -120,7 +152,9 @@ def run(bundle, seed: int, *, noise=0.3, slow=1.0, wrong=0.0, rounds=30, n=8):
         for name, (ms, wrong) in rows.items()
     ]
     # No sensors: reading this machine's own would be most of the time.
-    options = BenchOptions(rounds=rounds, clock=machine.clock, root=bundle.path)
+    options = BenchOptions(
+        rounds=rounds, most_rounds=most_rounds, openings=1, clock=machine.clock, root=bundle.path
+    )
     return bench(entries, Frames(n), options)
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.bounded import read_json
 from edgeseg.core.stage_times import Percentiles
 from edgeseg.errors import UsageError
 
 FORMAT = 1
+# No figure of a run comes near the first; a float holds the second.
+MOST, MOST_ANYWHERE = 10**18, 10**300
 STAGES = ("capture", "preprocess", "infer", "sink", "wait", "end_to_end")
 
 
@@ -104,8 +108,9 @@ class Report:
         dropped: frames overwritten by newer ones before they got labels; 0 for files.
         reconnects: times a live source was lost and found again.
         fps: (stamps - 1) / (last - first) of finished frames; None below two frames.
-        latency_ms: by stage. `end_to_end` runs from the start of capture to the end of the sinks
-            and includes `wait`, the time a frame stood between stages.
+        latency_ms: by stage. `wait` is the time a frame stood between stages. `end_to_end` of a
+            camera runs from the start of capture to the end of the sinks, `wait` included; files
+            are read ahead, and there it is the sum of the stages without `wait`.
         memory: peak memory, None where it cannot be read.
         frame_age_ms: arrival to labels ready; None for files, whose frames have no age.
         power_w: by rail, None where no sensor can be read.
@@ -162,26 +167,38 @@ class Report:
         return document
 
     def _check(self) -> None:
-        """Check the types; raise on a malformed report.
+        """Check types and ranges of all that a gate looks at; raise on what no run can give.
 
         Raises:
-            TypeError: a field has another type than it is declared with.
+            ValueError: a field has another type than it is declared with, or an impossible value.
         """
-        figures: dict[str, object] = {
-            "frames": self.frames,
-            "dropped": self.dropped,
-            "reconnects": self.reconnects,
-        }
+        _check_texts(self)
+        for name in ("frames", "dropped", "reconnects"):
+            _number(name, getattr(self, name), whole=True)
         if self.fps is not None:
-            figures["fps"] = self.fps
-        for stage, times in (*self.latency_ms.items(), ("frame age", self.frame_age_ms)):
+            _number("fps", self.fps, above=True)
+        for stage, times in (*self.latency_ms.items(), ("frame_age", self.frame_age_ms)):
             if times is not None:
-                figures |= {f"{stage} {key}": one for key, one in vars(times).items()}
+                # No network takes no time; a stage that does nothing may.
+                _check_times(stage, times, above=stage == "infer")
         if self.memory is not None:
-            figures["peak_bytes"] = self.memory.peak_bytes
-        for name, value in figures.items():
-            if not _is_number(value):
-                raise TypeError(f"{name} is {value!r}, expected a number")
+            _text("memory.method", self.memory.method)
+            _number("peak_bytes", self.memory.peak_bytes, whole=True, above=True)
+            for name, more in self.memory.details.items():
+                _number(f"memory.{name}", more, low=-math.inf)
+        if self.accuracy is not None:
+            _check_accuracy(self.accuracy)
+        for name, value in self.cost.items():
+            _number(f"cost.{name}", value, high=1.0 if name.endswith("_share") else float(MOST))
+        for name, (low, high) in self.intervals.items():
+            _number(f"the lower end of {name}", low)
+            _number(f"the upper end of {name}", high, low=float(low))
+        if self.reference is not None:
+            _check_reference(self.reference)
+        if self.energy is not None:
+            _text("energy.method", self.energy.get("method"))
+            for name in ("joules_per_frame", "mean_w"):
+                _number(f"energy.{name}", self.energy.get(name), above=True)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Report:
@@ -191,7 +208,8 @@ class Report:
             UsageError: the document is not a report, or has a format that this version cannot read.
         """
         try:
-            if document["format"] != FORMAT:
+            _check_finite(document)
+            if document["format"] != FORMAT or isinstance(document["format"], bool):
                 raise UsageError(
                     f"report format {document['format']!r}, this edgeseg reads {FORMAT}; "
                     "measure again with this version"
@@ -219,14 +237,113 @@ class Report:
             report = cls(**given)
             report._check()
             return report
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            said = str(error) if type(error) is ValueError else repr(error)
             raise UsageError(
-                f"the document is no report ({error!r}); give the JSON of edgeseg stream"
+                f"the document is no report ({said}); give the JSON of edgeseg stream or bench"
             ) from error
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _number(
+    name: str,
+    value: object,
+    *,
+    low: float = 0.0,
+    high: float = float(MOST),
+    whole: bool = False,
+    above: bool = False,
+) -> None:
+    """Raise ValueError unless a value is a finite number from `low` to `high`.
+
+    Args:
+        name: of the field.
+        value: what the document holds.
+        low: smallest value.
+        high: largest value.
+        whole: whether it counts something.
+        above: whether it must lie above `low`.
+    """
+    kind = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ValueError(f"{name} is {value!r}, expected a {'whole ' if whole else ''}number")
+    if not low <= value <= high or (above and value == low):
+        words = "above" if above else "of at least"
+        end = f" and at most {high:g}"
+        raise ValueError(f"{name} is {value!r}, expected a number {words} {low:g}{end}")
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is {value!r}, expected a text")
+
+
+def _check_texts(report: Report) -> None:
+    for name, value in vars(report.bundle).items():
+        _text(f"bundle.{name}", value)
+    _text("source", report.source)
+    for name in ("machine", "backend", "run", "cost", "energy", "hardware"):
+        value = getattr(report, name)
+        if value is not None and not isinstance(value, Mapping):
+            raise ValueError(f"{name} is {value!r}, expected an object")
+    for name in ("live",):
+        if not isinstance(report.run.get(name, False), bool):
+            raise ValueError(f"run.{name} is {report.run[name]!r}, expected true or false")
+    if "name" in report.run:
+        _text("run.name", report.run["name"])
+
+
+def _check_times(stage: str, times: Percentiles, *, above: bool) -> None:
+    for name, value in vars(times).items():
+        _number(f"{stage} {name}", value, above=above)
+    if not times.p50 <= times.p90 <= times.p99:
+        raise ValueError(f"{stage} has p50, p90 and p99 that do not rise: {vars(times)}")
+
+
+def _check_accuracy(accuracy: Accuracy) -> None:
+    _number("accuracy.n", accuracy.n, whole=True, above=True)
+    for name in ("global_accuracy", "class_accuracy", "miou", "bf", "streaming_miou"):
+        value = getattr(accuracy, name)
+        if value is not None or name not in ("bf", "streaming_miou"):
+            _number(f"accuracy.{name}", value, high=1.0)
+    if accuracy.per_class_iou is None:
+        return
+    for name, iou in accuracy.per_class_iou.items():
+        if iou is not None:
+            _number(f"the IoU of {name}", iou, high=1.0)
+    if all(iou is None for iou in accuracy.per_class_iou.values()):
+        raise ValueError("no class has an IoU, and the document has a mean of them")
+
+
+def _check_reference(reference: Reference) -> None:
+    for name in ("name", "sha256", "backend", "precision"):
+        _text(f"reference.{name}", getattr(reference, name))
+    for name in ("low", "time_ratio", "high", "p90", "p99"):
+        value = getattr(reference, name)
+        if value is not None or name not in ("p90", "p99"):
+            _number(f"reference.{name}", value, above=True)
+    if not reference.low <= reference.time_ratio <= reference.high:
+        raise ValueError("reference.time_ratio lies outside its own interval")
+    if None not in (found := (reference.p90, reference.p99)) and not found[0] <= found[1]:  # type: ignore[operator]
+        raise ValueError("reference.p90 is above reference.p99")
+
+
+def _check_finite(value: object, name: str = "") -> None:
+    """Raise ValueError on the first number that is infinite or none, at any depth."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_finite(each, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            _check_finite(each, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, expected a finite number")
+    elif isinstance(value, int) and abs(value) > MOST_ANYWHERE:
+        raise ValueError(f"{name} has {len(hex(value))} digits, expected a number of a run")
+
+
+def class_ious(report: Report) -> Mapping[str, float | None]:
+    """Return IoU by class name; empty where the report has none."""
+    return (report.accuracy.per_class_iou if report.accuracy else None) or {}
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -240,13 +357,20 @@ def read_report(path: Path) -> Report:
     Raises:
         UsageError: the file is missing, is not JSON, or is not a report.
     """
-    try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a readable JSON report ({error})") from error
+    return Report.from_json(read_document(path))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a JSON document of edgeseg: no NaN, no infinity, no name twice.
+
+    Raises:
+        UsageError: the file is missing, too large, or holds no such JSON object.
+    """
+    advice = "give the report of edgeseg stream or bench as JSON"
+    document = read_json(path, UsageError, advice=advice)
     if not isinstance(document, dict):
-        raise UsageError(f"{path} holds no report; give the JSON of edgeseg stream")
-    return Report.from_json(document)
+        raise UsageError(f"{path} holds no report; {advice}")
+    return document
 
 
 def _known(kind: type, document: Mapping[str, Any]) -> Any:

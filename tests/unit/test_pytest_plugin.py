@@ -48,7 +48,8 @@ opening.open_dataset = lambda *args, **kwargs: Frames(8)
 
 @pytest.fixture
 def edgeseg_bench_options(tmp_path):
-    return BenchOptions(rounds=30, clock=lambda: machine.clock(), root=tmp_path)
+    clock = lambda: machine.clock()
+    return BenchOptions(rounds=30, most_rounds=120, openings=1, clock=clock, root=tmp_path)
 """
 TEST = """
 import pytest

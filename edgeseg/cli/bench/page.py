@@ -63,6 +63,7 @@ def write_bench_page(
         memory_method=next((r.memory.method for r in result.rows if r.memory), "not readable"),
         columns=columns,
         rows=lines,
+        notes=bench_table.notes(result),
         all_backends=backends,
         reference=result.reference,
         rounds=result.rows[0].run["rounds"],

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from edgeseg.cli.common.output import ratio
+from edgeseg.core.metrics import partial_means
+from edgeseg.core.report import class_ious
 from edgeseg.core.text.names import markdown_cell
 
 if TYPE_CHECKING:
@@ -56,6 +58,13 @@ def ratios(result: BenchResult, *, every: bool = False) -> list[tuple[str | None
     ]
 
 
+def notes(result: BenchResult) -> list[str]:
+    """Return what must be said of means over fewer classes than a network has."""
+    return partial_means(
+        {str(row.run["name"]): class_ious(row).values() for row in result.rows if row.accuracy}
+    )
+
+
 def markdown(result: BenchResult, command: str) -> str:
     """Return the rows as a Markdown table to paste, with where and how they were measured."""
     columns, lines_of_cells = used(result)
@@ -65,6 +74,7 @@ def markdown(result: BenchResult, command: str) -> str:
         for row in lines_of_cells
     ]
     lines += ["", f"Measured on {machine_line(result)}, rows in turn, with `{command}`."]
+    lines += [f"{markdown_cell(note)}." for note in notes(result)]
     lines += [f"Doubtful: {doubt}." for doubt in result.conditions.get("doubts", ())]
     return "\n".join(lines) + "\n"
 

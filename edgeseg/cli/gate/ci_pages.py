@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 
+from edgeseg.core.text.names import markdown_cell, one_line
 from edgeseg.runtime.gate.verdict import Check, Verdict
 
 WORDS = {True: "ok", False: "failed", None: "not comparable"}
@@ -25,20 +27,22 @@ def junit_xml(verdict: Verdict, name: str) -> str:
         errors="0",
     )
     for check in verdict.checks:
-        case = ElementTree.SubElement(suite, "testcase", classname=name, name=check.name)
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name=one_line(check.name))
         if check.ok is False:
-            ElementTree.SubElement(case, "failure", type=check.kind, message=check.why)
+            ElementTree.SubElement(case, "failure", type=check.kind, message=one_line(check.why))
         elif check.ok is None:
-            ElementTree.SubElement(case, "skipped", message=f"not comparable: {check.why}")
+            ElementTree.SubElement(
+                case, "skipped", message=f"not comparable: {one_line(check.why)}"
+            )
         else:
-            ElementTree.SubElement(case, "system-out").text = check.why
+            ElementTree.SubElement(case, "system-out").text = one_line(check.why)
     ElementTree.indent(suite)
     body = ElementTree.tostring(suite, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{body}\n'
 
 
-def markdown(verdict: Verdict, name: str) -> str:
-    """Return a table for the summary page of a CI run, what did not pass first."""
+def markdown(verdict: Verdict, name: str, notes: Sequence[str] = ()) -> str:
+    """Return a table for the summary page of a CI run, what did not pass first, notes below it."""
     order = {False: 0, None: 1, True: 2}
     lines = [
         f"### edgeseg gate: {name}: {verdict.verdict.replace('_', ' ')}",
@@ -47,9 +51,10 @@ def markdown(verdict: Verdict, name: str) -> str:
         "|---|---|---|",
     ]
     lines += [_line(check) for check in sorted(verdict.checks, key=lambda c: order[c.ok])]
+    lines += ["", *map(markdown_cell, notes)] if notes else []
     return "\n".join(lines) + "\n"
 
 
 def _line(check: Check) -> str:
     cells = (check.name, WORDS[check.ok], check.why)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(markdown_cell(cell) for cell in cells) + " |"

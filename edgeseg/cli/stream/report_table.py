@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from edgeseg.core.metrics import fewer_classes
 from edgeseg.core.report import STAGES, Report
 from edgeseg.core.stage_times import Percentiles
 from edgeseg.core.text.names import printable
@@ -46,13 +47,17 @@ def print_report(report: Report) -> None:
             ("p99", "right"),
         ):
             times.add_column(column, justify=justify)  # type: ignore[arg-type]
-        series = [(name.replace("_", " "), report.latency_ms.get(name)) for name in STAGES]
+        series = [(_stage(name), report.latency_ms.get(name)) for name in STAGES]
         for name, found in (*series, ("frame age", report.frame_age_ms)):
             if found is not None:
                 times.add_row(name, *_figures(found))
         console.print(times)
         if not report.run.get("live"):
-            console.print("Files are read ahead: end to end includes the wait between stages.")
+            console.print("Files are read ahead: end to end is the sum of the stages, no queue.")
+
+
+def _stage(name: str) -> str:
+    return "queue" if name == "wait" else name.replace("_", " ")
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
@@ -72,17 +77,13 @@ def _facts(report: Report) -> list[tuple[str, str]]:
             f"{report.frames}, dropped {report.dropped}, "
             f"warm-up {run.get('warmup_runs', 0)} runs before and not counted",
         ),
-        ("FPS", "unavailable" if report.fps is None else f"{report.fps:.2f}"),
     ]
+    # What this machine cannot read has no line; in the JSON it is null.
+    if report.fps is not None:
+        rows.append(("FPS", f"{report.fps:.2f}"))
     memory = report.memory
-    rows.append(
-        (
-            "memory",
-            "unavailable"
-            if memory is None
-            else f"{memory.peak_bytes / MIB:.1f} MiB ({memory.method})",
-        )
-    )
+    if memory is not None:
+        rows.append(("memory", f"{memory.peak_bytes / MIB:.1f} MiB ({memory.method})"))
     details = {} if memory is None else memory.details
     found = [f"{words} {details[k] / MIB:.1f} MiB" for k, words in MEMORY.items() if k in details]
     if found:
@@ -92,21 +93,16 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("temperature", report.temperature_c, "°C"),
     ):
         text = ", ".join(f"{key} {value:.1f} {unit}" for key, value in (readings or {}).items())
-        rows.append((name, text or "unavailable"))
+        rows += [(name, text)] if text else []
     energy, hardware = report.energy, report.hardware or {}
-    rows.append(
-        (
-            "energy",
-            "unavailable"
-            if energy is None
-            else f"{energy['joules_per_frame']:.3f} J per frame ({energy['method']})",
-        )
-    )
+    if energy is not None:
+        text = f"{energy['joules_per_frame']:.3f} J per frame ({energy['method']})"
+        rows.append(("energy", text))
     load, throttling = hardware.get("gpu_load"), hardware.get("throttling")
-    rows.append(("GPU load", "unavailable" if load is None else f"{load:.0%}"))
-    rows.append(("throttled by", "unavailable" if throttling is None else _slowed(throttling)))
+    rows += [] if load is None else [("GPU load", f"{load:.0%}")]
+    rows += [] if throttling is None else [("throttled by", _slowed(throttling))]
     if accuracy is None:
-        rows.append(("accuracy", "unavailable: no labelled frame was scored"))
+        rows.append(("accuracy", "none: no labelled frame was scored"))
     else:
         scores = [("mIoU", accuracy.miou), ("G", accuracy.global_accuracy)]
         scores += [("C", accuracy.class_accuracy)]
@@ -115,6 +111,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
             scores.append(("streaming mIoU", accuracy.streaming_miou))
         text = ", ".join(f"{name} {value:.4f}" for name, value in scores)
         rows.append(("accuracy", f"{text} over {accuracy.n} frames"))
+        if said := fewer_classes((accuracy.per_class_iou or {}).values()):
+            rows.append(("", said))
     rows += stream_facts(report)
     rows += [("written", f"{s['path']}: {s['held']}{_lost(s)}") for s in run.get("sinks", ())]
     if run.get("ended_by") not in (None, "end"):

@@ -85,18 +85,28 @@ def parse_json(text: str | bytes, where: object, error: type[EdgesegError], *, a
         advice: what to do, for the message.
 
     Raises:
-        EdgesegError: of the class `error`: it is not JSON, has NaN or is nested too deeply.
+        EdgesegError: of the class `error`: it is not JSON, has NaN, names one key twice in an
+            object or is nested too deeply.
     """
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=_each_once)
     except RecursionError:
         raise error(f"{where} is nested too deeply to be read; {advice}") from None
     except (ValueError, UnicodeError) as found:
         raise error(f"{where} is not JSON ({_line(found)}); {advice}") from found
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
 
 
 def read_json(path: Path, error: type[EdgesegError], *, advice: str) -> Any:

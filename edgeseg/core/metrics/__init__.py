@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from edgeseg.core.registry import Registry
 
@@ -39,3 +39,15 @@ def fewer_classes(ious: Iterable[float | None]) -> str:
     if all(found):
         return ""
     return f"mIoU is the mean over {sum(found)} of {len(found)} classes; the others are not there"
+
+
+def partial_means(rows: Mapping[str, Iterable[float | None]]) -> list[str]:
+    """Return what must be said of the rows of a table, once where it is the same of all.
+
+    Args:
+        rows: IoU of every class, by the row's name.
+    """
+    said = {name: fewer_classes(ious) for name, ious in rows.items()}
+    if len(set(said.values())) == 1:
+        return [line for line in set(said.values()) if line]
+    return [f"{name}: {line}" for name, line in said.items() if line]

@@ -8,8 +8,9 @@ import dataclasses
 import gc
 import itertools
 import math
+import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from edgeseg.core.images.fit import fit_rgb
 from edgeseg.core.report import Memory
 from edgeseg.errors import DataError, UsageError
 from edgeseg.runtime.backends import open_backend
-from edgeseg.runtime.bench.bootstrap import spread
+from edgeseg.runtime.backends.base import Backend
+from edgeseg.runtime.bench.bootstrap import spread, time_ratio
 from edgeseg.runtime.bench.conditions import Conditions, conditions, conditions_json, pinned
 from edgeseg.runtime.bench.result import BenchResult, Shown, pareto
 from edgeseg.runtime.bench.row import Entry, Row, row_ratio, row_report
@@ -27,7 +29,10 @@ from edgeseg.runtime.telemetry import ROOT, fingerprint, pss_bytes
 from edgeseg.runtime.telemetry.power import PowerSensors
 from edgeseg.runtime.telemetry.thermal import Throttle, ThrottleWatch
 
-MEMORY = "growth of the process's PSS while the backend was opened and ran once"
+MEMORY = "growth of the process's PSS while the backend was opened and ran once, median"
+
+# Rounds between two looks at the intervals.
+CHECK_EVERY = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +43,9 @@ class BenchOptions:
         block: images that every row takes before the next row's turn; one block is one round.
         rounds: go over the images again until there were so many rounds; accuracy counts each
             image once.
+        most_rounds: go on to so many at most while a row's time ratio is not known to `width`.
+        width: upper over lower end of a ratio's 95 % interval that is narrow enough.
+        openings: times each backend is opened; memory is the median of them.
         repeat: times each image is timed in its block; accuracy counts it once.
         warmup: turns of each row before anything is timed.
         boundary: measure BF too.
@@ -48,6 +56,9 @@ class BenchOptions:
 
     block: int = 4
     rounds: int = 1
+    most_rounds: int = 0
+    width: float = 1.08
+    openings: int = 3
     repeat: int = 1
     warmup: int = 3
     boundary: bool = False
@@ -57,12 +68,20 @@ class BenchOptions:
 
     def turns(self, n_images: int) -> list[list[int]]:
         """Return the images of each round; the first len are the images once, in order."""
+        return list(itertools.islice(*self._every_turn(n_images)))
+
+    def more_turns(self, n_images: int) -> list[list[int]]:
+        """Return the images of the rounds that follow while intervals are wide."""
+        every, n = self._every_turn(n_images)
+        return list(itertools.islice(every, n, max(n, self.most_rounds)))
+
+    def _every_turn(self, n_images: int) -> tuple[Iterator[list[int]], int]:
         # Few images are dealt out thinly, so that a small data set still gives enough rounds.
         block = max(1, min(self.block, math.ceil(n_images / self.rounds)))
         once = [
             list(range(start, min(start + block, n_images))) for start in range(0, n_images, block)
         ]
-        return list(itertools.islice(itertools.cycle(once), max(self.rounds, len(once))))
+        return itertools.cycle(once), max(self.rounds, len(once))
 
 
 def bench(
@@ -103,8 +122,9 @@ def bench(
         for _ in range(options.warmup):
             for row in rows:
                 row.backend.infer(row.frame)
+        reference = _reference(entries)
         seen = 0
-        for turn, indices in enumerate(options.turns(len(dataset))):
+        for turn, indices in enumerate(_until_known(rows, reference, options, len(dataset))):
             # A round whose first image was counted before only adds times.
             fresh = indices[0] >= seen
             block = [dataset[index] for index in indices]
@@ -123,7 +143,6 @@ def bench(
                     row.power.append(power)
             progress(turn + 1)
         after, throttled = conditions(options.root), throttle.read()
-        reference = _reference(entries)
         reports = tuple(row_report(row, rows[reference], dataset, machine) for row in rows)
     ratios = tuple(
         row_ratio(a, b, ra, rb)
@@ -135,7 +154,7 @@ def bench(
         ratios=ratios,
         pareto=pareto(reports, ratios),
         reference=entries[reference].name,
-        conditions=_conditions(before, after, throttled, threads, rows),
+        conditions=_conditions(before, after, throttled, threads, rows, reference, options),
         times_ns={row.entry.name: row.rounds for row in rows},
         shown=tuple(shown[index] for index in sorted(shown)),
     )
@@ -165,9 +184,52 @@ def _reference(entries: Sequence[Entry]) -> int:
     return 0
 
 
+def _until_known(
+    rows: Sequence[Row], reference: int, options: BenchOptions, n_images: int
+) -> Iterator[list[int]]:
+    """Yield the images of each round, and of further ones while any ratio's interval is wide."""
+    yield from options.turns(n_images)
+    for done, indices in enumerate(options.more_turns(n_images)):
+        if done % CHECK_EVERY == 0 and not _wide(rows, rows[reference], options.width):
+            return
+        yield indices
+
+
+def _wide(rows: Sequence[Row], reference: Row, width: float) -> list[str]:
+    """Return the names of the rows whose time ratio is known to less than `width`."""
+    found = [
+        (row.entry.name, time_ratio(row.rounds_ns, reference.rounds_ns))
+        for row in rows
+        if row is not reference
+    ]
+    return [name for name, ratio in found if ratio.high > ratio.low * width]
+
+
 def _open(
     entry: Entry, dataset: Dataset, options: BenchOptions, stack: contextlib.ExitStack
 ) -> Row:
+    """Open a row's backend; what it needs is the median of several openings.
+
+    The first one also loads the runtime's library, and one of them may find memory that the
+    process had kept.
+    """
+    grown = []
+    for _ in range(options.openings - 1):
+        with contextlib.ExitStack() as once:
+            grown.append(_opened(entry, options, once)[1])
+    backend, last = _opened(entry, options, stack)
+    known = [each for each in (*grown, last) if each is not None]
+    peak = int(statistics.median(known)) if known else 0
+    # What did not grow was not measured: the process had kept memory and used it again.
+    memory = Memory(MEMORY, peak, dict(backend.memory)) if peak > 0 else None
+    scorer = Scorer(entry.bundle.spec.n_classes, dataset.ignore_index, boundary=options.boundary)
+    return Row(entry, backend, memory, stack.enter_context(scorer))
+
+
+def _opened(
+    entry: Entry, options: BenchOptions, stack: contextlib.ExitStack
+) -> tuple[Backend, int | None]:
+    """Open a backend, run it once, and return it and by how many bytes the process grew."""
     _give_back()
     before = pss_bytes(options.root)
     if entry.opener is not None:
@@ -176,10 +238,7 @@ def _open(
         backend = stack.enter_context(open_backend(entry.backend, entry.bundle, **entry.options))
     backend.infer(entry.bundle.golden().frame)
     after = pss_bytes(options.root)
-    known = dict(backend.memory)
-    grown = None if before is None or after is None else Memory(MEMORY, after - before, known)
-    scorer = Scorer(entry.bundle.spec.n_classes, dataset.ignore_index, boundary=options.boundary)
-    return Row(entry, backend, grown, stack.enter_context(scorer))
+    return backend, None if before is None or after is None else after - before
 
 
 def _give_back() -> None:
@@ -226,9 +285,17 @@ def _conditions(
     throttled: Throttle | None,
     threads: int | None,
     rows: Sequence[Row],
+    reference: int,
+    options: BenchOptions,
 ) -> dict[str, Any]:
+    found = conditions_json(before, after, throttled, threads)
+    for name in _wide(rows, rows[reference], options.width) if options.most_rounds else ():
+        found["doubts"].append(
+            f"the time of {name} is known to {options.width - 1:.0%} not even "
+            f"after {len(rows[reference].rounds)} rounds"
+        )
     return {
-        **conditions_json(before, after, throttled, threads),
+        **found,
         "spread": {row.entry.name: spread(row.rounds_ns) for row in rows},
     }
 

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeseg.core.files import atomic_write_text
-from edgeseg.core.report import Report
+from edgeseg.core.report import Report, read_document
 from edgeseg.errors import UsageError
 from edgeseg.runtime.gate.comparable import MACHINE_KEYS
 from edgeseg.runtime.gate.judge import figures
@@ -31,49 +31,123 @@ def machine_key(machine: Mapping[str, Any]) -> str:
 
 
 def read_rows(path: Path) -> dict[str, Report]:
-    """Read the reports of a file by name: a bench's rows, or a stream's, one for each camera.
+    """Read the reports of a file by name.
+
+    The document is a bench's rows, a stream's report, one for each of several cameras, or the
+    scores of an evaluation, which have no times.
 
     Raises:
-        UsageError: the file is missing, no JSON, or neither document.
+        UsageError: the file is missing, no JSON, none of these, or a row contradicts another.
     """
     document = read_document(path)
-    for many in ("reports", "rows"):
-        if many in document and not (isinstance(document[many], list) and document[many]):
-            raise UsageError(
-                f"{path} has no {many}; give the JSON of a finished edgeseg stream or bench"
-            )
-    if "reports" in document:
-        cameras = [Report.from_json(one) for one in document["reports"]]
-        return {f"{one.bundle.name} camera {n}": one for n, one in enumerate(cameras)}
-    if "rows" not in document:
-        report = Report.from_json(document)
+    try:
+        return _rows_of(document)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _rows_of(document: Mapping[str, Any]) -> dict[str, Report]:
+    many = [key for key in ("reports", "rows") if key in document]
+    if not many:
+        report = _eval_report(document) or Report.from_json(document)
         return {str(report.run.get("name") or report.bundle.name): report}
-    reports = [Report.from_json(row) for row in document["rows"]]
-    return {str(report.run.get("name")): report for report in reports}
+    held = document[many[0]]
+    if len(many) > 1 or not (isinstance(held, list) and held):
+        raise UsageError(
+            f"the document has no {many[0]}; give the JSON of a finished edgeseg stream or bench"
+        )
+    if not all(isinstance(one, dict) for one in held):
+        raise UsageError(f"one of its {many[0]} is no report; measure again")
+    reports = [Report.from_json(one) for one in held]
+    if many == ["reports"]:
+        return {f"{one.bundle.name} camera {n}": one for n, one in enumerate(reports)}
+    rows: dict[str, Report] = {}
+    for report in reports:
+        name = report.run.get("name")
+        if name is None or name in rows:
+            raise UsageError(
+                f"{'a row has no name' if name is None else f'the row {name!r} is there twice'}; "
+                "give the JSON of edgeseg bench as it was written"
+            )
+        rows[name] = report
+    for name, report in rows.items():
+        reference = report.reference
+        beside = None if reference is None else rows.get(reference.name)
+        if reference and (beside is None or beside is report or beside.reference is not None):
+            raise UsageError(
+                f"the row {name!r} is compared with {reference.name!r}, which is no reference row "
+                "of this run; measure again"
+            )
+    return rows
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Read a JSON document.
+def _eval_report(document: Mapping[str, Any]) -> Report | None:
+    """Return what `edgeseg eval --json` wrote as a report; None for any other document.
 
     Raises:
-        UsageError: the file is missing or holds no JSON object.
+        UsageError: a key is missing or of another type.
     """
+    if "per_class" not in document or "n_images" not in document:
+        return None
     try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a readable JSON report ({error})") from error
-    if not isinstance(document, dict):
-        raise UsageError(f"{path} holds no report; give the JSON of edgeseg stream or bench")
-    return document
+        scores = {key: document[key] for key in ("global_accuracy", "class_accuracy", "miou")}
+        per_class = {name: row["iou"] for name, row in document["per_class"].items()}
+        bundle = {key: document["bundle"][key] for key in ("name", "sha256", "precision")}
+        n, bf = document["n_images"], document.get("bf")
+        written = {
+            "format": document.get("format", 1),
+            "bundle": bundle,
+            "machine": {},
+            "source": document["data"],
+            "frames": n,
+            "dropped": 0,
+            "reconnects": 0,
+            "fps": None,
+            "latency_ms": {},
+            "memory": None,
+            "accuracy": {"n": n, **scores, "bf": bf, "per_class_iou": per_class},
+            "backend": document["backend"],
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"the document is no evaluation ({error!r}); give the JSON of edgeseg eval --json"
+        ) from error
+    return Report.from_json(written)
+
+
+def read_baselines(paths: Sequence[Path]) -> list[dict[str, Report]]:
+    """Read accepted runs of one task, the one to compare with first.
+
+    Args:
+        paths: of reports; a folder stands for the .json files in it, by name.
+
+    Raises:
+        UsageError: none is there, or one is no report.
+    """
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"{path} holds no .json file; accept a report into it first")
+        files += inside
+    for path in files:
+        if not path.exists():
+            raise UsageError(f"no baseline yet at {path}: write it with --accept 'first baseline'")
+    if len({file.resolve() for file in files}) < len(files):
+        raise UsageError("one baseline is given twice; runs are compared by how far they differ")
+    return [read_rows(file) for file in files]
 
 
 def accept(report: Path, baseline: Path, reason: str, when: str) -> None:
     """Make a report file the new baseline; see accept_document.
 
     Raises:
-        UsageError: no reason is given, or the file is no report.
+        UsageError: no reason is given, the file is no report, or nothing was measured.
     """
-    read_rows(report)
+    for name, row in read_rows(report).items():
+        if row.frames == 0 or row.run.get("error"):
+            why = row.run.get("error") or "no frame was measured"
+            raise UsageError(f"{report} is no baseline: {name}: {why}; measure again")
     accept_document(read_document(report), baseline, reason, when)
 
 

@@ -36,8 +36,34 @@ def source_difference(report: Report, baseline: Report) -> str | None:
     return f"the source is {report.source!r}, the baseline's {baseline.source!r}"
 
 
+def scored_difference(report: Report, baseline: Report) -> str | None:
+    """Return why two accuracies do not compare, None when they do.
+
+    A camera or replay scores what it had time for; files are scored whole.
+    """
+    now, before = report.accuracy, baseline.accuracy
+    why = source_difference(report, baseline)
+    live = report.run.get("live") or baseline.run.get("live")
+    if why is None and now is not None and before is not None and now.n != before.n and not live:
+        why = f"{now.n} frames were scored, the baseline's are {before.n}; score as many"
+    return why
+
+
+def energy_difference(report: Report, baseline: Report) -> str | None:
+    """Return why two energies do not compare, None when they do: one method and one source."""
+    now, before = (one.energy or {} for one in (report, baseline))
+    if now.get("method") != before.get("method"):
+        return (
+            f"energy is measured as {now.get('method')!r}, the baseline's {before.get('method')!r}"
+        )
+    return source_difference(report, baseline)
+
+
 def machine_difference(report: Report, baseline: Report) -> str | None:
     """Return why absolute figures of two reports do not compare, None when they do."""
+    for one, whose in ((report, "the report"), (baseline, "the baseline")):
+        if not any(one.machine.get(key) for key in ("board", "cpu", "architecture")):
+            return f"{whose} does not say on which machine it was measured"
     for keys, now, before in (
         (MACHINE_KEYS, report.machine, baseline.machine),
         (BACKEND_KEYS, report.backend, baseline.backend),

@@ -1,24 +1,42 @@
 """Judges one report against a budget, a baseline, or both.
 
-Limits are one-sided: a gain never fails. A figure with an interval fails only when the whole
-interval lies beyond the limit, so that noise alone raises no alarm.
+Limits are one-sided: a gain never fails. Against a baseline, a time with an interval fails only
+when the whole interval lies beyond the limit, so that noise alone raises no alarm; an interval too
+wide to tell is no pass. Against a budget the time itself counts, or its whole interval.
+
+What is missing never passes: a figure or row that the baseline has and the report lacks fails, one
+that the baseline lacks cannot be compared.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from edgeseg.core.report import Report
+from edgeseg.core.report import Report, class_ious
+from edgeseg.errors import UsageError
 from edgeseg.runtime.gate.budget import Budget
 from edgeseg.runtime.gate.comparable import (
+    energy_difference,
     machine_difference,
     method_difference,
     reference_difference,
+    scored_difference,
     source_difference,
 )
+from edgeseg.runtime.gate.spread import FEWEST, judge_by_runs
 from edgeseg.runtime.gate.verdict import ACCURACY, COST, Check, Verdict, bounded
+
+# Upper over lower end of a time ratio's interval. With the first, a ratio beyond its limit of 1.10
+# may be chance, and a growth of 1.3 would still leave the limit out of its interval in 99 runs of
+# 100; with the second, a growth of 1.3 gives a ratio within the limit in one run of 100.
+# docs/regression-tests.md has the curve.
+WIDEST, WIDEST_WITHIN = 1.17, 1.32
+# The 90th and 99th percentile are a few frames; wider than this they say nothing of a growth of
+# 1.25, and past the second no measurement gave them.
+WIDEST_TAIL, ABSURD_TAIL = 1.5, 100.0
+TAILS = ("time_ratio_p90", "time_ratio_p99")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +47,7 @@ class Tolerance:
         miou_drop: absolute loss of mIoU.
         class_drop: absolute loss of one class's IoU; wider, for a rare class is few pixels.
         latency_ratio: time over the baseline's: of the ratio to the in-run reference where the
-            baseline has one, else of the median.
+            baseline has one, else of the median of several accepted runs.
         tail_ratio: the same of the 90th and 99th percentile, which few frames decide.
         memory_ratio: peak memory over the baseline's.
         memory_slack_bytes: growth that is never counted: a page cache or an allocator's pool.
@@ -46,12 +64,19 @@ class Tolerance:
     size_ratio: float = 1.02
     energy_ratio: float = 1.10
 
+    def __post_init__(self) -> None:
+        """Refuse what would let everything or nothing pass."""
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not 0 <= value < math.inf:
+                raise UsageError(f"{name} is {value!r}, expected a finite number of at least 0")
+
 
 def judge(
     report: Report,
     *,
     budget: Budget | None = None,
     baseline: Report | None = None,
+    repeats: Sequence[Report] = (),
     tolerance: Tolerance = Tolerance(),
     yardstick: bool = False,
 ) -> Verdict:
@@ -62,12 +87,27 @@ def judge(
     in only for an equal source; otherwise the check says that it cannot be made, which is neither a
     pass nor a failure. Where other rows are timed against this one (`yardstick`), its own times are
     not compared: they say how busy the machine is.
+
+    Args:
+        report: what was measured.
+        budget: its limits.
+        baseline: an accepted run.
+        repeats: further accepted runs of the same kind. Times without an in-run reference, as a
+            stream's, are compared only by the spread over FEWEST runs.
+        tolerance: how much worse than the baseline it may be.
+        yardstick: whether other rows of the run are timed against this one.
+
+    Raises:
+        UsageError: nothing was measured in the baseline.
     """
-    checks: list[Check] = []
+    checks = [*_run_checks(report)]
     if budget is not None:
         checks += _against_budget(report, budget, yardstick=yardstick)
     if baseline is not None:
-        checks += _against_baseline(report, baseline, tolerance, yardstick=yardstick)
+        for each in (baseline, *repeats):
+            for broken in _run_checks(each):
+                raise UsageError(f"the baseline is none: {broken.why}; accept another one")
+        checks += _against_baseline(report, baseline, repeats, tolerance, yardstick=yardstick)
     return Verdict(tuple(checks))
 
 
@@ -76,11 +116,12 @@ def judge_rows(
     *,
     budget: Budget | None = None,
     baseline: Mapping[str, Report] | None = None,
+    repeats: Sequence[Mapping[str, Report]] = (),
     tolerance: Tolerance = Tolerance(),
 ) -> Verdict:
     """Judge the rows of a bench; of several, a check's name begins with the row's.
 
-    A row of the baseline that is missing now cannot be compared.
+    A row of the baseline that is missing now fails.
     """
     checks: list[Check] = []
     yardsticks = {row.reference.name for row in rows.values() if row.reference is not None}
@@ -89,18 +130,32 @@ def judge_rows(
             report,
             budget=budget,
             baseline=(baseline or {}).get(name),
+            repeats=[each[name] for each in repeats if name in each],
             tolerance=tolerance,
-            yardstick=name in yardsticks,
+            yardstick=name in yardsticks and report.reference is None,
         )
+        if baseline is not None and name not in baseline:
+            why = "the baseline has no such row; accept a new one"
+            found = Verdict((*found.checks, Check("row", COST, None, None, None, why)))
         if len(rows) == 1:
             checks += found.checks
         else:
             checks += [dataclasses.replace(c, name=f"{name}: {c.name}") for c in found.checks]
-    for name in baseline or {}:
+    for name, row in (baseline or {}).items():
         if name not in rows:
             why = "the baseline has this row, the report has not; measure it or accept a new one"
-            checks.append(Check(f"{name}: row", COST, None, None, None, why))
+            kind = COST if row.accuracy is None else ACCURACY
+            checks.append(Check(f"{name}: row", kind, None, None, False, why))
     return Verdict(tuple(checks))
+
+
+def _run_checks(report: Report) -> Iterable[Check]:
+    """Yield a failure for a run that measured nothing or broke off."""
+    if report.frames == 0:
+        yield Check("frames", COST, 0, 1, False, "no frame was measured; measure again")
+    if report.run.get("error"):
+        why = f"the run ended with an error: {report.run['error']}"
+        yield Check("run", COST, None, None, False, why)
 
 
 # figure of figures(): its field in Budget, and what missing it costs
@@ -143,11 +198,6 @@ def figures(report: Report) -> dict[str, float | int | None]:
     }
 
 
-def class_ious(report: Report) -> Mapping[str, float | None]:
-    """Return IoU by class name; empty where the report has none."""
-    return (report.accuracy.per_class_iou if report.accuracy else None) or {}
-
-
 def _interval(report: Report, name: str) -> tuple[float, float] | None:
     if name == "time_ratio" and report.reference is not None:
         return report.reference.low, report.reference.high
@@ -169,89 +219,192 @@ def _against_budget(report: Report, budget: Budget, *, yardstick: bool) -> list[
     for name, field in UPPER_BOUNDS.items():
         high = getattr(budget, field)
         # A row that the others are timed against has no ratio of its own.
-        if high is not None and not (yardstick and name == "time_ratio"):
-            interval = _interval(report, name)
-            checks.append(bounded(name, COST, found[name], high=high, interval=interval))
+        if high is None or (yardstick and name == "time_ratio"):
+            continue
+        check = bounded(name, COST, found[name], high=high)
+        if budget.strict and name in TIMED and found[name] is not None:
+            check = _whole_inside(check, _interval(report, name))
+        checks.append(check)
     return checks
 
 
+# Figures of which a bench gives an interval.
+TIMED = ("infer_p50_ms", "infer_p90_ms", "infer_p99_ms", "time_ratio")
+
+
+def _whole_inside(check: Check, interval: tuple[float, float] | None) -> Check:
+    """Turn a check of a time into one of its whole interval."""
+    if interval is None:
+        why = f"{check.why}; it has no interval, which strict needs: edgeseg bench gives one"
+        return dataclasses.replace(check, ok=False, why=why)
+    why = f"{check.why}, its whole interval too: {interval[0]:.6g} to {interval[1]:.6g}"
+    inside = interval[1] <= float(check.limit or 0)
+    return dataclasses.replace(check, ok=check.ok and inside, why=why, interval=interval)
+
+
 def _against_baseline(
-    report: Report, baseline: Report, tolerance: Tolerance, *, yardstick: bool
+    report: Report,
+    baseline: Report,
+    repeats: Sequence[Report],
+    tolerance: Tolerance,
+    *,
+    yardstick: bool,
 ) -> list[Check]:
+    times: Iterable[Check] = ()
+    if baseline.reference is not None or report.reference is not None:
+        times = _ratio_checks(report, baseline, tolerance)
+    elif not yardstick:
+        times = _absolute_checks(report, baseline, repeats, tolerance)
     return [
         *_accuracy_checks(report, baseline, tolerance),
         *_size_checks(report, baseline, tolerance),
-        *(() if yardstick else _time_checks(report, baseline, tolerance)),
+        *times,
         *_resource_checks(report, baseline, tolerance),
     ]
 
 
+def _unknown_before(
+    name: str, kind: str, value: float | int | None, *, decides: bool = True
+) -> Check:
+    why = f"the baseline has no {name}; accept a new one"
+    return Check(f"{name}_against_baseline", kind, value, None, None, why, decides=decides)
+
+
 def _accuracy_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
-    now, miou = class_ious(report), figures(report)["miou"]
-    # name, value, the baseline's, what it may lose, whether there is nothing left to score
-    limits = [("miou", miou, figures(baseline)["miou"], tolerance.miou_drop, False)]
-    for name, iou in class_ious(baseline).items():
-        value = now.get(name)
-        gone = name in now and value is None
-        limits.append((f"iou of {name}", value, iou, tolerance.class_drop, gone))
-    why = source_difference(report, baseline)
-    for name, value, before, drop, gone in limits:
-        if before is None:
-            continue
-        check_name, limit = f"{name}_against_baseline", before - drop
-        if why is None and gone:
-            why_gone = "neither in the truth nor predicted any more"
-            yield Check(check_name, ACCURACY, None, limit, True, why_gone)
-        elif why is None:
-            yield bounded(check_name, ACCURACY, value, low=limit)
-        else:
-            yield Check(check_name, ACCURACY, value, limit, None, why)
+    now, was = class_ious(report), class_ious(baseline)
+    miou, before = figures(report)["miou"], figures(baseline)["miou"]
+    why = scored_difference(report, baseline)
+    if before is not None:
+        yield _no_worse("miou", miou, before - tolerance.miou_drop, why)
+    elif miou is not None:
+        yield _unknown_before("miou", ACCURACY, miou)
+    for name in dict.fromkeys((*was, *now)):
+        value, iou = now.get(name), was.get(name)
+        if iou is not None and why is None and name in now and value is None:
+            limit, gone = iou - tolerance.class_drop, "neither in the truth nor predicted any more"
+            check_name = f"iou of {name}_against_baseline"
+            if iou == 0:
+                # Seen where there was none, and now no more.
+                yield Check(check_name, ACCURACY, None, limit, True, gone)
+            elif report.run.get("live"):
+                # Which frames a camera's replay scores is chance.
+                yield Check(check_name, ACCURACY, None, limit, None, gone, decides=False)
+            else:
+                yield Check(check_name, ACCURACY, None, limit, False, f"{gone}; it was {iou:.6g}")
+        elif iou is not None:
+            yield _no_worse(f"iou of {name}", value, iou - tolerance.class_drop, why)
+        elif value is not None and why is None:
+            # Absent before and 0 now: the network sees it where there is none, which mIoU counts.
+            decides = before is not None and (value > 0 or name not in was)
+            yield _unknown_before(f"iou of {name}", ACCURACY, value, decides=decides)
+
+
+def _no_worse(name: str, value: float | int | None, limit: float, why: str | None) -> Check:
+    check_name = f"{name}_against_baseline"
+    if why is not None:
+        return Check(check_name, ACCURACY, value, limit, None, why)
+    return bounded(check_name, ACCURACY, value, low=limit)
 
 
 def _size_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
-    for name in SIZES:
-        before = baseline.cost.get(name)
-        if before is not None:
+    for name in (*SIZES, "int8_conv_share"):
+        before, value = baseline.cost.get(name), report.cost.get(name)
+        if before is None:
+            if value is not None:
+                yield _unknown_before(name, COST, value)
+        elif name == "int8_conv_share":
+            # Equal to the digit: one convolution that fell out of INT8 is a finding.
+            yield bounded(f"{name}_against_baseline", COST, value, low=before - 1e-9)
+        else:
             high = before * tolerance.size_ratio
-            yield bounded(f"{name}_against_baseline", COST, report.cost.get(name), high=high)
-    before = baseline.cost.get("int8_conv_share")
-    if before is not None:
-        # Equal to the digit: one convolution that fell out of INT8 is a finding.
-        value = report.cost.get("int8_conv_share")
-        yield bounded("int8_conv_share_against_baseline", COST, value, low=before - 1e-9)
+            yield bounded(f"{name}_against_baseline", COST, value, high=high)
 
 
-def _time_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
-    """Compare ratios to the in-run reference where the baseline has one, else absolute times.
+def _ratio_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
+    """Compare the ratios to the in-run reference.
 
     A machine that is slower today is slower for the reference too; an absolute time cannot tell.
     """
+    if baseline.reference is None:
+        yield _unknown_before("time_ratio", COST, figures(report)["time_ratio"])
+        return
     why_not = machine_difference(report, baseline)
+    why_not = why_not or reference_difference(report.reference, baseline.reference)
+    now, before = figures(report), figures(baseline)
+    for name in ("time_ratio", *TAILS):
+        was, value = before[name], now[name]
+        limit = tolerance.tail_ratio if name in TAILS else tolerance.latency_ratio
+        if was is None:
+            if value is not None:
+                yield _unknown_before(name, COST, value)
+            continue
+        check_name = f"{name}_against_baseline"
+        if why_not is not None:
+            yield Check(check_name, COST, value, was * limit, None, why_not)
+            continue
+        check = bounded(check_name, COST, value, high=was * limit)
+        own, old = _interval(report, name), _interval(baseline, name)
+        if value is not None and own is not None and old is not None:
+            check = _under_noise(check, value, was, _of_both(value, own, was, old))
+        yield check
+
+
+def _under_noise(check: Check, value: float, before: float, interval: tuple[float, float]) -> Check:
+    """Judge a time by its interval: beyond the limit, within it, or too wide to tell.
+
+    What did not grow at all passes, however noisy.
+    """
+    low, high = interval
+    limit, tail = float(check.limit or 0), check.name.removesuffix("_against_baseline") in TAILS
+    why = f"{check.why}, interval {low:.6g} to {high:.6g}"
+    widest = WIDEST if value > limit else WIDEST_WITHIN
+    wide = high > low * (WIDEST_TAIL if tail else widest)
+    if low > limit or high <= limit or value <= before or not wide:
+        return dataclasses.replace(check, ok=low <= limit, why=why, interval=interval)
+    why += "; too noisy to tell: take more rounds on a quieter machine"
+    decides = not tail or (value > limit and high > low * ABSURD_TAIL)
+    return dataclasses.replace(check, ok=None, why=why, interval=interval, decides=decides)
+
+
+def _absolute_checks(
+    report: Report, baseline: Report, repeats: Sequence[Report], tolerance: Tolerance
+) -> Iterable[Check]:
+    """Compare times that have no in-run reference with several accepted runs.
+
+    How far a machine's speed wanders from run to run is in no interval of one run.
+    """
     names = {"infer_p50_ms": tolerance.latency_ratio}
     names |= dict.fromkeys(("infer_p90_ms", "infer_p99_ms"), tolerance.tail_ratio)
-    if baseline.reference is not None:
-        why_not = why_not or reference_difference(report.reference, baseline.reference)
-        names = {"time_ratio": tolerance.latency_ratio}
-        names |= dict.fromkeys(("time_ratio_p90", "time_ratio_p99"), tolerance.tail_ratio)
     if baseline.run.get("live"):
-        # Files are read ahead: there the way from end to end is mostly waiting.
+        # Files are read ahead; a camera's frames wait as long as the network lets them.
         names["end_to_end_p99_ms"] = tolerance.tail_ratio
-    now, before = figures(report), figures(baseline)
+    now, runs = figures(report), (baseline, *repeats)
     for name, ratio in names.items():
-        was, value = before[name], now[name]
-        if was is None:
+        was, value = figures(baseline)[name], now[name]
+        check_name = f"{name}_against_baseline"
+        alike = [run for run in runs if figures(run)[name] is not None]
+        alike = [run for run in alike if _alike(report, run, name) is None]
+        if was is None and value is None:
             continue
-        check_name, limit = f"{name}_against_baseline", was * ratio
-        reason = why_not
-        if name == "end_to_end_p99_ms":
-            reason = reason or source_difference(report, baseline)
-        if reason is not None:
-            yield Check(check_name, COST, value, limit, None, reason)
-            continue
-        interval, old = _interval(report, name), _interval(baseline, name)
-        if value is not None and interval is not None and old is not None:
-            interval = _of_both(value, interval, was, old)
-        yield bounded(check_name, COST, value, high=limit, interval=interval)
+        if why := _alike(report, baseline, name):
+            yield Check(check_name, COST, value, None, None, why)
+        elif value is None:
+            yield bounded(check_name, COST, None, high=float(was or 0) * ratio)
+        elif len(alike) < FEWEST:
+            why = (
+                f"one run cannot tell a slower network from a busy machine; give {FEWEST} "
+                f"baselines, of which {len(alike)} compare, or a budget, or bench beside a "
+                "reference"
+            )
+            yield Check(check_name, COST, value, None, None, why, decides=False)
+        else:
+            known = [float(figures(run)[name] or 0) for run in alike]
+            yield judge_by_runs(check_name, value, known, ratio)
+
+
+def _alike(report: Report, baseline: Report, name: str) -> str | None:
+    why = machine_difference(report, baseline)
+    return why or (source_difference(report, baseline) if name == "end_to_end_p99_ms" else None)
 
 
 def _of_both(
@@ -268,26 +421,44 @@ def _of_both(
 
 
 def _log(above: float, below: float) -> float:
-    return math.log(above / below) if above > 0 and below > 0 else 0.0
+    """Return the logarithm of a ratio; 0 where an interval leaves its own value out."""
+    if below <= 0:
+        return math.inf if above > 0 else 0.0
+    return max(0.0, math.log(above / below)) if above > 0 else 0.0
 
 
 def _resource_checks(report: Report, baseline: Report, tolerance: Tolerance) -> Iterable[Check]:
     now, before = figures(report), figures(baseline)
-    why_not = machine_difference(report, baseline)
+    machine = machine_difference(report, baseline)
+    memory = method_difference(report.memory, baseline.memory)
+    energy = None if now["joules_per_frame"] is None else energy_difference(report, baseline)
     slack = tolerance.memory_slack_bytes
-    for name, ratio, extra in (
-        ("peak_bytes", tolerance.memory_ratio, slack),
-        ("joules_per_frame", tolerance.energy_ratio, 0),
-    ):
-        was = before[name]
+    rows = [
+        (
+            "peak_bytes",
+            tolerance.memory_ratio,
+            slack,
+            memory or source_difference(report, baseline),
+        ),
+        ("joules_per_frame", tolerance.energy_ratio, 0, energy),
+    ]
+    for name, ratio, more, other in rows:
+        was, value = before[name], now[name]
+        check_name = f"{name}_against_baseline"
         if was is None:
-            continue
-        reason = why_not
-        if name == "peak_bytes":
-            reason = reason or method_difference(report.memory, baseline.memory)
-            reason = reason or source_difference(report, baseline)
-        limit = was * ratio + extra
-        if reason is not None:
-            yield Check(f"{name}_against_baseline", COST, now[name], limit, None, reason)
+            if value is not None:
+                yield _unknown_before(name, COST, value)
+        elif why := machine or other:
+            yield Check(check_name, COST, value, was * ratio + more, None, why)
+        elif name == "joules_per_frame" and (why := _longer(report, baseline, tolerance)):
+            yield Check(check_name, COST, value, was * ratio, None, why, decides=False)
         else:
-            yield bounded(f"{name}_against_baseline", COST, now[name], high=limit)
+            yield bounded(check_name, COST, value, high=was * ratio + more)
+
+
+def _longer(report: Report, baseline: Report, tolerance: Tolerance) -> str | None:
+    """Return why energy is not judged: time is in it, and is judged by itself."""
+    now, was = figures(report)["infer_p50_ms"], figures(baseline)["infer_p50_ms"]
+    if now is None or was is None or now <= was * tolerance.latency_ratio:
+        return None
+    return f"a frame took {now:.6g} ms, in the baseline {was:.6g}, and energy grows with the time"

@@ -76,7 +76,7 @@ def test_the_beginning_is_told_after_the_warm_up_and_before_the_first_frame(bund
     assert calls == [5]
 
 
-def test_stage_times_add_up_to_end_to_end(bundle):
+def test_end_to_end_of_files_is_the_sum_of_the_stages_without_the_queue(bundle):
     source = ListSource(12, sleep_s=0.004)
     backend = ArgmaxBackend(sleep_s=0.006)
     sink = ListSink(sleep_s=0.002)
@@ -87,7 +87,9 @@ def test_stage_times_add_up_to_end_to_end(bundle):
     assert stages["infer"].p50 >= 6
     assert stages["sink"].p50 >= 2
     one_by_one = sum(stages[name].p50 for name in ("capture", "preprocess", "infer", "sink"))
-    assert stages["end_to_end"].p50 > one_by_one
+    # A file is read ahead; how long its frames then queue says nothing of the network.
+    assert stages["wait"].p50 > 0
+    assert stages["end_to_end"].p50 == pytest.approx(one_by_one, rel=0.3)
     # Stages overlap, so the slowest sets the rate: 1/6 ms, not 1/12 ms.
     assert report.fps > 1.2 * 1000 / one_by_one
     assert report.fps < 1000 / 6 * 1.1
