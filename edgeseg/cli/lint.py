@@ -206,6 +206,9 @@ def _print(
             table_rows(floors, 0 if layers else 10),
             title=f"{floors.board.name}: {floors.floor_ms:.2f} ms",
         )
+        if floors.selections:
+            names = ", ".join(floors.selections)
+            console.print(Text(f"{names} may take many times its floor: a selection (TopK)"))
         if floors.unknown:
             console.print(
                 Text(f"{floors.unknown} layers read or write a tensor of unknown size: too low")

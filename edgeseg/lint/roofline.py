@@ -20,6 +20,9 @@ from edgeseg.lint.engine_prediction import Layer, plan_engine
 
 NOTE = "computed from the board's peak figures; a floor, never a measurement"
 OPERATIONS_PER_MAC = 2
+# Layers whose time their bytes do not tell: selection runs in several passes, as users report of
+# TopK (onnx-tensorrt #669, #671: 3 to 1354 ms for one argmax).
+SELECTIONS = frozenset({"argmax", "argmin", "topk"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,9 @@ class LayerFloor:
 
     @property
     def bound(self) -> str:
-        """What the floor comes from: "memory" or "compute"."""
+        """What the floor comes from: "memory", "compute", or "unknown" for a selection."""
+        if self.layer.kind in SELECTIONS:
+            return "unknown"
         return "compute" if self.compute_ms > self.memory_ms else "memory"
 
 
@@ -58,6 +63,11 @@ class Roofline:
     def floor_ms(self) -> float:
         """Sum over the layers, which run one after another."""
         return sum(floor.floor_ms for floor in self.floors)
+
+    @property
+    def selections(self) -> list[str]:
+        """Layers whose real time may be many times their floor."""
+        return [floor.layer.name for floor in self.floors if floor.bound == "unknown"]
 
     @property
     def unknown(self) -> int:
@@ -79,6 +89,7 @@ class Roofline:
             "floor_ms": self.floor_ms,
             "memory_share": self.memory_share,
             "unknown_layers": self.unknown,
+            "selections": self.selections,
             "layers": [
                 {
                     "name": floor.layer.name,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeseg.core.bundle import Bundle
-from edgeseg.core.graph.view import load_model
+from edgeseg.core.graph.load import read_graph
 from edgeseg.core.zoo import find_bundle, zoo_names
 from edgeseg.lint.boards import Board
 from edgeseg.lint.roofline import model_roofline
@@ -78,7 +78,7 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
 
 def compare(bundle: Bundle) -> dict[str, object]:
     """Return the correlation over the convolutions of one bundle, and what it rests on."""
-    floors = model_roofline(load_model(bundle.onnx_path), CPU, fp16=False).floors
+    floors = model_roofline(read_graph(bundle.onnx_path), CPU, fp16=False).floors
     times = measured_ms(bundle)
     convs = [floor for floor in floors if floor.layer.kind == "convolution"]
     pairs = [(floor, times[floor.layer.name]) for floor in convs if floor.layer.name in times]

@@ -7,7 +7,7 @@ from small_models import small
 from trained_nets import frames
 
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
-from edgeseg.core.graph.view import load_model
+from edgeseg.core.graph.load import read_graph
 from edgeseg.core.zoo import find_bundle, zoo_names
 from edgeseg.host.export.export import export_onnx
 from edgeseg.host.models import MODELS, build_model
@@ -53,10 +53,10 @@ def test_an_architecture_lints_clean_in_int8(arch: str) -> None:
 @pytest.mark.parametrize("name", zoo_names())
 def test_a_shipped_bundle_lints_clean(name: str) -> None:
     bundle = find_bundle(name)
-    model = load_model(bundle.onnx_path)
+    model = read_graph(bundle.onnx_path)
     # Where the bundle leaves this form out, `build` makes it on the board.
     path = bundle.islands_path
-    islands = load_model(path) if path is not None else with_fp16_islands(model)
+    islands = read_graph(path) if path is not None else with_fp16_islands(model)
     result = lint(model, islands=islands)
     assert errors(result) == []
     assert set(result.plans) == set(LINES)

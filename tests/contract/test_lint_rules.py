@@ -4,7 +4,8 @@ import pytest
 from draft_graph import clean
 
 from edgeseg.core.graph.fp16_islands import with_fp16_islands
-from edgeseg.core.graph.view import GraphView, load_model
+from edgeseg.core.graph.load import read_graph
+from edgeseg.core.graph.view import GraphView
 from edgeseg.core.zoo import default_bundle
 from edgeseg.lint.finding import SEVERITIES, remarks_of
 from edgeseg.lint.rules import LINT_RULES
@@ -14,7 +15,7 @@ from edgeseg.lint.tensorrt_versions import LINES
 @pytest.fixture(scope="module")
 def views() -> list[GraphView]:
     """A clean graph, a shipped one, and both with FP16 islands."""
-    models = [clean().model(), load_model(default_bundle().onnx_path)]
+    models = [clean().model(), read_graph(default_bundle().onnx_path)]
     return [GraphView(m) for model in models for m in (model, with_fp16_islands(model))]
 
 

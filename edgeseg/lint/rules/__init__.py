@@ -40,5 +40,7 @@ LINT_RULES = Registry(
         "pads": "edgeseg.lint.rules.fusion:pads",
         "unpooling": "edgeseg.lint.rules.fusion:unpooling",
         "fp32-islands": "edgeseg.lint.rules.fusion:fp32_islands",
+        "depthwise": "edgeseg.lint.rules.slow_layers:depthwise",
+        "label-head": "edgeseg.lint.rules.slow_layers:label_head",
     },
 )

@@ -29,7 +29,9 @@ def test_the_clean_graph_has_neither_errors_nor_warnings():
     result = lint(model, islands=with_fp16_islands(model))
     assert result.ok
     assert [f for f in result.findings if f.severity != "info"] == []
-    assert {f.rule for f in result.findings} == {"opset", "float-head", "int8-weights"}
+    assert {f.rule for f in result.findings} == {
+        "opset", "float-head", "int8-weights", "label-head",
+    }  # fmt: skip
     assert (result.convs, result.convs_int8) == (5, 4)
 
 
@@ -406,6 +408,15 @@ def island(g: Draft, *, pair: bool) -> None:
     g.nodes["deep"].input[0] = "again"
 
 
+def depthwise_layer(g: Draft) -> None:
+    g.weight("act.deep", (32, 1, 3, 3))
+    g.add("Conv", ["act.d", "act.deep.w"], "act.deep", group=32, pads=[2] * 4, dilations=[2, 2])
+
+
+def nothing(g: Draft) -> None:
+    """The clean graph has it."""
+
+
 def unpool_pair(g: Draft) -> None:
     island(g, pair=True)
 
@@ -473,6 +484,8 @@ FAULTS: list[tuple[Callable[[Draft], None], str, str, str, tuple[str, ...]]] = [
     (concat_float, "concat-scale", "warning", "both", ()),
     (resize_pair, "resize-pair", "warning", "up", ()),
     (pad_pair, "pad-pair", "warning", "branch", ()),
+    (depthwise_layer, "depthwise", "info", "act.deep", ()),
+    (nothing, "label-head", "info", "index", ()),
     (unpool_pair, "unpool-pair", "error", "is.max", ()),
     (unpool_equal, "unpool-equal", "warning", "is.max", ()),
 ]
@@ -505,7 +518,7 @@ def test_a_planted_fault_is_found(fault, rule, severity, node, targets):
 def test_every_finding_of_these_modules_is_planted():
     # Found by other tests of this file.
     elsewhere = {"float-head", "fp32-islands"}
-    here = ("operators", "opsets", "limits", "quantizers", "fusion")
+    here = ("operators", "opsets", "limits", "quantizers", "fusion", "slow_layers")
     rules = [LINT_RULES.load(name) for name in LINT_RULES]
     declared = {
         remark.rule
@@ -538,6 +551,13 @@ def test_errors_are_counted_by_line():
     axes_input(draft)
     assert check(draft).errors == {"trt8.6": 1, "trt10.3": 0, "trt10.16": 0, "trt11.4": 0}
     assert check(draft, ("trt10.3",)).errors == {"trt10.3": 0}
+
+
+def test_a_depthwise_layer_is_described():
+    draft = clean()
+    depthwise_layer(draft)
+    (finding,) = [f for f in check(draft).findings if f.rule == "depthwise"]
+    assert "depthwise, 3x3 at rate 2, 32 channels" in finding.message
 
 
 def test_findings_of_one_kind_fold():

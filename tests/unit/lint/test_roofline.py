@@ -42,6 +42,14 @@ def test_precision_and_sparsity_choose_the_rate():
     assert dense.floor_ms == pytest.approx(2 / 13.5)
 
 
+def test_a_selection_has_a_floor_that_says_little():
+    result = roofline([layer(name="index", kind="argmax", read_bytes=68_000_000)], ORIN)
+    assert result.floors[0].bound == "unknown"
+    assert result.selections == ["index"]
+    assert result.floor_ms == pytest.approx(1.0)
+    assert result.memory_share == 0
+
+
 def test_a_faster_board_is_never_slower():
     plan = [layer(macs=10**8, read_bytes=10**6), layer(read_bytes=10**7, precision="FP16")]
     order = ["orin-nano", "orin-nano-super", "agx-orin", "thor"]

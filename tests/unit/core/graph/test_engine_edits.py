@@ -14,7 +14,8 @@ from edgeseg.core.graph.engine_edits import (
     with_float_depthwise,
     with_label_codes,
 )
-from edgeseg.core.graph.view import GraphView, load_model
+from edgeseg.core.graph.load import read_graph
+from edgeseg.core.graph.view import GraphView
 from edgeseg.core.zoo import find_bundle
 from edgeseg.errors import ExportError
 from edgeseg.lint.check import lines_of, lint
@@ -90,7 +91,7 @@ def test_label_codes_refuse_what_they_would_change(fault: str):
 
 def test_depthwise_convolutions_leave_int8_and_no_others():
     bundle = find_bundle("deeplabv3plus-mobilenetv2-camvid-slim")
-    model = load_model(bundle.onnx_path)
+    model = read_graph(bundle.onnx_path)
     view = GraphView(model)
     depthwise = [n.output[0] for n in view.nodes if is_depthwise(view, n)]
     made = with_float_depthwise(model)

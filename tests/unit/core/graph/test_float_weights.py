@@ -9,7 +9,8 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from edgeseg.core.graph.float_weights import with_float_weights
-from edgeseg.core.graph.view import GraphView, load_model
+from edgeseg.core.graph.load import read_graph
+from edgeseg.core.graph.view import GraphView
 from edgeseg.core.zoo import find_bundle, zoo_names
 from edgeseg.errors import ExportError
 
@@ -66,7 +67,7 @@ def test_levels_and_labels_are_the_same():
 )
 def test_a_shipped_network_keeps_its_levels_and_the_labels_of_its_golden_frame(name: str):
     bundle = find_bundle(name)
-    model = load_model(bundle.onnx_path)
+    model = read_graph(bundle.onnx_path)
     made = with_float_weights(model)
     before, after = weights_of(model), weights_of(made)
     assert len(before) >= 8
