@@ -206,7 +206,8 @@ def _fault(error: BaseException | None) -> int:
     try:
         handle, name = tempfile.mkstemp(prefix="edgeseg-fault-", suffix=".txt")
         with os.fdopen(handle, "w", errors="replace") as stream:
-            stream.write(text)
+            # It is made to be sent to somebody.
+            stream.write(redact(text))
         where = f"the traceback is in {name}"
     except OSError:
         # A full disk must not hide the message.

@@ -79,7 +79,7 @@ LAYOUT: dict[str, dict[str, str]] = {
     },
     "predict": {OUTPUT: "--out --as --legend --alpha", MEASURE: "--backend"},
     "stream": {
-        OUTPUT: "--dashboard --out",
+        OUTPUT: "--legend --replace --dashboard --out",
         LIMITS: "--frames --duration --pace",
         MEASURE: "--labels --sustain --backend --precision --threads",
         TASK: "--also --harvest --shadow",
