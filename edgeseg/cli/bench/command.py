@@ -25,6 +25,7 @@ from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.data.read_options import ReadOptions
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.output_checks import check_files
+from edgeseg.core.text.redact import public_words
 from edgeseg.lint.boards import BOARDS
 
 REFERENCE = click.Choice(["fp32", "bare", "torch", "all"])
@@ -202,7 +203,7 @@ def command(
                 title = f"floor on {board}: computed from the data sheet's peaks, not measured"
                 print_table(bench_floor.COLUMNS, bench_floor.rows(floors), title=title)
     finally:
-        command_line = " ".join(["edgeseg", *sys.argv[1:]])
+        command_line = " ".join(["edgeseg", *public_words(sys.argv[1:])])
         if out is not None:
             atomic_write_text(out, json.dumps(document, indent=1) + "\n")
         if csv_path is not None:

@@ -33,6 +33,7 @@ from edgeseg.core.options import (
 )
 from edgeseg.core.packages import is_installed
 from edgeseg.core.suggest import unknown
+from edgeseg.core.text.redact import public_words
 from edgeseg.errors import BackendUnavailable, UsageError
 from edgeseg.host.foreign.trust import TrustOptions, trusted
 
@@ -128,7 +129,7 @@ def refuse_given(names: Sequence[str], why: str) -> None:
 
 def typed_command() -> tuple[str, ...]:
     """Return the words of the running command, for the record of its run."""
-    return ("edgeseg", *sys.argv[1:])
+    return ("edgeseg", *public_words(sys.argv[1:]))
 
 
 class NameChoice(click.Choice):  # type: ignore[type-arg] # generic only in newer releases
