@@ -17,10 +17,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-aarch64 bench baselines check format docs wheel release-check clean
+.PHONY: help demo test test-slow test-aarch64 bench baselines check format docs screenshots wheel release-check clean
 
 help:
-	@echo "make demo       the whole pipeline on the synthetic drive, with a page of pictures"
+	@echo "make demo       what the shipped networks do, then the whole pipeline, with a page of pictures"
 	@echo "make test       the tests (set EDGESEG_CAMVID to a CamVid folder to run those too)"
 	@echo "make test-slow  the slow tests as well"
 	@echo "make test-aarch64  the wheel on aarch64 under emulation, labels against this machine's; needs root"
@@ -28,6 +28,7 @@ help:
 	@echo "make baselines  accept the zoo's figures as tests/regression's, with REASON=\"why\""
 	@echo "make check      format, lint and types"
 	@echo "make docs       the documentation site, in build/site; a dead link fails"
+	@echo "make screenshots  the pictures of the pages in docs/images; needs chromium"
 	@echo "make wheel      the wheels of a release, in dist/"
 	@echo "make release-check  what a release must hold: wheels, versions, licences of packages and weights"
 
@@ -81,9 +82,13 @@ $(DOCS_VENV)/.installed: pyproject.toml
 docs: $(DOCS_VENV)/.installed
 	$(DOCS_VENV)/bin/python tools/docs_site.py
 
+screenshots: $(STAMP)
+	$(BIN)/python tools/screenshots.py
+
 wheel: $(STAMP)
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist packaging/zoo
 
 release-check: wheel
 	$(BIN)/python tools/release_check.py dist

@@ -27,7 +27,7 @@ else:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Bytes of each wheel, by the name of its distribution.
-LIMITS = {"edgeseg": 46e6}
+LIMITS = {"edgeseg": 18e6, "edgeseg-zoo": 32e6}
 LARGEST_FILE = 10e6
 # Built things, caches and secrets never ship.
 FOREIGN = (".pyc", ".plan", ".engine", ".timingcache", ".pt", ".pth", ".pkl", ".env", ".pem")
@@ -68,8 +68,13 @@ def versions(root: Path) -> Iterator[Check]:
     cited = yaml.safe_load((root / "CITATION.cff").read_text())
     changes = (root / "CHANGELOG.md").read_text()
     found = re.findall(r'^__version__ = "(.+)"', text, re.MULTILINE)
+    with (root / "packaging" / "zoo" / "pyproject.toml").open("rb") as file:
+        zoo = tomllib.load(file)["project"]["version"]
+    extra = project(root)["optional-dependencies"]["zoo"]
     for where, said in (
         ("edgeseg/__init__.py", found[0] if found else None),
+        ("packaging/zoo/pyproject.toml", zoo),
+        ("the extra zoo", extra[0].partition("==")[2]),
         ("CITATION.cff", str(cited["version"])),
     ):
         problem = "" if said == wanted else f"says {said}, pyproject.toml {wanted}"

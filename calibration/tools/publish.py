@@ -11,6 +11,7 @@ its file's own arithmetic too. The scores go into the bundle's manifest.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Any
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.data.open import open_dataset
-from edgeseg.core.zoo import CHECKPOINT_FILE, ZOO
+from edgeseg.core.files import sha256_file
+from edgeseg.core.zoo import CHECKPOINT_FILE, CHECKPOINTS_FILE, ZOO
 from edgeseg.errors import BackendUnavailable
 from edgeseg.host.checkpoint import load_checkpoint, save_checkpoint
 from edgeseg.host.cost import checkpoint_cost
@@ -97,6 +99,11 @@ def main() -> None:
             reference=reference,
         )
         (bundle.path / CHECKPOINT_FILE).write_bytes(rounded.read_bytes())
+        held = {
+            path.parent.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+            for path in sorted(ZOO.glob(f"*/{CHECKPOINT_FILE}"))
+        }
+        (ZOO / CHECKPOINTS_FILE).write_text(json.dumps(held, indent=1) + "\n")
     print(f"{bundle.path}: {bundle.size_bytes} bytes, {bundle.digest}")
 
 

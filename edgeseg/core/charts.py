@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import NamedTuple
 
 Number = int | float
 WIDTH = 640
@@ -165,7 +166,7 @@ def scatter_chart(
     front = sorted((p.x, p.y) for p in points if p.best)
     path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in front)
     parts.append(f'<polyline class="front" points="{path}"/>')
-    taken = [(frame.x(p.x) - p.radius, frame.x(p.x) + p.radius, frame.y(p.y) + 4) for p in points]
+    taken = [_Box.around(frame.x(p.x), frame.y(p.y), p.radius) for p in points]
     for point in points:
         x, y = frame.x(point.x), frame.y(point.y)
         style = f"s{groups.index(point.group)} {'dot' if point.best else 'ring'}"
@@ -201,13 +202,16 @@ def bar_chart(bars: Sequence[tuple[str, Number, str]], unit: str) -> str:
 
 
 def _room_for(
-    name: str, x: Number, y: Number, taken: list[tuple[float, float, float]], radius: Number
+    name: str, x: Number, y: Number, taken: list[_Box], radius: Number
 ) -> tuple[float, float]:
-    """Return the nearest place beside a point where its name covers no earlier one, and keep it."""
+    """Return the nearest place beside a point where its name covers no circle and no earlier name.
+
+    What the name covers there is added to `taken`.
+    """
     width = LETTER * len(name)
     places = [
         (left, y + 4 + shift)
-        for shift in (0, -LINE, LINE, -2 * LINE, 2 * LINE, -3 * LINE, 3 * LINE)
+        for shift in sorted((LINE * n for n in range(-12, 13)), key=abs)
         for left in (x + radius + 5, x - radius - 5 - width)
     ]
     inside = [
@@ -218,14 +222,32 @@ def _room_for(
     free = [
         (left, base)
         for left, base in inside
-        if all(
-            left > right or left + width < start or abs(base - other) >= LINE
-            for start, right, other in taken
-        )
+        if not any(_Box.of_text(left, base, width).meets(other) for other in taken)
     ]
     left, base = (free or inside or places)[0]
-    taken.append((left, left + width, base))
+    taken.append(_Box.of_text(left, base, width))
     return left, base
+
+
+class _Box(NamedTuple):
+    """What a name or a circle covers of the drawing."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    @classmethod
+    def around(cls, x: Number, y: Number, radius: Number) -> _Box:
+        return cls(x - radius, x + radius, y - radius, y + radius)
+
+    @classmethod
+    def of_text(cls, left: Number, base: Number, width: Number) -> _Box:
+        return cls(left, left + width, base - LINE + 3, base + 3)
+
+    def meets(self, other: _Box) -> bool:
+        apart = self.left > other.right or other.left > self.right
+        return not (apart or self.top >= other.bottom or other.top >= self.bottom)
 
 
 class _Frame:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from edgeseg.core.bundle import MANIFEST_FILE, Bundle
 from edgeseg.core.bundle import read_bundle as read_folder
+from edgeseg.core.files import sha256_file
 from edgeseg.core.given import instead_of_bundle, run_checkpoint
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import BundleError, UsageError
@@ -26,6 +30,10 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 # When to take each model, and the terms of its weights; and the time of each, measured in turns.
 FACTS_FILE = "zoo.toml"
 TIMES_FILE = "times.json"
+# Bytes and SHA-256 of each model's checkpoint, which no wheel of edgeseg carries.
+CHECKPOINTS_FILE = "checkpoints.json"
+# The second wheel, with the checkpoints.
+CHECKPOINTS_PACKAGE = "edgeseg_zoo"
 
 
 def zoo_names(root: Path = ZOO) -> list[str]:
@@ -52,10 +60,57 @@ def zoo_times(root: Path = ZOO) -> dict[str, Any]:
     return document
 
 
+def zoo_checkpoints(root: Path = ZOO) -> dict[str, dict[str, Any]]:
+    """Return "bytes" and "sha256" of every shipped model's checkpoint, by its name."""
+    path = root / CHECKPOINTS_FILE
+    if not path.is_file():
+        return {}
+    document: dict[str, dict[str, Any]] = json.loads(path.read_text())
+    return document
+
+
 def zoo_checkpoint(name: str, root: Path = ZOO) -> Path | None:
-    """Return the checkpoint that ships beside a bundle, or None where only the bundle ships."""
+    """Return the checkpoint of a shipped model, or None where this machine has none.
+
+    It lies beside the bundle (in a clone, and after `edgeseg models --fetch`), in the package
+    edgeseg-zoo, or in the clone that edgeseg was installed from. The last two must have the SHA-256
+    that this edgeseg knows.
+    """
     path = root / name / CHECKPOINT_FILE
-    return path if path.is_file() else None
+    if path.is_file():
+        return path
+    known = zoo_checkpoints(root).get(name)
+    if known is None:
+        return None
+    places = (folder / name / CHECKPOINT_FILE for folder in (_package(), _clone()) if folder)
+    for place in places:
+        if place.is_file() and sha256_file(place) == known["sha256"]:
+            return place
+    return None
+
+
+def missing_checkpoint(name: str) -> str:
+    """Return what to say where a shipped model's checkpoint is asked for and is not here."""
+    return (
+        f"the checkpoint of {name} is not in this install; edgeseg models {name} --fetch FROM, "
+        "where FROM is a clone of edgeseg, its edgeseg-zoo wheel, or the address of either"
+    )
+
+
+def _package() -> Path | None:
+    """Return the folder of the package with the checkpoints, None where it is not installed."""
+    found = importlib.util.find_spec(CHECKPOINTS_PACKAGE)
+    return Path(found.origin).parent if found is not None and found.origin else None
+
+
+def _clone() -> Path | None:
+    """Return the zoo of the clone that pip installed edgeseg from, None where it was none."""
+    try:
+        told = importlib.metadata.distribution("edgeseg").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    address = urlparse(json.loads(told)["url"] if told else "")
+    return Path(unquote(address.path)) / "edgeseg" / "zoo" if address.scheme == "file" else None
 
 
 def find_checkpoint(given: Path, root: Path = ZOO) -> Path:
@@ -71,6 +126,8 @@ def find_checkpoint(given: Path, root: Path = ZOO) -> Path:
         return given
     shipped = {each: zoo_checkpoint(each, root) for each in zoo_names(root)}
     found = shipped.get(name)
+    if found is None and name in zoo_checkpoints(root):
+        raise UsageError(missing_checkpoint(name))
     if found is None:
         held = [each for each, path in shipped.items() if path]
         raise UsageError(unknown("checkpoint or zoo model", name, held))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from board_trees import ORIN_NANO, write_tree
 from chromium import Chromium
-from page_run import HandSource, as_array, open_page, playing
+from page_run import HandSource, as_array, open_page, playing, prediction
 
 from edgeseg.runtime.sources.base import SourceEvent, State
 from edgeseg.runtime.telemetry import Telemetry
@@ -132,3 +132,34 @@ def test_the_token_is_asked_once(tmp_path, browser):
         until(browser, "document.getElementById('stamp')?.textContent.startsWith('frame')")
         assert token not in browser.value("location.href")
         assert token not in browser.value("document.cookie + document.documentElement.outerHTML")
+
+
+@pytest.mark.slow
+def test_alarm_and_drops_are_coloured_and_their_end_is_green(tmp_path, browser):
+    shadow = {"agreement": 0.99, "miou": None, "threshold": 0.95, "alarm": False}
+    with open_page(tmp_path) as page:
+        sink = page.camera(HandSource(), lambda: shadow)
+        browser.look(390, 844, "light", phone=True)
+        browser.call("Page.navigate", url=page.url)
+        sink.write(prediction())
+        until(browser, "document.querySelector('.tile.good')?.innerText.includes('Agreement')")
+        assert browser.value("getComputedStyle(state).color") != browser.value(
+            "getComputedStyle(document.querySelector('.tile.good b')).color"
+        )
+        # On a phone the figures stand above the classes.
+        assert browser.value(
+            "$('tiles').getBoundingClientRect().top < $('classes').getBoundingClientRect().top"
+        )
+        shadow |= {"agreement": 0.5, "alarm": True}
+        until(browser, "state.className == 'pill bad' && state.textContent.includes('alarm')")
+        assert "Agreement" in browser.value("document.querySelector('.tile.bad').innerText")
+        shadow |= {"agreement": 0.98, "alarm": False}
+        until(browser, "document.querySelector('#events .over') && state.className == 'pill good'")
+        sink.write(prediction(5, dropped=3))
+        until(browser, "state.textContent == 'dropping frames'")
+        assert "Dropped" in browser.value("document.querySelector('.tile.warn').innerText")
+        log = browser.value("document.querySelector('#events time').textContent")
+        assert re.fullmatch(r"\d\d:\d\d:\d\d", log)
+        units = browser.value("[...document.querySelectorAll('.unit')].map(e => e.textContent)")
+        assert {"FPS", "ms"} <= set(units)
+        assert browser.complaints() == []

@@ -43,7 +43,10 @@ def test_the_page_stands_alone_and_holds_every_run(demo):
     html = (out / "index.html").read_text()
     assert document["page"] == str(out / "index.html")
     assert all(html.count(name) >= 2 for name in RUNS)  # the table and the bars
-    assert html.count("data:image/png;base64,") == 15
+    assert html.count("data:image/png;base64,") == 15 + 4
+    assert (out / "shipped.mp4").stat().st_size > 10_000
+    for run in document["shipped"]:
+        assert f"{run['report']['accuracy']['miou']:.4f}" in html
     assert not re.findall(r'(?:src|href)="(?!data:)', html)
     for run in document["runs"]:
         assert f"{run['report']['accuracy']['miou']:.4f}" in html

@@ -51,6 +51,8 @@ def test_versions_agree():
     problems = {c.name: c.problem for c in release_check.versions(REPOSITORY)}
     assert not problems["version in edgeseg/__init__.py"]
     assert not problems["version in CITATION.cff"]
+    assert not problems["version in packaging/zoo/pyproject.toml"]
+    assert not problems["version in the extra zoo"]
 
 
 def test_every_installed_dependency_has_an_open_licence():
@@ -90,13 +92,19 @@ def test_a_wheel_with_an_engine_or_a_stray_folder_fails(tmp_path: Path):
 
 def test_a_version_that_differs_or_waiting_changes_fail(tmp_path: Path):
     (tmp_path / "edgeseg").mkdir()
-    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "2.0"\n')
+    (tmp_path / "packaging" / "zoo").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nversion = "2.0"\n[project.optional-dependencies]\nzoo = ["edgeseg-zoo==2.0"]\n'
+    )
+    (tmp_path / "packaging" / "zoo" / "pyproject.toml").write_text('[project]\nversion = "1.9"\n')
     (tmp_path / "edgeseg" / "__init__.py").write_text('__version__ = "1.9"\n')
     (tmp_path / "CITATION.cff").write_text("version: 2.0\n")
     (tmp_path / "CHANGELOG.md").write_text("# C\n\n## Unreleased\n\n- new\n\n## 1.9\n\n- old\n")
     problems = [c.problem for c in release_check.versions(tmp_path)]
     assert problems == [
         "says 1.9, pyproject.toml 2.0",
+        "says 1.9, pyproject.toml 2.0",
+        "",
         "",
         "CHANGELOG.md has no '## 2.0'; name the release and its date",
         "1 changes still stand under Unreleased",

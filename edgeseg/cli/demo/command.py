@@ -40,13 +40,14 @@ from edgeseg.cli.common.output import print_json, print_table, say
 @json_option
 @needs("torch", "safetensors", "onnx", "onnxscript", "cv2")
 def command(epochs: int, images: int, frames: int, seed: int, out: Path, as_json: bool) -> None:
-    """Train, quantize, export and stream a small network; minutes on a laptop's CPU.
+    """Show what the shipped networks do, then train, quantize, export and stream a small one.
 
-    Everything happens on the built-in synthetic drive. The result is a table of accuracy against
-    latency and memory, and a page with pictures in the folder.
+    Everything happens on the built-in synthetic drive. The first part takes a minute and leaves a
+    video and a page; the rest takes minutes on a laptop's CPU and adds to the page a table of
+    accuracy against latency and memory.
     """
     from edgeseg.cli.demo import run as demo_run
-    from edgeseg.cli.demo.page import write_demo_page
+    from edgeseg.cli.demo.page import write_demo_page, write_shipped_page
 
     started = time.perf_counter()
     from edgeseg.runtime.backends.choose import chosen_backends
@@ -54,21 +55,28 @@ def command(epochs: int, images: int, frames: int, seed: int, out: Path, as_json
     backends = chosen_backends(())
     demo_run.check_out(out)
     plan = demo_run.DemoPlan(epochs=epochs, images=images, frames=frames, seed=seed)
-    say(f"1/4 training on {images} painted frames")
+    page = out / "index.html"
+    say(f"1/5 what the shipped networks do, on {backends[0]}")
+    shipped = demo_run.stream_shipped(plan, backends[0], out)
+    write_shipped_page(page, plan, shipped)
+    if not as_json:
+        print_table(demo_run.COLUMNS, [run.cells() for run in shipped], title="Shipped networks")
+    say(f"video: {out / demo_run.SHIPPED_VIDEO}   page, so far: {page}")
+    say(f"2/5 training on {images} painted frames")
     trained = demo_run.train_float(plan, out)
-    say("2/4 quantizing, and training on with INT8 rounding")
+    say("3/5 quantizing, and training on with INT8 rounding")
     quantized = demo_run.train_int8(plan, trained, out)
-    say("3/4 exporting FP32 and INT8")
+    say("4/5 exporting FP32 and INT8")
     bundles = demo_run.export_both(trained, quantized, out)
-    say(f"4/4 streaming {frames} unseen frames on {', '.join(backends)}")
+    say(f"5/5 streaming {frames} unseen frames on {', '.join(backends)}")
     runs = demo_run.stream_all(plan, bundles, backends, out)
     seconds = time.perf_counter() - started
-    page = out / "index.html"
-    write_demo_page(page, plan, trained, quantized, bundles, runs, seconds)
+    write_demo_page(page, plan, shipped, trained, quantized, bundles, runs, seconds)
     if as_json:
         print_json(
             {
                 "page": str(page),
+                "shipped": [{"name": run.name, "report": run.report.to_json()} for run in shipped],
                 "seconds": seconds,
                 "runs": [{"name": run.name, "report": run.report.to_json()} for run in runs],
             }

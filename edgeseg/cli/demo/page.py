@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import edgeseg
-from edgeseg.cli.demo.run import COLUMNS, STREAM_SEED, DemoPlan, DemoRun
+from edgeseg.cli.demo.run import COLUMNS, SHIPPED_VIDEO, STREAM_SEED, DemoPlan, DemoRun
 from edgeseg.cli.pages.html import markup, picture, write_page
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.charts import bar_chart, line_chart
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 MOMENTS = (0.1, 0.5, 0.9)
 
 
+def write_shipped_page(path: Path, plan: DemoPlan, shipped: Sequence[DemoRun]) -> None:
+    """Write the page of the first part alone, which the whole one replaces later."""
+    write_page(path, "demo.html", **_shipped(plan, shipped), rows=(), machine=_machine(shipped[0]))
+
+
 def write_demo_page(
     path: Path,
     plan: DemoPlan,
+    shipped: Sequence[DemoRun],
     trained: TrainResult,
     quantized: TrainResult,
     bundles: Mapping[str, Bundle],
@@ -31,16 +37,13 @@ def write_demo_page(
     seconds: float,
 ) -> None:
     """Write the page of one demo."""
-    spec = plan.spec
     memory = runs[0].report.memory
     write_page(
         path,
         "demo.html",
-        version=edgeseg.__version__,
+        **_shipped(plan, shipped),
         seconds=seconds,
         pictures=_pictures(plan, bundles, runs[0].backend),
-        classes=list(zip(spec.class_names, spec.palette, strict=True)),
-        columns=COLUMNS,
         rows=[run.cells() for run in runs],
         frames=runs[0].report.frames,
         size="{}x{}".format(*plan.size_hw),
@@ -58,6 +61,32 @@ def write_demo_page(
         train_text=_training(plan, trained, quantized),
         machine=_machine(runs[0]),
     )
+
+
+def _shipped(plan: DemoPlan, shipped: Sequence[DemoRun]) -> dict[str, Any]:
+    """Return what the template asks of the shipped networks: their table, and what they see."""
+    from edgeseg.core.images.paint import colorize
+    from edgeseg.core.synthetic.drive import SyntheticDrive
+    from edgeseg.runtime.backends import open_backend
+    from edgeseg.runtime.evaluation.evaluate import predict
+
+    spec = shipped[0].bundle.spec
+    drive = SyntheticDrive(spec.size_hw, STREAM_SEED + plan.seed, 2)
+    rgb, truth = drive.frame(0)
+    seen = [("frame", picture(rgb)), ("truth", picture(colorize(truth, spec.palette)))]
+    for run in shipped:
+        with open_backend(run.backend, run.bundle) as opened:
+            labels = predict(opened, run.bundle.spec, rgb)
+        seen.append((run.name, picture(colorize(labels, spec.palette))))
+    return {
+        "version": edgeseg.__version__,
+        "classes": list(zip(spec.class_names, spec.palette, strict=True)),
+        "columns": COLUMNS,
+        "shipped": [run.cells() for run in shipped],
+        "seen": seen,
+        "shipped_frames": shipped[0].report.frames,
+        "video": SHIPPED_VIDEO,
+    }
 
 
 def _pictures(

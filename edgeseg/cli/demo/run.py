@@ -16,6 +16,7 @@ from edgeseg.core.bundle import Bundle
 from edgeseg.core.data.open import open_dataset
 from edgeseg.core.report import Report
 from edgeseg.core.spec import ModelSpec
+from edgeseg.core.zoo import DEFAULT, find_bundle
 from edgeseg.errors import EdgesegError, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
     "from edgeseg.cli import main; main()"
 )
+# What the demo shows before it trains, and on how many frames at most.
+SHIPPED = (DEFAULT, f"{DEFAULT}-slim")
+SHIPPED_FRAMES = 40
+SHIPPED_VIDEO = "shipped.mp4"
 # What a training leaves in its folder.
 TRAINED = ("best.safetensors", "last.safetensors", "state.safetensors", "curves.csv", "curves.svg")
 
@@ -202,37 +207,57 @@ def stream_all(
         EdgesegError: a run failed; its own message is repeated.
     """
     runs = []
-    source = f"synthetic://?frames={plan.frames}&seed={STREAM_SEED + plan.seed}"
+    source = stream_source(plan, plan.frames)
     jobs = [(backend, name) for backend in backends for name in bundles]
     with progress_bar("stream", len(jobs)) as bar:
         for number, (backend, name) in enumerate(jobs):
-            path = out / f"{backend}-{name}.json"
-            command = [
-                sys.executable,
-                "-I",
-                "-c",
-                CHILD,
-                json.dumps(sys.path),
-                "stream",
-                str(bundles[name].path),
-            ]
-            command += [source, "--backend", backend, "--json"]
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=STREAM_TIMEOUT_S,
-                env={**os.environ, "PYTHONWARNINGS": "ignore"},
-            )
-            if done.returncode:
-                lines = done.stderr.strip().splitlines() or ["no message"]
-                raise EdgesegError(f"streaming {name} on {backend} failed: {lines[-1]}")
-            path.write_text(done.stdout)
-            report = Report.from_json(json.loads(done.stdout))
+            report = _stream(bundles[name], backend, (source,), out / f"{backend}-{name}.json")
             runs.append(DemoRun(f"{backend} {name}", backend, bundles[name], report))
             bar.update(number + 1, len(jobs))
     return runs
+
+
+def stream_shipped(plan: DemoPlan, backend: str, out: Path) -> list[DemoRun]:
+    """Stream the shipped networks over a painted street; the first writes `shipped.mp4`.
+
+    Raises:
+        EdgesegError: a run failed; its own message is repeated.
+    """
+    runs = []
+    out.mkdir(parents=True, exist_ok=True)
+    source = stream_source(plan, min(plan.frames, SHIPPED_FRAMES))
+    with progress_bar("stream", len(SHIPPED)) as bar:
+        for number, name in enumerate(SHIPPED):
+            bundle = find_bundle(name)
+            sinks = (str(out / SHIPPED_VIDEO),) if number == 0 else ()
+            report = _stream(bundle, backend, (source, *sinks), out / f"shipped-{number}.json")
+            runs.append(DemoRun(name, backend, bundle, report))
+            bar.update(number + 1, len(SHIPPED))
+    return runs
+
+
+def stream_source(plan: DemoPlan, frames: int) -> str:
+    """Return the address of the street that the demo streams."""
+    return f"synthetic://?frames={frames}&seed={STREAM_SEED + plan.seed}"
+
+
+def _stream(bundle: Bundle, backend: str, ends: Sequence[str], path: Path) -> Report:
+    """Run `edgeseg stream` over a source and sinks, in a process of its own; keep its JSON."""
+    command = [sys.executable, "-I", "-c", CHILD, json.dumps(sys.path), "stream", str(bundle.path)]
+    command += [*ends, "--backend", backend, "--json"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=STREAM_TIMEOUT_S,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise EdgesegError(f"streaming {bundle.name} on {backend} failed: {lines[-1]}")
+    path.write_text(done.stdout)
+    return Report.from_json(json.loads(done.stdout))
 
 
 def check_out(out: Path) -> None:

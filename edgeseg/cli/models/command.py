@@ -35,9 +35,20 @@ RUNTIME = "onnxruntime"
     metavar="KEY=VALUE",
     help="With the NAME of an architecture: what it costs with this option; may be repeated.",
 )
+@click.option(
+    "--fetch",
+    metavar="FROM",
+    help="Bring the checkpoint of the shipped NAME, or of all, into this install: from a clone of "
+    "edgeseg, its edgeseg-zoo wheel, or the address of either. Only training on and exporting "
+    "in another precision need it; its SHA-256 is checked.",
+)
 @json_option
 def command(
-    name: str | None, size: tuple[int, int], settings: tuple[str, ...], as_json: bool
+    name: str | None,
+    size: tuple[int, int],
+    settings: tuple[str, ...],
+    fetch: str | None,
+    as_json: bool,
 ) -> None:
     """List the architectures and the shipped models, or tell about the one of this NAME.
 
@@ -46,7 +57,10 @@ def command(
     """
     from edgeseg.core.zoo import zoo_names
 
-    if name is None:
+    if fetch is not None:
+        refuse_given(("size", "settings"), "--fetch brings checkpoints")
+        _fetch(fetch, name, as_json)
+    elif name is None:
         refuse_given(("settings",), "no architecture is named")
         _list(size, as_json)
     elif name in zoo_names():
@@ -54,6 +68,17 @@ def command(
         _model(name, as_json)
     else:
         _architecture(name, size, parse_settings(settings), as_json)
+
+
+def _fetch(source: str, name: str | None, as_json: bool) -> None:
+    from edgeseg.core.zoo_fetch import fetch_checkpoints
+
+    found = {}
+    for one, place in fetch_checkpoints(source, [name] if name else []):
+        say(f"{one}: {place}")
+        found[one] = str(place)
+    if as_json:
+        print_json({"fetched": found})
 
 
 def _list(size: tuple[int, int], as_json: bool) -> None:

@@ -16,7 +16,14 @@ from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.suggest import unknown
 from edgeseg.core.text.names import component
-from edgeseg.core.zoo import ZOO, find_checkpoint, zoo_checkpoint, zoo_names
+from edgeseg.core.zoo import (
+    ZOO,
+    find_checkpoint,
+    missing_checkpoint,
+    zoo_checkpoint,
+    zoo_checkpoints,
+    zoo_names,
+)
 from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.checkpoint import Checkpoint, load_checkpoint
 from edgeseg.host.cost import checkpoint_cost
@@ -225,6 +232,8 @@ def find_start(given: str | None, precision: str) -> tuple[Path | None, str]:
     shipped = zoo_checkpoint(name)
     held = read_bundle(ZOO / name).precision
     if shipped is None and held != precision:
+        if name in zoo_checkpoints():
+            raise UsageError(missing_checkpoint(name))
         raise UsageError(
             f"the zoo ships {name} as {held} only; for {precision} give the .safetensors file "
             "that edgeseg train or edgeseg qat wrote"

@@ -159,5 +159,6 @@ class CameraSink(Sink):
         if shadow is not None and alarmed != self._alarmed:
             word = "fell below" if alarmed else "is back above"
             threshold = shadow.get("threshold")
-            self._log.add(at_s, "alarm", self._number, f"agreement {word} {threshold}")
+            kind = "alarm" if alarmed else "over"
+            self._log.add(at_s, kind, self._number, f"agreement {word} {threshold}")
         self._alarmed = alarmed

@@ -18,7 +18,7 @@ class Event:
         number: counts up and never changes; a line that grows keeps it.
         at_s: when it began, seconds since the page was opened.
         until_s: when it was last seen.
-        kind: "drop", "source", "alarm" or "throttle".
+        kind: "drop", "source", "alarm", "over" (the alarm ended) or "throttle".
         camera: which source; None for the machine.
         text: what happened, without credentials.
         count: how often, e.g. dropped frames.
@@ -59,7 +59,7 @@ class EventLog:
 
         Args:
             at_s: now.
-            kind: "drop", "source", "alarm" or "throttle".
+            kind: "drop", "source", "alarm", "over" (the alarm ended) or "throttle".
             camera: which source; None for the machine.
             text: what happened.
             count: how often.

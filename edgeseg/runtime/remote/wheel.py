@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 from edgeseg.core.files import sha256_file
+from edgeseg.core.zoo import CHECKPOINT_FILE
 from edgeseg.errors import BoardError
 
 # The least that a zip file can say, so that equal files give an equal wheel.
@@ -45,7 +46,11 @@ def edgeseg_wheel(cache: Path) -> tuple[Path, str]:
     files = [
         path
         for path in sorted(package.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and not path.name.startswith(".")
+        # A board neither trains nor exports.
+        and path.name != CHECKPOINT_FILE
     ]
     metadata = distribution.read_text("METADATA") or ""
     entries = distribution.read_text("entry_points.txt") or ""

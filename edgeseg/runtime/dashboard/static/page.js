@@ -12,12 +12,18 @@ const svg = (tag, set) => {
   for (const key in set) one.setAttribute(key, set[key]);
   return one;
 };
+const two = n => String(n).padStart(2, "0");
+// The time of day by the viewer's clock: `s` is counted from when the run's page was opened.
+const daytime = s => {
+  const at = new Date(Date.now() - 1000 * (uptime - s));
+  return [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");
+};
 const sleep = ms => new Promise(done => setTimeout(done, ms));
 const MB = 1 << 20, KEEP = 900;
 const fixed = (value, digits) => value == null ? null : value.toFixed(digits);
 const brief = value => value == null ? null : value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 const clock = s => {
-  const h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60, two = n => String(n).padStart(2, "0");
+  const h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60;
   return (h ? h + ":" + two(m) : m) + ":" + two(Math.floor(s) % 60);
 };
 
@@ -108,7 +114,13 @@ $("stage").addEventListener("pointermove", event => {
   const inside = page.labels && x >= 0 && y >= 0 && x < width && y < height;
   const found = inside ? page.classes[page.labels[y * width + x]] : null;
   $("under").hidden = !inside;
-  if (inside) $("under").textContent = found ? found.name : "no class";
+  if (!inside) return;
+  const under = $("under"), stage = $("stage").getBoundingClientRect();
+  under.textContent = found ? found.name : "no class";
+  // Beside the pointer, on the side that has room.
+  const left = event.clientX - stage.left, top = event.clientY - stage.top;
+  under.style.left = (left + 14 + under.offsetWidth > stage.width ? left - 14 - under.offsetWidth : left + 14) + "px";
+  under.style.top = Math.max(0, top - under.offsetHeight - 8) + "px";
 });
 $("stage").addEventListener("pointerleave", () => { $("under").hidden = true; });
 
@@ -205,9 +217,12 @@ class Chart {
     }
     for (const [s, anchor] of [[first, "start"], [last, "end"]]) {
       const label = svg("text", { x: x(s), y: H - 3, "text-anchor": anchor });
-      label.textContent = clock(s);
+      label.textContent = daytime(s);
       parts.push(label);
     }
+    const unit = svg("text", { class: "unit", x: L + 4, y: T + 9 });
+    unit.textContent = spec.unit;
+    parts.push(unit);
     if (this.limit != null && this.limit * scale >= floor) parts.push(svg("path", { class: "limit", d: `M${L} ${y(this.limit * scale)}H${width - R}` }));
     lines.forEach((line, i) => {
       let d = "", area = "", pen = "M", start = 0;
@@ -230,7 +245,7 @@ class Chart {
     }
     if (lines[0][k] != null) parts.push(svg("circle", { cx: x(t[k]), cy: y(lines[0][k]), r: 3 }));
     const values = lines.map(line => brief(line[k]) ?? "–").join(" / ");
-    this.value.textContent = `${values} ${spec.unit}` + (this.at != null ? " at " + clock(t[k]) : "");
+    this.value.textContent = `${values} ${spec.unit}` + (this.at != null ? " at " + daytime(t[k]) : "");
     plot.replaceChildren(...parts);
   }
 }
@@ -244,15 +259,18 @@ function join(kept, fresh) {
   for (const name in fresh) out[name] = [...(kept && kept[name] || []), ...fresh[name]].slice(-KEEP);
   return out;
 }
-const tile = (title, value, unit, note) => {
-  const one = make("div", "tile"), big = make("b", value == null ? "none" : "", value ?? "unavailable");
+const tile = (title, value, unit, note, state) => {
+  const one = make("div", "tile" + (state ? " " + state : "")), big = make("b", value == null ? "none" : "", value ?? "unavailable");
   if (value != null && unit) big.append(make("small", "", unit));
   one.append(make("span", "", title), big, make("span", "", note || " "));
   one.title = note || "";
   return one;
 };
 const hottest = zones => zones ? Object.entries(zones).reduce((a, b) => b[1] > a[1] ? b : a) : null;
-function tiles(camera, machine) {
+// Frames dropped in the newest ten seconds; what was dropped once and long ago is no trouble now.
+const RECENT_S = 10;
+const dropping = series => (series && series.dropped || []).slice(-RECENT_S).reduce((sum, n) => sum + (n || 0), 0);
+function tiles(camera, machine, drops) {
   const long = value => value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${brief(value)} ms`;
   const infer = camera.latency_ms.infer, age = camera.frame_age_ms, hot = machine && hottest(machine.temperature_c);
   const shadow = camera.shadow, taken = camera.dropped + camera.frames;
@@ -262,10 +280,10 @@ function tiles(camera, machine) {
     tile("Network, p50", infer ? brief(infer.p50) : null, "ms", infer && `p99 ${long(infer.p99)}`),
     camera.live ? tile("Frame age, p50", age ? brief(age.p50) : null, "ms", age && `p99 ${long(age.p99)}`)
       : tile("Frames", String(camera.frames), camera.length ? `of ${camera.length}` : "", "a file: none is dropped"),
-    camera.live ? tile("Dropped", String(camera.dropped), "", taken ? `${fixed(100 * camera.dropped / taken, 1)} % of ${taken}${camera.reconnects ? `, found again ${camera.reconnects}×` : ""}` : "")
+    camera.live ? tile("Dropped", String(camera.dropped), "", taken ? `${fixed(100 * camera.dropped / taken, 1)} % of ${taken}${camera.reconnects ? `, found again ${camera.reconnects}×` : ""}` : "", drops ? "warn" : "")
       : tile("Memory", machine && machine.memory_bytes != null ? fixed(machine.memory_bytes / MB, 0) : null, "MiB", machine && machine.memory_method),
     tile("Power", machine ? brief(machine.power_w) : null, "W", machine && machine.power_method),
-    shadow ? tile("Agreement", shadow.agreement == null ? null : fixed(100 * shadow.agreement, 2), "%", shadow.threshold == null ? "no alarm set" : `alarm below ${+(100 * shadow.threshold).toFixed(2)} %`)
+    shadow ? tile("Agreement", shadow.agreement == null ? null : fixed(100 * shadow.agreement, 2), "%", shadow.threshold == null ? "no alarm set" : `${shadow.alarm ? "alarm: " : "alarm "}below ${+(100 * shadow.threshold).toFixed(2)} %`, shadow.threshold == null || shadow.agreement == null ? "" : shadow.alarm ? "bad" : shadow.agreement < shadow.threshold ? "warn" : "good")
       : tile("Hottest", hot ? fixed(hot[1], 1) : null, "°C", hot ? hot[0] : ""),
   ];
 }
@@ -297,7 +315,7 @@ function facts(status) {
 function events(lines, many) {
   if (!lines.length) return [make("li", "empty", "Nothing so far.")];
   return lines.map(line => {
-    const item = make("li", line.kind), when = make("time", "", clock(line.at_s));
+    const item = make("li", line.kind), when = make("time", "", daytime(line.at_s));
     const text = (many && line.camera != null ? `camera ${line.camera}: ` : "") + line.text;
     const long = line.until_s - line.at_s >= 1 ? ` in ${clock(line.until_s - line.at_s)}` : "";
     item.append(when, make("span", "text", text), make("span", "count", line.count > 1 ? `${line.count}×${long}` : ""));
@@ -330,9 +348,14 @@ function update(status) {
   document.title = `${fixed(camera.fps, 1) ?? "–"} FPS · edgeseg`;
   const quiet = camera.silent_s != null && camera.silent_s > 3;
   const state = camera.state || (quiet ? "no new frame" : camera.frames ? "running" : "starting");
-  $("state").textContent = state;
-  $("state").className = "pill " + (STATES[state] || (quiet ? "warn" : "good"));
-  $("tiles").replaceChildren(...tiles(camera, status.system));
+  const drops = camera.live ? dropping(keptCameras[page.camera]) : 0, alarm = camera.shadow && camera.shadow.alarm;
+  // The worst comes first: a camera that is gone, then what the reference says, then lost frames.
+  let shown = state, colour = STATES[state] || (quiet ? "warn" : "good");
+  if (colour === "good" && alarm) { shown = "alarm: agreement"; colour = "bad"; }
+  else if (colour === "good" && drops) { shown = "dropping frames"; colour = "warn"; }
+  $("state").textContent = shown;
+  $("state").className = "pill " + colour;
+  $("tiles").replaceChildren(...tiles(camera, status.system, drops));
   $("stages").replaceChildren(...stages(camera));
   $("machine").replaceChildren(...facts(status));
   $("events").replaceChildren(...events(status.events, many));
