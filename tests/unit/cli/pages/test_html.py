@@ -32,6 +32,10 @@ def context() -> dict:
         "curve": markup("<svg></svg>"),
         "train_text": "2 epochs <of> data",
         "machine": "this",
+        "seen": [("frame", "data:,")],
+        "shipped": [("net", "0.5")],
+        "shipped_frames": 2,
+        "video": "shipped.mp4",
     }
 
 
