@@ -18,6 +18,9 @@ from edgeseg.errors import DataError, UsageError
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 # A PNG's signature and first chunk, which has the size; other chunks may follow from here on.
 PNG_HEAD = 33
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Pillow's limit, 0.5 GB as RGB.
+MOST_PIXELS = 178_956_970
 HEADS = {b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"RIFF": "WebP", b"BM": "BMP"}
 DEEP = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
@@ -73,7 +76,7 @@ def largest_value(path: Path) -> int | None:
 
 def is_deep(data: bytes) -> bool:
     """Tell by its header whether an image file may hold more than 8 bits a channel."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
+    if data[:8] == PNG_SIGNATURE:
         return data[24:25] == b"\x10"
     if data[:2] in (b"P5", b"P6"):
         return any(word not in (b"255", b"1") for word in data[:64].split()[3:4])
@@ -180,6 +183,27 @@ def read_image_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: {error.strerror or error}; expected an image file") from error
 
 
+def _chunks_fit(data: bytes) -> bool:
+    """Tell whether a PNG's chunks lie inside it and its size is one of a picture.
+
+    OpenCV takes memory for a chunk of 4 GB that the file does not have.
+    """
+    if data[:8] != PNG_SIGNATURE:
+        return True
+    place = len(PNG_SIGNATURE)
+    while place + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[place : place + 8])
+        if kind == b"IHDR" and length >= 8 and place + 16 <= len(data):
+            width, height = struct.unpack(">II", data[place + 8 : place + 16])
+            if width * height > MOST_PIXELS:
+                return False
+        # Length, kind and checksum are four bytes each; a missing last checksum is let be.
+        if place + 8 + length > len(data):
+            return False
+        place += 12 + length
+    return True
+
+
 def decode_image(path: Path, data: bytes, flags: int) -> np.ndarray:
     """Decode an image file's bytes as `cv2.imdecode` does.
 
@@ -191,10 +215,12 @@ def decode_image(path: Path, data: bytes, flags: int) -> np.ndarray:
     Raises:
         DataError: the bytes are no image.
     """
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:
-        image = None
+    image = None
+    if data and _chunks_fit(data):
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:
+            image = None
     if image is None:
         begins = next((name for head, name in HEADS.items() if data.startswith(head)), "")
         cut = f", though it begins as a {begins}: damaged or cut off" if begins else ""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeseg.core.files.bounded import TEXT_BYTES, read_bytes, read_json
 from edgeseg.errors import UsageError
+
+# No run has more epochs or seconds.
+MOST = 1e12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,26 +47,41 @@ def compare_job(runs: Iterable[Path]) -> list[RunRecord]:
 
 
 def _read(folder: Path) -> RunRecord:
-    try:
-        record = json.loads((folder / "scores.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{folder} holds no finished run ({error}); give a folder of edgeseg train or qat"
-        ) from error
-    curve = folder / "curves.csv"
-    lines = list(csv.DictReader(curve.read_text().splitlines())) if curve.is_file() else []
+    advice = "give the folder of a finished edgeseg train, prune or qat"
+    record = read_json(folder / "scores.json", UsageError, advice=advice)
+    scores = record.get("scores") or {} if isinstance(record, dict) else None
+    if not isinstance(scores, dict):
+        raise UsageError(f"{folder / 'scores.json'} holds no scores; {advice}")
     return RunRecord(
         str(folder),
-        record.get("epochs"),
-        record.get("best_epoch"),
-        record.get("seconds"),
-        record.get("scores") or {},
-        [
-            {
-                "epoch": int(line["epoch"]),
-                "loss": float(line["loss"]),
-                "miou": float(line["miou"]) if line["miou"] else None,
-            }
-            for line in lines
-        ],
+        _number(record.get("epochs"), int),
+        _number(record.get("best_epoch"), int),
+        _number(record.get("seconds"), float),
+        scores,
+        _curve(folder / "curves.csv"),
     )
+
+
+def _curve(path: Path) -> list[dict[str, Any]]:
+    """Read the epochs of a curve; one that is damaged ends it."""
+    rows: list[dict[str, Any]] = []
+    if not path.is_file():
+        return rows
+    text = read_bytes(path, UsageError, most=TEXT_BYTES, advice="give another run")
+    try:
+        for line in csv.DictReader(text.decode(errors="replace").splitlines()):
+            epoch, loss = int(line["epoch"]), float(line["loss"])
+            miou = float(line["miou"]) if line["miou"] else None
+            if not math.isfinite(loss) or not math.isfinite(miou or 0):
+                break
+            rows.append({"epoch": epoch, "loss": loss, "miou": miou})
+    except (KeyError, TypeError, ValueError, OverflowError, csv.Error):
+        # An epoch that was cut off; those before it are shown.
+        pass
+    return rows
+
+
+def _number(value: Any, kind: type[float]) -> Any:
+    """Return a number of the record, None for anything else."""
+    sound = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return kind(value) if sound and abs(value) < MOST else None

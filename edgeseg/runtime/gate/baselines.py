@@ -242,7 +242,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     for line in path.read_text(errors="replace").splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict) and set(entry) >= HISTORY_KEYS:
             entries.append(entry)
