@@ -11,7 +11,13 @@ from edgeseg.cli.common.options import job_options, json_option, needs
 from edgeseg.cli.common.output import print_json, print_table, ratio, shown
 from edgeseg.core.metrics import symbols
 from edgeseg.host.paper.options import PaperOptions
-from edgeseg.host.paper.published import REFERENCE, SCORES, TABLES
+from edgeseg.host.paper.published import (
+    REFERENCE,
+    SCORES,
+    TABLE_2_CLASSES,
+    TABLE_2_METHODS,
+    TABLES,
+)
 
 Row = dict[str, Any]
 Column = tuple[str, str, str, str]
@@ -39,15 +45,15 @@ WORK = (
 def command(options: PaperOptions, as_json: bool) -> None:
     """Print TABLE of the SegNet paper with our figures beside the printed ones.
 
-    table1 (decoder variants), table3 (other networks) and table4 (the same on SUN RGB-D) train
-    every network, table1 with and without median frequency balancing; a killed command goes on
-    where it stopped when given again. The row with a dense CRF takes the network of the row
-    without, and costs as much beside its CRF. table6 measures cost alone. Costs are always of the
-    row's own network, whatever --checkpoint gives. Times are this machine's, of torch, batch 1,
-    one forward and one backward pass: compare the ratios. Memory is that of live tensors, counted,
-    not of an allocator: train is a step of batch 4, infer one frame. Storage is what the decoder
-    needs of the encoder: the paper's multiplier, of the first level alone; kept, the bytes of all
-    levels.
+    table1 (decoder variants), table2 (SegNet's classes beside other methods), table3 (other
+    networks) and table4 (the same on SUN RGB-D) train every network, table1 with and without median
+    frequency balancing; a killed command goes on where it stopped when given again. The row with a
+    dense CRF takes the network of the row without, and costs as much beside its CRF. table6
+    measures cost alone. Costs are always of the row's own network, whatever --checkpoint gives.
+    Times are this machine's, of torch, batch 1, one forward and one backward pass: compare the
+    ratios. Memory is that of live tensors, counted, not of an allocator: train is a step of batch
+    4, infer one frame. Storage is what the decoder needs of the encoder: the paper's multiplier, of
+    the first level alone; kept, the bytes of all levels.
 
     The networks are the paper's, the training is not: AdamW with a cosine instead of SGD, scaled,
     flipped and recoloured crops, and the last epoch's averaged weights instead of the best epoch.
@@ -69,6 +75,8 @@ def command(options: PaperOptions, as_json: bool) -> None:
     )
     for weighting in ("balanced", "natural"):
         _print_scores(rows, weighting)
+    if table == "table2":
+        _print_methods(rows)
 
 
 def _print_cost(rows: list[Row], columns: tuple[Column, ...], title: str) -> None:
@@ -97,6 +105,31 @@ def _print_scores(rows: list[Row], weighting: str) -> None:
         ],
         title=f"{weighting}: {_origins(scored, weighting)}",
     )
+
+
+def _print_methods(rows: list[Row]) -> None:
+    """Print each class's accuracy of the published methods, and of ours below."""
+    lines = [
+        (method.title, *method.per_class, method.class_accuracy, method.global_accuracy)
+        for method in TABLE_2_METHODS
+    ]
+    for row in rows:
+        run = row["ours"].get("natural", {})
+        found = run.get("per_class_accuracy", {})
+        each = [found.get(name) for name in TABLE_2_CLASSES]
+        ours = (run.get("class_accuracy"), run.get("global_accuracy"))
+        lines.append((f"{row['name']} (ours)", *each, *ours))
+    columns = (*TABLE_2_CLASSES, "C", "G")
+    # Two tables: a terminal of 80 columns has no room for 13 figures.
+    for start, end in ((0, 7), (7, len(columns))):
+        print_table(
+            ("method", *columns[start:end]),
+            [
+                (title, *(None if v is None else f"{100 * v:.1f}" for v in figures[start:end]))
+                for title, *figures in lines
+            ],
+            title="table2: accuracy of each class, in %",
+        )
 
 
 def _origins(rows: list[Row], weighting: str) -> str:

@@ -112,28 +112,32 @@ def line_chart(
             spot = f'cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}"'
             parts.append(f'<circle class="s{index} dot" {spot} r="{RADIUS}"/>')
         if best is not None:
-            parts += _values(frame, line, index, best(line, key=lambda point: point[1]), taken)
+            # Where the line is not: above what is best when high, below what is best when low.
+            shift = -LINE if best is max else LINE
+            named = dict.fromkeys((line[-1], best(line, key=lambda point: point[1])))
+            for x, y in named:
+                parts += _value(frame, index, x, y, shift, taken)
         # Below the axis, where no line comes.
         place = f'x="{LEFT}" y="{HEIGHT + 4 + KEY * index}"'
         parts.append(f'<text class="s{index} key" {place}>{escape(name)}</text>')
     return svg(HEIGHT + KEY * len(series), parts)
 
 
-def _values(
+def _value(
     frame: _Frame,
-    line: Sequence[tuple[Number, Number]],
     index: int,
-    best: tuple[Number, Number],
+    x: Number,
+    y: Number,
+    shift: float,
     taken: list[tuple[float, float, float]],
 ) -> list[str]:
-    """Draw a dot and the value of the last and of the best point of a line."""
-    parts = []
-    for x, y in dict.fromkeys((line[-1], best)):
-        left, base = _room_for(f"{y:.4f}", frame.x(x), frame.y(y), taken, RADIUS)
-        spot = f'cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}"'
-        parts.append(f'<circle class="s{index} dot" {spot} r="{RADIUS - 1}"/>')
-        parts.append(f'<text class="name" x="{left:.1f}" y="{base:.1f}">{y:.4f}</text>')
-    return parts
+    """Draw a dot and the value of a point, `shift` below it."""
+    right, down = frame.x(x), frame.y(y)
+    left, base = _room_for(f"{y:.4f}", right, down + shift, taken, RADIUS - 9)
+    return [
+        f'<circle class="s{index} dot" cx="{right:.1f}" cy="{down:.1f}" r="{RADIUS - 1}"/>',
+        f'<text class="name" x="{left:.1f}" y="{base:.1f}">{y:.4f}</text>',
+    ]
 
 
 def scatter_chart(

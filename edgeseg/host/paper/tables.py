@@ -226,6 +226,10 @@ def run_job(
             key: None if math.isnan(value) else value
             for key, value in zip(SCORES, figures, strict=True)
         },
+        "per_class_accuracy": {
+            name: None if math.isnan(value) else value
+            for name, value in zip(spec.class_names, scores.per_class_accuracy, strict=True)
+        },
         **told,
         "crf_ms": refine.mean_ms if refine else None,
     }

@@ -303,3 +303,35 @@ def test_table_4_has_the_printed_figures():
     assert rows["deeplab-largefov-densecrf"].crf
     assert rows["deeplab-largefov-densecrf"].network == "deeplab-largefov"
     assert [row.natural is not None for row in rows.values()] == [True] * 5
+
+
+def test_table_2_has_each_class_of_ours_below_the_published_methods(capsys):
+    from edgeseg.cli import paper as verb
+
+    row = {"name": "SegNet", "ours": {"natural": {"per_class_accuracy": {"Fence": 0.125}}}}
+    verb._print_methods([row])
+    lines = capsys.readouterr().out.splitlines()
+    papers = [line.split()[3:] for line in lines if "SegNet (the paper's)" in line]
+    ours = [line.split()[2:] for line in lines if "SegNet (ours)" in line]
+    assert papers == [
+        ["89.6", "83.4", "96.1", "87.7", "52.7", "96.4", "62.2"],
+        ["53.4", "32.1", "93.3", "36.5", "71.2", "90.4"],
+    ]
+    assert ours == [["-"] * 7, ["12.5", *["-"] * 5]]
+
+
+@pytest.mark.slow
+def test_table_4_trains_on_a_painted_sun_rgbd(capsys, tmp_path):
+    from tests.painted_layouts import picture, sunrgbd
+
+    sunrgbd(tmp_path / "sun")
+    for number in (1, 2):
+        picture(tmp_path / "sun" / "SUNRGBD-test_images" / f"img-{number:06d}.png", "b2")
+    quick = ["--size", "32x32", "--set", "width=0.125", "--arch", "segnet", "--epochs", "1"]
+    more = ["--batch", "2", "--rounds", "1", "--allow-empty", "-o", str(tmp_path / "o")]
+    data = ["--data", str(tmp_path / "sun"), "--split", "test"]
+    (row,) = paper(capsys, "table4", *data, *quick, *more)["rows"]
+    for weighting in ("natural", "balanced"):
+        # Nothing is held back where the test pictures are scored.
+        assert row["ours"][weighting]["images"] == 6
+        assert len(row["ours"][weighting]["per_class_accuracy"]) == 37
