@@ -145,3 +145,5 @@ def _print(document: dict[str, Any]) -> None:
                 ],
                 title=f"{row['precision']} engine, in order",
             )
+            if row["layer_info"] is not None:
+                print(f"for NVIDIA's viewers, as trtexec --exportLayerInfo: {row['layer_info']}")

@@ -19,7 +19,7 @@ from edgeseg.errors import BackendError, UsageError
 from edgeseg.runtime.backends.choose import options_for
 from edgeseg.runtime.backends.open import open_backend
 from edgeseg.runtime.backends.tensorrt import TensorRtBackend
-from edgeseg.runtime.engine.cache import DEFAULT_CACHE, WORKSPACE_BYTES
+from edgeseg.runtime.engine.cache import DEFAULT_CACHE, LAYERS, WORKSPACE_BYTES
 from edgeseg.runtime.engine.fastest import Fastest, keep_fastest
 from edgeseg.runtime.evaluation.verify import MIN_AGREEMENT
 
@@ -292,6 +292,9 @@ def _document(
         }
         if explain:
             row["explain"] = engine.layers.to_json()
+            # What NVIDIA's engine viewers read; an engine of an older edgeseg has none.
+            inspected = engine.path.with_suffix(LAYERS)
+            row["layer_info"] = str(inspected) if inspected.is_file() else None
         engines.append(row)
         if engine.facts.get("note"):
             warnings.append(f"{name}: {engine.facts['note']}")

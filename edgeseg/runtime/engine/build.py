@@ -76,12 +76,14 @@ class Built:
         facts: seconds, device memory in bytes, typing, warnings, layers a DLA could take;
             `float_convolutions` are those that lost their Q/DQ for want of an INT8 kernel,
             `not_halved` is why the float parts stayed FP32, empty where they did not.
+        inspected: the inspector's JSON text, which trtexec --exportLayerInfo writes too.
     """
 
     plan: bytes
     timing: bytes
     layers: LayerReport
     facts: dict[str, Any]
+    inspected: str = ""
 
 
 def build_plan(
@@ -116,10 +118,12 @@ def build_plan(
     plan = bytes(attempt.plan)
     runtime = made(trt.Runtime, log, version)
     engine = open_engine(runtime, plan, log, version)
+    layers, inspected = inspect(trt, engine)
     return Built(
         plan=plan,
         timing=timing,
-        layers=inspect(trt, engine),
+        layers=layers,
+        inspected=inspected,
         facts={
             "seconds": round(seconds, 3),
             "device_memory_bytes": device_memory_bytes(engine),

@@ -2,6 +2,7 @@
 
 FOLDER/NAME/PRECISION-KEY.plan   what TensorRT runs; works on this GPU with this TensorRT only
 FOLDER/NAME/PRECISION-KEY.json   the key, the plan's SHA-256, the layers
+FOLDER/NAME/PRECISION-KEY.layers.json  the inspector's JSON, as trtexec --exportLayerInfo writes it
 FOLDER/NAME/PRECISION-KEY.failed why the last build failed; it is not tried again by itself
 FOLDER/NAME/fastest.json         the engine that `edgeseg build` found fastest here
 FOLDER/timing-….cache            times of kernels, which make the next build short
@@ -35,6 +36,7 @@ from edgeseg.runtime.engine.tensorrt_api import reads_int8_weights
 from edgeseg.runtime.telemetry import ROOT, fingerprint
 
 FORMAT = 1
+LAYERS = ".layers.json"
 # Below a user's home, as other tools' caches; the command line reads EDGESEG_CACHE.
 DEFAULT_CACHE = Path(".cache") / "edgeseg" / "engines"
 WORKSPACE_BYTES = 1 << 30
@@ -207,6 +209,8 @@ def _keep(
         if built.timing:
             atomic_write_bytes(timing, built.timing)
         atomic_write_bytes(plan, built.plan)
+        if built.inspected:
+            atomic_write_text(plan.with_suffix(LAYERS), built.inspected)
         atomic_write_text(
             plan.with_suffix(".json"),
             json.dumps(

@@ -145,10 +145,11 @@ def open_runtime(trt: Any, log: Any) -> Any:
     return made(trt.Runtime, log, str(trt.__version__))
 
 
-def inspect(trt: Any, engine: Any) -> LayerReport:
-    """Return what the engine's layers compute in."""
+def inspect(trt: Any, engine: Any) -> tuple[LayerReport, str]:
+    """Return what the engine's layers compute in, and the inspector's own JSON text."""
     inspector = engine.create_engine_inspector()
-    return layers_from_inspector(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    text = str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    return layers_from_inspector(text), text
 
 
 def device_memory_bytes(engine: Any) -> int | None:

@@ -81,6 +81,10 @@ def test_build_drives_the_whole_flow(line: str, tmp_path: Path):
     assert int8["runs_in"] == "int8"
     assert int8["layers"] == {"INT8": 1}
     assert int8["explain"][0]["kind"] == "Reformat"
+    # The inspector's own document, whole.
+    info = json.loads(Path(int8["layer_info"]).read_text())
+    assert set(info) == {"Layers", "Bindings"}
+    assert info["Layers"][1]["TacticName"] == "sm80_xmma"
     assert fp16["runs_in"] == "f16"
     # The second build starts from the first one's kernel times.
     assert plan_of(int8)["timing_before"] == ""
