@@ -25,7 +25,6 @@ from edgeseg.cli.common.bounds import bound
 from edgeseg.core.data.kept import keep_in
 from edgeseg.core.suggest import unknown
 from edgeseg.core.text.names import one_line
-from edgeseg.core.text.redact import redact, remember
 from edgeseg.errors import EdgesegError, UsageError
 from edgeseg.host.foreign.trust import trust_file
 
@@ -149,6 +148,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code, with every expected failure as one line."""
     for word in sys.argv[1:] if arguments is None else arguments:
         if "@" in word or "://" in word:
+            # Imported here, as below: most help needs none of it.
+            from edgeseg.core.text.redact import remember
+
             # Whatever a library says of it later, the password in it is not shown.
             remember(word)
     try:
@@ -197,6 +199,8 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> int:
+    from edgeseg.core.text.redact import redact
+
     print(f"edgeseg: error: {one_line(redact(message))}", file=sys.stderr)
     return code
 
@@ -205,6 +209,8 @@ def _fault(error: BaseException | None) -> int:
     """Say in one line that edgeseg itself failed, and where the traceback lies."""
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
+    from edgeseg.core.text.redact import redact
+
     text = "".join(traceback.format_exception(error)) if error else ""
     where = f"set {TRACEBACK}=1 to see where"
     try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
-
 from edgeseg.errors import UsageError
 
 Palette = tuple[tuple[int, int, int], ...]
@@ -35,8 +33,9 @@ def readable(n: int) -> Palette:
 
     Colours come again where there are more classes than distinct ones.
     """
-    # Imported here: the command line reads PALETTES where OpenCV is not installed.
+    # Imported here: the command line reads PALETTES where neither is installed.
     import cv2
+    import numpy as np
 
     grid = np.array([(r, g, b) for r in STEPS for g in STEPS for b in STEPS], np.uint8)
     lab = cv2.cvtColor(grid[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
