@@ -100,7 +100,7 @@ def line_chart(
         return ""
     frame = _Frame(points, y_from_zero=True, counts=True)
     parts = [frame.axes(x_title, y_title)]
-    taken: list[tuple[float, float, float]] = []
+    taken: list[_Box] = []
     for index, (name, line) in enumerate(series):
         if not line:
             continue
@@ -129,7 +129,7 @@ def _value(
     x: Number,
     y: Number,
     shift: float,
-    taken: list[tuple[float, float, float]],
+    taken: list[_Box],
 ) -> list[str]:
     """Draw a dot and the value of a point, `shift` below it."""
     right, down = frame.x(x), frame.y(y)

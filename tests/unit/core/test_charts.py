@@ -87,6 +87,23 @@ def test_names_of_neighbours_do_not_cover_each_other():
     assert not near
 
 
+def test_a_name_covers_no_circle():
+    # Large circles close together, as of rows with much memory.
+    points = [Point(10 + i, 0.5 + i / 500, f"a long name {i}", "a", True, 1.0) for i in range(4)]
+    drawing = scatter_chart(points, "", "")
+    circles = [
+        tuple(float(c.get(k)) for k in ("cx", "cy", "r")) for c in elements(drawing, "circle")
+    ]
+    for text in elements(drawing, "text"):
+        if text.get("class") != "name":
+            continue
+        left, base = float(text.get("x")), float(text.get("y"))
+        right = left + 6.6 * len(text.text)
+        for x, y, r in circles:
+            apart = x + r <= left or x - r >= right or y + r <= base - 11 or y - r >= base + 3
+            assert apart, text.text
+
+
 def test_nothing_gives_nothing():
     assert line_chart([], "x", "y") == scatter_chart([], "x", "y") == bar_chart([], "ms") == ""
 
