@@ -26,8 +26,9 @@ KEY = "option"
 # As many as torch and numpy take, after a training has multiplied it.
 LARGEST_SEED = 2**32 - 1
 DATA_HELP = (
-    "'synthetic' or 'synthetic:N' (N frames), a folder in CamVid's layout, or a folder with "
-    "images/, masks/ and classes.txt"
+    "'synthetic' or 'synthetic:N' (N frames), images/, masks/ and classes.txt in a folder, or an "
+    "export of COCO, VOC, Cityscapes, CVAT, Roboflow, LabelMe, Ultralytics, ADE20K and others "
+    "(docs/data.md)"
 )
 
 Class = TypeVar("Class", bound="JobOptions")
