@@ -47,5 +47,14 @@ def test_what_the_container_copies_installs_into_any_folder(whole, tmp_path):
     assert "/opt/edgeseg" not in unit.read_text() + settings.read_text()
 
 
+def test_the_service_passes_no_address_as_an_argument():
+    """Every user reads the arguments of a process, and an address may hold a password."""
+    unit = (DEPLOY / "edgeseg.service").read_text()
+    command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    assert " env:SOURCE env:SINK " in command
+    assert "${SOURCE}" not in unit
+    assert "${SINK}" not in unit
+
+
 def recipe() -> str:
     return (DEPLOY / "Dockerfile").read_text()
