@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,9 @@ from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, json_option
 from edgeseg.cli.common.output import print_json, print_table, ratio, say
 from edgeseg.core.metrics import fewer_classes
-from edgeseg.host.jobs.compare import RunRecord, compare_job
+
+if TYPE_CHECKING:
+    from edgeseg.host.jobs.compare import RunRecord
 
 COLUMNS = ("run", "epochs", "best epoch", "seconds", "mIoU", "G", "C")
 
@@ -27,6 +30,8 @@ COLUMNS = ("run", "epochs", "best epoch", "seconds", "mIoU", "G", "C")
 @json_option
 def command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Set scores and curves of RUNs, folders of `train`, `prune` or `qat`, beside each other."""
+    from edgeseg.host.jobs.compare import compare_job
+
     found = compare_job(runs)
     if html is not None:
         _write_page(html, found)
