@@ -133,9 +133,9 @@ class Bundle:
             raise BundleError(
                 f"{self.path / GOLDEN_FILE} has no {' and no '.join(missing)}; export it again"
             )
-        golden = Golden(arrays["frame"], arrays["labels"])
-        _check_golden(self.path, golden, self.spec)
-        return golden
+        frame, labels = arrays["frame"], arrays["labels"]
+        _check_golden(self.path, frame, labels, self.spec)
+        return Golden(frame, labels)
 
     def fitted_probe(self) -> UInt8[np.ndarray, ...] | None:
         """Read the resized probe picture (images/resize_probe.py) as the exporting machine made it.
@@ -145,7 +145,13 @@ class Bundle:
         Raises:
             BundleError: the file has changed or is damaged.
         """
-        return self._golden_arrays().get("fitted")
+        fitted = self._golden_arrays().get("fitted")
+        if fitted is not None and fitted.dtype != np.uint8:
+            raise BundleError(
+                f"{self.path / GOLDEN_FILE}: its resized picture is {fitted.dtype}, expected "
+                "uint8; export it again"
+            )
+        return fitted
 
     def _golden_arrays(self) -> Mapping[str, np.ndarray]:
         path = self.path / GOLDEN_FILE
@@ -208,7 +214,7 @@ def write_bundle(
     if precision not in PRECISIONS:
         raise BundleError(f"precision {precision!r} is not one of {PRECISIONS}")
     check_replaceable(path)
-    _check_golden(path, golden, spec)
+    _check_golden(path, golden.frame, golden.labels, spec)
     # Here, since reading a bundle needs no OpenCV.
     from edgeseg.core.images.resize_probe import fit_probe
 
@@ -254,13 +260,12 @@ def _manifest_text(path: Path, manifest: Mapping[str, Any]) -> str:
         ) from None
 
 
-def _check_golden(path: Path, golden: Golden, spec: ModelSpec) -> None:
-    """Refuse to write what no board should get.
+def _check_golden(path: Path, frame: np.ndarray, labels: np.ndarray, spec: ModelSpec) -> None:
+    """Refuse a pair that no board should get.
 
     Raises:
         BundleError: the golden pair does not fit the spec.
     """
-    frame, labels = golden.frame, golden.labels
     if frame.shape != (1, *spec.size_hw, 3) or frame.dtype != np.uint8:
         raise BundleError(f"{path}: the golden frame is {frame.dtype} {frame.shape}, expected "
                           f"uint8 {(1, *spec.size_hw, 3)}; export it again")  # fmt: skip

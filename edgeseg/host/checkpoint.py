@@ -16,9 +16,10 @@ from torch import nn
 
 from edgeseg import __version__
 from edgeseg.core.files import atomic_write_bytes
+from edgeseg.core.files.bounded import parse_json
 from edgeseg.core.recipe import DONE_KINDS, StepDone
 from edgeseg.core.spec import ModelSpec
-from edgeseg.errors import CheckpointError, SpecError, UsageError
+from edgeseg.errors import CheckpointError, UsageError
 from edgeseg.host.foreign.build import build_network
 
 FORMAT = 1
@@ -89,7 +90,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} is not a file; give a checkpoint written by edgeseg train")
     try:
         with safetensors.safe_open(str(path), framework="pt") as archive:
-            header = json.loads((archive.metadata() or {})[HEADER_KEY])
+            header = read_header((archive.metadata() or {})[HEADER_KEY], path)
             if header["format"] != FORMAT:
                 raise CheckpointError(
                     f"{path} has checkpoint format {header['format']}, this edgeseg reads {FORMAT}"
@@ -105,10 +106,26 @@ def load_checkpoint(path: Path) -> Checkpoint:
             header["provenance"],
             header["scores"],
         )
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, SpecError) as error:
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:
+        # safetensors, torch and what reads the header raise a dozen classes for a damaged file.
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path} is not an edgeseg checkpoint or is damaged: {error}"
+            f"{path} is not an edgeseg checkpoint or is damaged: {why}"
         ) from error
+
+
+def read_header(text: str, path: Path) -> dict[str, Any]:
+    """Return what the header of a checkpoint or of a training's state says.
+
+    Raises:
+        CheckpointError: it is no JSON object.
+    """
+    found = parse_json(text, path, CheckpointError, advice="give another checkpoint")
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} has no header of edgeseg; give another checkpoint")
+    return found
 
 
 def load_float_checkpoint(path: Path) -> Checkpoint:

@@ -32,8 +32,12 @@ GRAPH_BYTES = (2 << 30) - 1
 TEXT_BYTES = 64 << 20
 # The arrays of a golden pair of the largest input, 4096x4096, have 70 MB.
 ARRAYS_BYTES = 256 << 20
+# Pillow's limit, 0.5 GB as RGB.
+IMAGE_PIXELS = 178_956_970
+IMAGE_BYTES = 256 << 20
 # As Python's own parsers, which recurse.
 DEPTH = 100
+LARGEST = (1 << 64) - 1
 
 
 def read_bytes(path: Path, error: type[EdgesegError], *, most: int, advice: str) -> bytes:
@@ -75,6 +79,33 @@ def hashed_bytes(
     return data
 
 
+def read_text(
+    path: Path,
+    error: type[EdgesegError],
+    *,
+    advice: str,
+    most: int = TEXT_BYTES,
+    errors: str = "strict",
+) -> str:
+    """Return a text file's content, without a byte order mark.
+
+    Args:
+        path: the file.
+        error: class of the error.
+        advice: what to do about a file that cannot be taken, for the message.
+        most: bytes that it may have.
+        errors: what becomes of bytes that are not UTF-8, as bytes.decode takes it.
+
+    Raises:
+        EdgesegError: of the class `error`: as read_bytes, or it is not UTF-8.
+    """
+    data = read_bytes(path, error, most=most, advice=advice)
+    try:
+        return data.decode("utf-8-sig", errors)
+    except UnicodeDecodeError as found:
+        raise error(f"{path} is not UTF-8 text; {advice}") from found
+
+
 def parse_json(text: str | bytes, where: object, error: type[EdgesegError], *, advice: str) -> Any:
     """Return what a JSON text says.
 
@@ -85,15 +116,18 @@ def parse_json(text: str | bytes, where: object, error: type[EdgesegError], *, a
         advice: what to do, for the message.
 
     Raises:
-        EdgesegError: of the class `error`: it is not JSON, has NaN, names one key twice in an
-            object or is nested too deeply.
+        EdgesegError: of the class `error`: it is not JSON, is nested more than DEPTH deep, names
+            one key twice in an object, or has NaN, a number that no double or 64-bit integer
+            holds, or text that is no Unicode.
     """
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        return json.loads(text, parse_constant=refuse, object_pairs_hook=_each_once)
+        found = json.loads(text, parse_constant=refuse, object_pairs_hook=_each_once)
+        _check_values(found)
+        return found
     except RecursionError:
         raise error(f"{where} is nested too deeply to be read; {advice}") from None
     except (ValueError, UnicodeError) as found:
@@ -123,7 +157,9 @@ def read_toml(path: Path, error: type[EdgesegError], *, advice: str) -> dict[str
     """
     data = read_bytes(path, error, most=TEXT_BYTES, advice=advice)
     try:
-        return tomllib.loads(data.decode())
+        document = tomllib.loads(data.decode("utf-8-sig"))
+        _check_values(document)
+        return document
     except RecursionError:
         raise error(f"{path} is nested too deeply to be read; {advice}") from None
     except (ValueError, UnicodeError) as found:
@@ -184,6 +220,43 @@ def _array_bytes(stream: Any) -> tuple[int, int]:
     if dtype.hasobject or any(side < 0 for side in shape):
         raise ValueError("it holds objects or a negative size")
     return math.prod(shape) * dtype.itemsize, stream.tell()
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value of a document is a finite number, which a truth value is not."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _check_values(document: Any) -> None:
+    """Refuse what Python's parsers take and nothing after them can use.
+
+    Raises:
+        RecursionError: it is nested more than DEPTH deep.
+        ValueError: a number or a text is impossible.
+    """
+    level = [document]
+    for _ in range(DEPTH):
+        following: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                following += value.keys()
+                following += value.values()
+            elif isinstance(value, list):
+                following += value
+            elif isinstance(value, str):
+                # A lone surrogate can be neither printed nor written.
+                value.isascii() or value.encode()
+            elif isinstance(value, int):
+                if not -LARGEST <= value <= LARGEST:
+                    raise ValueError("a number has more than 64 bits")
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{value} is no number")
+        level = following
+        if not level:
+            return
+    raise RecursionError
 
 
 def _megabytes(size: int) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.core.files import atomic_write_bytes
+from edgeseg.core.files.bounded import IMAGE_BYTES, IMAGE_PIXELS, read_bytes
 from edgeseg.errors import DataError, UsageError
 
 # What a camera of 8, 10, 12, 14 or 16 bits calls white.
@@ -19,8 +20,6 @@ FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 # A PNG's signature and first chunk, which has the size; other chunks may follow from here on.
 PNG_HEAD = 33
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Pillow's limit, 0.5 GB as RGB.
-MOST_PIXELS = 178_956_970
 HEADS = {b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"RIFF": "WebP", b"BM": "BMP"}
 DEEP = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
@@ -54,7 +53,9 @@ def orientation_of(path: Path) -> int:
 
         with Image.open(path) as image:
             told = image.getexif().get(0x0112, 1)
-    except (ImportError, OSError, SyntaxError, ValueError):
+    except Exception:
+        # No Pillow, or a damaged file, for which its readers raise whatever they meet. What is
+        # wrong with the picture is said when it is decoded.
         return 1
     return told if told in range(1, 9) else 1
 
@@ -177,14 +178,36 @@ def read_image_bytes(path: Path) -> bytes:
     Raises:
         DataError: the file is missing or cannot be read.
     """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; expected an image file") from error
+    return read_bytes(path, DataError, most=IMAGE_BYTES, advice="expected an image file")
+
+
+def declared_size(data: bytes) -> tuple[int, int] | None:
+    """Return height and width that the header of a PNG, JPEG, BMP or GIF says, else None.
+
+    OpenCV allocates them before it has seen a pixel; a few bytes can declare gigabytes.
+    """
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        return height, width
+    if data[:4] in (b"GIF8",) and len(data) >= 10:
+        width, height = struct.unpack("<HH", data[6:10])
+        return height, width
+    if data[:2] == b"BM" and len(data) >= 26:
+        width, height = struct.unpack("<ii", data[18:26])
+        return abs(height), abs(width)
+    place = 2 if data[:2] == b"\xff\xd8" else len(data)
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        kind, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        # A start of frame; C4, C8 and CC among its numbers are tables.
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[place + 5 : place + 9])
+            return height, width
+        place += 1 if kind == 0xFF else 2 + length
+    return None
 
 
 def _chunks_fit(data: bytes) -> bool:
-    """Tell whether a PNG's chunks lie inside it and its size is one of a picture.
+    """Tell whether a PNG's chunks lie inside it.
 
     OpenCV takes memory for a chunk of 4 GB that the file does not have.
     """
@@ -192,11 +215,7 @@ def _chunks_fit(data: bytes) -> bool:
         return True
     place = len(PNG_SIGNATURE)
     while place + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[place : place + 8])
-        if kind == b"IHDR" and length >= 8 and place + 16 <= len(data):
-            width, height = struct.unpack(">II", data[place + 8 : place + 16])
-            if width * height > MOST_PIXELS:
-                return False
+        (length,) = struct.unpack(">I", data[place : place + 4])
         # Length, kind and checksum are four bytes each; a missing last checksum is let be.
         if place + 8 + length > len(data):
             return False
@@ -213,8 +232,14 @@ def decode_image(path: Path, data: bytes, flags: int) -> np.ndarray:
         flags: of cv2.imdecode.
 
     Raises:
-        DataError: the bytes are no image.
+        DataError: the bytes are no image, or one of more than IMAGE_PIXELS.
     """
+    size = declared_size(data)
+    if size is not None and size[0] * size[1] > IMAGE_PIXELS:
+        raise DataError(
+            f"{path}: {size[0]}x{size[1]} pixels, at most {IMAGE_PIXELS // 10**6} million are "
+            "read; scale it down"
+        )
     image = None
     if data and _chunks_fit(data):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import math
@@ -9,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeseg.core.files.bounded import TEXT_BYTES, read_bytes, read_json
+from edgeseg.core.files.bounded import is_number, read_json, read_text
 from edgeseg.errors import UsageError
 
 # No run has more epochs or seconds.
 MOST = 1e12
+SCORES = ("miou", "global_accuracy", "class_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +50,16 @@ def compare_job(runs: Iterable[Path]) -> list[RunRecord]:
 
 def _read(folder: Path) -> RunRecord:
     advice = "give the folder of a finished edgeseg train, prune or qat"
-    record = read_json(folder / "scores.json", UsageError, advice=advice)
+    file = folder / "scores.json"
+    if not file.is_file():
+        raise UsageError(f"{folder} holds no finished run; {advice}")
+    record = read_json(file, UsageError, advice=advice)
     scores = record.get("scores") or {} if isinstance(record, dict) else None
     if not isinstance(scores, dict):
-        raise UsageError(f"{folder / 'scores.json'} holds no scores; {advice}")
+        raise UsageError(f"{file} holds no scores; {advice}")
+    scores = {
+        key: _number(value, float) if key in SCORES else value for key, value in scores.items()
+    }
     return RunRecord(
         str(folder),
         _number(record.get("epochs"), int),
@@ -62,26 +70,24 @@ def _read(folder: Path) -> RunRecord:
     )
 
 
-def _curve(path: Path) -> list[dict[str, Any]]:
-    """Read the epochs of a curve; one that is damaged ends it."""
-    rows: list[dict[str, Any]] = []
-    if not path.is_file():
-        return rows
-    text = read_bytes(path, UsageError, most=TEXT_BYTES, advice="give another run")
+def _curve(file: Path) -> list[dict[str, Any]]:
+    """Read the curves; lines that are damaged are passed over, so that the rest is drawn."""
+    if not file.is_file():
+        return []
+    text = read_text(file, UsageError, advice="remove it", errors="replace")
+    found = []
     try:
-        for line in csv.DictReader(text.decode(errors="replace").splitlines()):
-            epoch, loss = int(line["epoch"]), float(line["loss"])
-            miou = float(line["miou"]) if line["miou"] else None
-            if not math.isfinite(loss) or not math.isfinite(miou or 0):
-                break
-            rows.append({"epoch": epoch, "loss": loss, "miou": miou})
-    except (KeyError, TypeError, ValueError, OverflowError, csv.Error):
-        # An epoch that was cut off; those before it are shown.
-        pass
-    return rows
+        for line in csv.DictReader(text.splitlines()):
+            with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
+                epoch, loss = int(line["epoch"]), float(line["loss"])
+                miou = float(line["miou"]) if line["miou"] else None
+                if all(map(math.isfinite, (epoch, loss, miou or 0.0))):
+                    found.append({"epoch": epoch, "loss": loss, "miou": miou})
+    except csv.Error as error:
+        raise UsageError(f"{file} is no table ({error}); remove it to compare without") from error
+    return found
 
 
 def _number(value: Any, kind: type[float]) -> Any:
     """Return a number of the record, None for anything else."""
-    sound = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return kind(value) if sound and abs(value) < MOST else None
+    return kind(value) if is_number(value) and abs(value) < MOST else None

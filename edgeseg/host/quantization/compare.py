@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.bounded import read_json
 from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import ProgressCallback, counted, silent, tell
 from edgeseg.core.run_key import is_same, run_key
@@ -26,6 +27,7 @@ from edgeseg.host.training.options import with_defaults
 from edgeseg.host.training.validate import check_labelled, score_module
 
 TABLE = "compare.json"
+AGAIN = "remove it to measure again"
 FLOAT = "float"
 # Folders of the two trainings.
 QAT, TAUGHT = "qat", "qat-distill"
@@ -94,11 +96,16 @@ def _filled(job: QatJob, folder: Path, progress: ProgressCallback) -> dict[str, 
     )
     rows: dict[str, dict[str, Any]] = {}
     if path.is_file():
-        document = json.loads(path.read_text())
-        before = document["key"]
-        # An option that an older edgeseg did not write had the value that is the default now.
-        if is_same({**before, "training": with_defaults(before["training"])}, key):
-            rows = document["rows"]
+        document = read_json(path, UsageError, advice=AGAIN)
+        try:
+            before = document["key"]
+            # An option that an older edgeseg did not write had the value that is the default now.
+            same = is_same({**before, "training": with_defaults(before["training"])}, key)
+            found = {**document["rows"]}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path} is damaged ({error!r}); {AGAIN}") from error
+        if same:
+            rows = found
         else:
             tell(progress, f"{path} was measured with other options or data; starting anew")
             for name in (QAT, TAUGHT):

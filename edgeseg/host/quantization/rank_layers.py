@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.bounded import read_json
 from edgeseg.core.files.lock import one_writer
 from edgeseg.core.progress import Progress, ProgressCallback, silent, tell
 from edgeseg.core.run_key import is_same, run_key
@@ -19,6 +20,7 @@ from edgeseg.host.quantization.sensitivity import Sensitivity, measure, pick_flo
 from edgeseg.host.training.validate import check_labelled, score_module
 
 SENSITIVITY = "sensitivity.json"
+AGAIN = "remove it to measure again"
 # Each layer costs two runs of about half the network on every image.
 RANKING_IMAGES = 20
 
@@ -76,10 +78,13 @@ def ranked(job: QatJob, folder: Path, *, progress: ProgressCallback = silent) ->
     )
     path = folder / SENSITIVITY
     if path.is_file():
-        document = json.loads(path.read_text())
-        if is_same(document["key"], key):
-            tell(progress, f"{path}: measured already")
-            return Sensitivity.from_json(document)
+        document = read_json(path, UsageError, advice=AGAIN)
+        try:
+            if is_same(document["key"], key):
+                tell(progress, f"{path}: measured already")
+                return Sensitivity.from_json(document)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path} is damaged ({error!r}); {AGAIN}") from error
     choice = dataclasses.replace(job.choice, keep_float=(), learned_scales=False)
     module, _ = calibrated(job.checkpoint, choice, job.training, job.images, progress=progress)
     found = measure(

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeseg.core.files.bounded import read_toml
 from edgeseg.core.options import JobOptions, fields_by_name, options_of
 from edgeseg.core.recipe import Recipe, Step
 from edgeseg.errors import RecipeError, UsageError
 from edgeseg.host.export.job_options import ExportJobOptions
 from edgeseg.host.jobs.options import BalanceJobOptions, PruneJobOptions, TrainJobOptions
 from edgeseg.host.quantization.options import CalibrationOptions, QatOptions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,12 +141,7 @@ def read_recipe(file: Path) -> Recipe:
         RecipeError: the file cannot be read or is no TOML; or every unknown key, unknown kind and
             illegal order, in one message.
     """
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{file}: {error.strerror or error}; give a recipe's TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file} is no TOML: {error}") from error
+    document = read_toml(file, RecipeError, advice="give a recipe's TOML")
     return Recipe.from_document(document, KEYS)
 
 

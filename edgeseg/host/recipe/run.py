@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.bounded import read_json
 from edgeseg.core.progress import ProgressCallback, silent, tell
 from edgeseg.core.recipe import Recipe
 from edgeseg.core.run_key import is_same, run_key
@@ -20,6 +21,7 @@ from edgeseg.host.training.data import splits
 from edgeseg.host.training.job_options import DataOptions
 
 STAGE = "stage.json"
+AGAIN = "remove its folder and those after it, and give the same command again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ def recipe_job(
             on_step(done)
         before = checkpoint_of(own) or before
         record = own / "scores.json"
-        scores = json.loads(record.read_text()) if record.is_file() else {}
+        scores = _kept(record) if record.is_file() else {}
         rows.append({"step": stage.name, "folder": str(own), "scores": scores.get("scores")})
     return RecipeResult(folder, before, rows)
 
@@ -139,8 +141,22 @@ def checkpoint_of(folder: Path) -> Path | None:
     record = folder / "scores.json"
     if not record.is_file():
         return None
-    path: str | None = json.loads(record.read_text()).get("checkpoint")
+    path = _kept(record).get("checkpoint")
+    if not isinstance(path, str | None) or "\0" in (path or ""):
+        raise RecipeError(f"{record} names no checkpoint; {AGAIN}")
     return Path(path) if path else None
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    """Return what a stage left in a file.
+
+    Raises:
+        RecipeError: the file is damaged.
+    """
+    found = read_json(file, RecipeError, advice=AGAIN)
+    if not isinstance(found, dict):
+        raise RecipeError(f"{file} is no record of a step; {AGAIN}")
+    return found
 
 
 def _carry_out(
@@ -159,8 +175,8 @@ def _carry_out(
     path = folder / STAGE
     again = path.is_file()
     if again:
-        known = json.loads(path.read_text())
-        done = known.pop("done")
+        known = _kept(path)
+        done = known.pop("done", False) is True
         if not is_same(known, state):
             raise RecipeError(
                 f"{folder} holds this step with other options or another input; give another -o, "

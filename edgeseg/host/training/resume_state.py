@@ -17,7 +17,8 @@ from edgeseg.core.files import atomic_write_bytes
 from edgeseg.core.recipe import StepDone
 from edgeseg.core.run_key import changes, key_digest, run_key
 from edgeseg.core.spec import ModelSpec
-from edgeseg.errors import CheckpointError, UsageError
+from edgeseg.errors import CheckpointError, EdgesegError, UsageError
+from edgeseg.host.checkpoint import read_header
 from edgeseg.host.training.curves import EpochRow
 from edgeseg.host.training.optim import WeightAverage
 from edgeseg.host.training.options import TrainOptions, with_defaults
@@ -93,7 +94,7 @@ def load_state(
     """
     try:
         with safetensors.safe_open(str(path), framework="pt") as archive:
-            header = json.loads((archive.metadata() or {})["edgeseg_state"])
+            header = read_header((archive.metadata() or {})["edgeseg_state"], path)
             tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 not a dict
         _check_same_run(path, header.get("made_with", {}), made)
         module.load_state_dict(_part(tensors, "module."))
@@ -112,9 +113,13 @@ def load_state(
         document["state"] = moments
         optimizer.load_state_dict(document)
         return [EpochRow.from_json(row) for row in header["rows"]]
-    except (safetensors.SafetensorError, KeyError, IndexError, ValueError, RuntimeError) as error:
+    except EdgesegError:
+        raise
+    except Exception as error:
+        # safetensors, torch and what reads the header raise a dozen classes for a damaged file.
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path} cannot be resumed ({str(error).splitlines()[0]}); remove it to start anew"
+            f"{path} cannot be resumed ({why}); remove it to start anew"
         ) from error
 
 

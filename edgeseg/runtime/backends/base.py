@@ -108,6 +108,33 @@ class Backend(Closeable):
         )
 
 
+def check_labels(labels: np.ndarray, io: BackendIo) -> None:
+    """Refuse labels that no caller can use: a graph's declared shape binds no runtime.
+
+    Raises:
+        BackendError: they are not one byte for each pixel of the frames.
+    """
+    if labels.shape != io.frame_shape[:3] or labels.dtype != np.uint8:
+        raise BackendError(
+            f"the graph gives {labels.dtype} {labels.shape}, expected uint8 {io.frame_shape[:3]}; "
+            "export it with edgeseg export"
+        )
+
+
+def check_logits(logits: np.ndarray, io: BackendIo, classes: int) -> None:
+    """Refuse scores per class that no labels can be made of.
+
+    Raises:
+        BackendError: they are not one plane a class for each frame.
+    """
+    frames = io.frame_shape[0]
+    if logits.ndim != 4 or logits.shape[:2] != (frames, classes) or logits.dtype.kind != "f":
+        raise BackendError(
+            f"the graph gives {logits.dtype} {logits.shape} before its labels, expected floats "
+            f"({frames}, {classes}, h, w); export it with edgeseg export"
+        )
+
+
 def check_frames(frames: np.ndarray, io: BackendIo) -> None:
     """Refuse frames that the graph cannot take.
 

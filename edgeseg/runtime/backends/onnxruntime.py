@@ -16,6 +16,8 @@ from edgeseg.runtime.backends.base import (
     Backend,
     BackendIo,
     check_frames,
+    check_labels,
+    check_logits,
     first_line,
     graph_shape,
     load_advice,
@@ -88,6 +90,7 @@ class OnnxRuntimeBackend(Backend):
             kernels=kernels,
         )
         self._output = output
+        self._classes = bundle.spec.n_classes
         self._wide: UInt8[np.ndarray, "n h w 4"] | None = (
             np.zeros((*self.io.frame_shape[:3], channels), np.uint8) if channels != RGB else None
         )
@@ -122,6 +125,10 @@ class OnnxRuntimeBackend(Backend):
             result: np.ndarray = self._session.run([self._output], {INPUT: frames})[0]
         except Exception as error:
             raise BackendError(f"onnxruntime failed while running: {first_line(error)}") from error
+        if self._label is None:
+            check_labels(result, self.io)
+        else:
+            check_logits(result, self.io, self._classes)
         return result
 
     def close(self) -> None:

@@ -17,6 +17,8 @@ from edgeseg.runtime.backends.base import (
     Backend,
     BackendIo,
     check_frames,
+    check_labels,
+    check_logits,
     first_line,
     graph_shape,
     load_advice,
@@ -99,6 +101,7 @@ class OpenVinoBackend(Backend):
             kernels=kernels,
         )
         self._output = output
+        self._classes = bundle.spec.n_classes
         self._label: LabelPlanes | None = None
         if output != OUTPUT:
             self._label = LabelPlanes(frame_shape, bundle.spec.n_classes, threads)
@@ -123,6 +126,10 @@ class OpenVinoBackend(Backend):
         except Exception as error:
             raise BackendError(f"openvino failed while running: {first_line(error)}") from error
         result: np.ndarray = results[self._output]
+        if self._label is None:
+            check_labels(result, self.io)
+        else:
+            check_logits(result, self.io, self._classes)
         return result
 
     def close(self) -> None:

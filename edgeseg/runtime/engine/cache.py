@@ -23,6 +23,7 @@ from typing import Any
 
 from edgeseg.core.bundle import Bundle
 from edgeseg.core.files import atomic_write_bytes, atomic_write_text, sha256_file
+from edgeseg.core.files.bounded import read_json
 from edgeseg.core.packages import is_installed
 from edgeseg.core.text.names import component
 from edgeseg.errors import BackendError, UsageError
@@ -286,12 +287,12 @@ def _stale(plan: Path, key: Mapping[str, Any]) -> str:
     if not plan.is_file():
         return _difference(plan, key)
     try:
-        sidecar = json.loads(plan.with_suffix(".json").read_text())
+        sidecar = _sidecar(plan)
         if sidecar["format"] != FORMAT or sidecar["key"] != key:
             return "its sidecar is not of this edgeseg"
         LayerReport.from_json(sidecar["layers"])
         same = sidecar["sha256"] == sha256_file(plan)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (BackendError, OSError, ValueError, KeyError, TypeError):
         return f"{plan.with_suffix('.json')} is missing or damaged"
     return "" if same else f"{plan} is damaged: its bytes are not the ones that were built"
 
@@ -301,13 +302,13 @@ def _difference(plan: Path, key: Mapping[str, Any]) -> str:
     best: list[str] | None = None
     for path in sorted(plan.parent.glob(f"{key['precision']}-*.json")):
         try:
-            other = json.loads(path.read_text())["key"]
+            other = _sidecar(path)["key"]
             found = [
                 f"{name} was {_short(other.get(name))}, is {_short(value)}"
                 for name, value in key.items()
                 if other.get(name) != value
             ]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (BackendError, KeyError, TypeError, AttributeError):
             continue
         if best is None or len(found) < len(best):
             best = found
@@ -315,9 +316,18 @@ def _difference(plan: Path, key: Mapping[str, Any]) -> str:
 
 
 def _read(plan: Path) -> Engine:
-    sidecar = json.loads(plan.with_suffix(".json").read_text())
+    sidecar = _sidecar(plan)
     layers = LayerReport.from_json(sidecar["layers"])
     return Engine(plan, sidecar["sha256"], sidecar["key"], layers, sidecar["facts"])
+
+
+def _sidecar(plan: Path) -> Any:
+    """Return what the file beside a plan says.
+
+    Raises:
+        BackendError: it is missing or damaged.
+    """
+    return read_json(plan.with_suffix(".json"), BackendError, advice="build the engine again")
 
 
 def _plugin_digest(path: Path) -> str:

@@ -106,9 +106,10 @@ def layers_from_inspector(text: str) -> LayerReport:
     """
     try:
         document = json.loads(text)
-    except ValueError:
+    except (RecursionError, ValueError):
         return LayerReport(())
-    rows = document.get("Layers", []) if isinstance(document, dict) else []
+    rows = document.get("Layers") if isinstance(document, dict) else None
+    rows = rows if isinstance(rows, list) else []
     return LayerReport(tuple(_layer(row) for row in rows if isinstance(row, dict)))
 
 
@@ -139,7 +140,8 @@ def _tensors(rows: object) -> list[tuple[str, int]]:
         # TensorRT 10 writes "Datatype" beside "Format" in some releases.
         text = str(row.get("Format/Datatype") or row.get("Datatype") or row.get("Format") or "")
         kind = _type(text)
-        shape = [d for d in row.get("Dimensions", ()) if isinstance(d, int)]
+        sides = row.get("Dimensions")
+        shape = [d for d in sides if isinstance(d, int)] if isinstance(sides, list) else []
         found.append((kind, math.prod(shape) * BYTES.get(kind, 0)))
     return found
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.bounded import is_number, parse_json, read_text
 from edgeseg.core.report import Report, read_document
 from edgeseg.errors import UsageError
 from edgeseg.runtime.gate.comparable import MACHINE_KEYS
@@ -237,13 +238,33 @@ def append_history(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read a history file; a line that a killed run left unfinished is passed over."""
+    """Read a history file; lines that a killed run left unfinished, or damaged, are passed over.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     entries = []
-    for line in path.read_text(errors="replace").splitlines():
+    advice = "give another --history"
+    for line in read_text(path, UsageError, advice=advice, errors="replace").splitlines():
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
+            entry = parse_json(line, path, UsageError, advice=advice)
+        except UsageError:
             continue
-        if isinstance(entry, dict) and set(entry) >= HISTORY_KEYS:
+        if _is_entry(entry):
             entries.append(entry)
     return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    """Tell whether a line is one of history_line's: what draws it takes every figure as one."""
+    return (
+        isinstance(entry, dict)
+        and entry.keys() >= HISTORY_KEYS
+        and all(isinstance(entry[key], str) for key in HISTORY_KEYS - {"rows"})
+        and isinstance(entry["rows"], dict)
+        and all(
+            isinstance(row, dict)
+            and all(key == "sha256" or is_number(value) for key, value in row.items())
+            for row in entry["rows"].values()
+        )
+    )

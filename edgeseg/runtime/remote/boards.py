@@ -6,19 +6,14 @@ import dataclasses
 import ipaddress
 import json
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.bounded import read_toml
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
@@ -129,12 +124,9 @@ def read_boards(path: Path) -> dict[str, Board]:
     Raises:
         UsageError: the file cannot be read, or holds something else.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML ({error}); mend or remove it") from error
+    document = read_toml(path, UsageError, advice="mend or remove it")
     return {name: _from_table(path, name, table) for name, table in document.items()}
 
 

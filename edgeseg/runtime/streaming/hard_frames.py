@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.files.bounded import read_json, read_text
 from edgeseg.core.images.io import write_png
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import UsageError
@@ -56,10 +57,11 @@ class HardFrames:
         listing = folder / "harvest.json"
         classes = _classes(spec)
         if listing.is_file():
-            if (folder / "classes.txt").read_text() != classes:
+            advice = "give a new folder for the harvest"
+            if read_text(folder / "classes.txt", UsageError, advice=advice) != classes:
                 raise UsageError(f"{folder} is a harvest of other classes; give a new folder")
             try:
-                document = json.loads(listing.read_text())
+                document = read_json(listing, UsageError, advice=advice)
                 frames = [_Kept(**entry) for entry in document["frames"]]
                 self._run = int(document["runs"])
             except (ValueError, KeyError, TypeError) as error:

@@ -57,3 +57,14 @@ def test_a_runs_page_shows_curves_scores_and_pictures(tmp_path, small_checkpoint
     assert "0.4321" in html
     plain = write_run_page(tmp_path / "prune" / "x", [], {}, checkpoint, None).read_text()
     assert "<polyline" not in plain
+
+
+def test_damaged_lines_of_a_curve_are_passed_over_and_a_damaged_record_is_named(runs, capsys):
+    (runs[0] / "curves.csv").write_text("epoch,loss,miou\n1,x,0.1\n2,0.5,0.25\n3,nan,\n4\n")
+    assert run(["compare", str(runs[0]), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["runs"]
+    assert found["curve"] == [{"epoch": 2, "loss": 0.5, "miou": 0.25}]
+    for text in ("[]", '{"scores": 3}', "[" * 9999):
+        (runs[0] / "scores.json").write_text(text)
+        assert run(["compare", str(runs[0])]) == 2
+        assert "scores.json" in capsys.readouterr().err

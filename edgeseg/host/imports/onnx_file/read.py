@@ -156,7 +156,13 @@ def _read_external(path: Path, model: onnx.ModelProto) -> None:
         if tensor.data_location == TensorProto.EXTERNAL
     ]
     for tensor in outside:
-        info = external_data_helper.ExternalDataInfo(tensor)
+        try:
+            info = external_data_helper.ExternalDataInfo(tensor)
+        except (TypeError, ValueError) as error:
+            raise ExportError(
+                f"{path}: where the weights of {tensor.name!r} lie is damaged "
+                f"({_first_line(error)}); {AGAIN}"
+            ) from error
         place = (folder / info.location).resolve()
         if Path(info.location).is_absolute() or folder not in place.parents:
             raise ExportError(

@@ -14,6 +14,7 @@ from edgeseg.core.files.bounded import (
     read_arrays,
     read_bytes,
     read_json,
+    read_text,
     read_toml,
 )
 from edgeseg.errors import BundleError, DataError
@@ -115,3 +116,28 @@ def test_other_bytes_than_those_checked_are_refused(tmp_path):
     path.write_bytes(b"two")
     with pytest.raises(BundleError, match="has changed since it was checked"):
         hashed_bytes(path, digest, BundleError, most=9, advice=ADVICE)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1e999}', '{"a": ' + "9" * 30 + "}", '["\\ud800"]', "[" * 101 + "]" * 101]
+)
+def test_what_nothing_can_use_is_refused(text):
+    with pytest.raises(DataError, match=r"r\.json is (not JSON|nested)"):
+        parse_json(text, "r.json", DataError, advice=ADVICE)
+
+
+def test_values_at_the_limits_are_read():
+    largest = (1 << 64) - 1
+    deep = "[" * 98 + "1" + "]" * 98
+    found = parse_json(f'[{largest}, -1.5e308, "é", {deep}]', "r", DataError, advice=ADVICE)
+    assert found[:3] == [largest, -1.5e308, "é"]
+
+
+def test_texts_lose_their_byte_order_mark_and_must_be_utf8(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffé\n".encode())
+    assert read_text(path, DataError, advice=ADVICE) == "é\n"
+    path.write_bytes(b"\xff\n")
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_text(path, DataError, advice=ADVICE)
+    assert read_text(path, DataError, advice=ADVICE, errors="replace") == "\ufffd\n"

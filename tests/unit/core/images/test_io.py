@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeseg.core.images.io import largest_value, orientation_of, read_rgb, write_png
+from edgeseg.core.images.io import declared_size, largest_value, orientation_of, read_rgb, write_png
 from edgeseg.errors import DataError
 
 
@@ -36,7 +36,7 @@ def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no\.png: No such file"):
+    with pytest.raises(DataError, match=r"no\.png cannot be read \(No such file"):
         read_rgb(tmp_path / "no.png")
     with pytest.raises(DataError, match="Is a directory"):
         read_rgb(tmp_path)
@@ -66,3 +66,22 @@ def test_a_photo_is_turned_upright_by_its_exif_orientation(tmp_path: Path) -> No
     assert orientation_of(tmp_path / "p.png") == 6
     write_png(tmp_path / "q.png", stored)
     assert orientation_of(tmp_path / "q.png") == 1
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".bmp", ".gif"])
+def test_the_size_that_a_header_declares_is_read(tmp_path: Path, rgb: np.ndarray, ending: str):
+    path = tmp_path / f"a{ending}"
+    Image.fromarray(rgb).save(path)
+    assert declared_size(path.read_bytes()) == (30, 44)
+
+
+def test_few_bytes_that_declare_gigabytes_are_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+    for ending, places in ((".png", (16, 20)), (".bmp", (18, 22))):
+        path = tmp_path / f"a{ending}"
+        Image.fromarray(rgb).save(path)
+        data = bytearray(path.read_bytes())
+        for place in places:
+            data[place : place + 4] = (30_000).to_bytes(4, "big" if ending == ".png" else "little")
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="30000x30000 pixels, at most 178 million"):
+            read_rgb(path)
