@@ -16,7 +16,7 @@ if not PAGE.is_file():
     pytest.skip("the documents are not installed", allow_module_level=True)
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.M | re.S))
 BLOCK = re.compile(r"```python\n(.*?)```", re.S)
-LONG = ("Measure", "Train, prune, quantize, export")
+LONG = ("Measure", "Train, prune, quantize, export", "A network of your own, in memory")
 
 
 def run(text: str, folder: Path) -> str:

@@ -241,6 +241,41 @@ def bundle_from_checkpoint(
             module, options.quantize, _normalized(spec, calibration or ()), progress=progress
         )
         steps.append(StepDone("quantize", options.quantize.to_step(), metadata))
+    return bundle_from_module(
+        spec,
+        module,
+        precision,
+        out_dir,
+        steps=steps,
+        options=options,
+        reference=checkpoint.scores if reference is None else reference,
+    )
+
+
+def bundle_from_module(
+    spec: ModelSpec,
+    module: nn.Module,
+    precision: str,
+    out_dir: Path,
+    *,
+    steps: Iterable[StepDone],
+    options: ExportOptions,
+    reference: Mapping[str, Any],
+) -> Bundle:
+    """Export a network to a bundle folder with a golden pair.
+
+    Args:
+        spec: what the network is.
+        module: a float network, or for "int8" a fake-quantized one.
+        precision: "int8", "fp16" or "fp32".
+        out_dir: the bundle's folder; it appears complete or not at all.
+        steps: what was done to the network.
+        options: further choices.
+        reference: figures for the manifest.
+
+    Raises:
+        ExportError: the graph is not valid, or its labels are not torch's.
+    """
     data = export_onnx(
         spec, module, precision, raw_logits=options.raw_logits, simplified=options.simplify
     )
@@ -263,7 +298,7 @@ def bundle_from_checkpoint(
         precision=precision,
         opset=OPSET,
         steps=[step.to_json() for step in steps],
-        reference=checkpoint.scores if reference is None else reference,
+        reference=reference,
         islands=islands,
     )
 

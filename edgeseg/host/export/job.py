@@ -14,6 +14,7 @@ from edgeseg.core.files import atomic_dir, atomic_write_text
 from edgeseg.core.given import name_of
 from edgeseg.core.output_checks import check_bundle, check_file
 from edgeseg.core.progress import ProgressCallback, silent, tell
+from edgeseg.core.recipe import IMPORT, StepDone
 from edgeseg.core.suggest import unknown
 from edgeseg.core.text.names import component
 from edgeseg.core.zoo import (
@@ -34,11 +35,15 @@ from edgeseg.host.export.calibration_ranges import (
     read_table,
     version_number,
 )
-from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint
+from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint, bundle_from_module
 from edgeseg.host.export.for_runtimes import check_place, write_for_runtime
 from edgeseg.host.export.job_options import CALIBRATING, ExportJobOptions
 from edgeseg.host.foreign.trust import trusting
-from edgeseg.host.quantization.calibrate import calibrated_checkpoint
+from edgeseg.host.quantization.calibrate import (
+    calibrated_checkpoint,
+    calibration_frames,
+    quantize_step,
+)
 
 
 def export(
@@ -84,6 +89,8 @@ def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -
     """
     if options.runtimes and is_bundle(options.checkpoint):
         return bundle_for_runtimes(options, progress)
+    if is_bundle(options.checkpoint):
+        return quantized_bundle(options, progress)
     options.refuse_idle()
     precision = options.precision or ""
     if options.calibration_cache:
@@ -136,6 +143,62 @@ def export_job(options: ExportJobOptions, progress: ProgressCallback = silent) -
 def is_bundle(given: str | None) -> bool:
     """Tell whether a bundle's folder was given, not a checkpoint or a name."""
     return given is not None and (Path(given) / MANIFEST_FILE).is_file()
+
+
+def quantized_bundle(options: ExportJobOptions, progress: ProgressCallback) -> Bundle:
+    """Write the INT8 form of a bundle that was imported in FP32.
+
+    Its graph becomes a network of torch, in which the same planner places Q/DQ as in any other.
+
+    Raises:
+        UsageError: the bundle is none of those, there is no data to calibrate on, or an option
+            needs a checkpoint.
+        ExportError: its graph cannot be brought to torch, or its labels differ there.
+    """
+    from edgeseg.host.from_onnx.network import network_of
+
+    bundle = read_bundle(Path(options.checkpoint or ""))
+    if bundle.precision != "fp32" or options.precision != "int8" or not _is_imported(bundle):
+        raise UsageError(
+            f"{bundle.path} is a bundle in {bundle.precision} already; give its checkpoint, or an "
+            "imported FP32 bundle with --int8 --calibrate DATA"
+        )
+    if options.calibrate is None:
+        raise UsageError(
+            "the bundle has no INT8 ranges; give real frames with --calibrate DATA, such as "
+            "--calibrate synthetic"
+        )
+    ranges = ("calibration_table", "calibration_cache", "tensorrt", "unpool")
+    options.refuse_given(ranges, f"{bundle.path} is an imported bundle, not a checkpoint")
+    options.refuse_idle()
+    folder = options.out or Path("runs/export") / f"{bundle.name}-int8"
+    check_bundle("-o", folder)
+    module, spec = network_of(bundle), bundle.spec
+    data = open_pictures(options.calibrate, spec)
+    quantized, step = quantize_step(
+        module,
+        spec,
+        options.quantize_options(),
+        calibration_frames(spec, data, options.images),
+        count=min(options.images, len(data)),
+        progress=progress,
+    )
+    known = {key: bundle.reference[key] for key in ("params", "macs") if key in bundle.reference}
+    return bundle_from_module(
+        spec,
+        quantized,
+        "int8",
+        folder,
+        steps=[*map(StepDone.from_json, bundle.steps), step],
+        options=ExportOptions(
+            raw_logits=options.raw_logits, simplify=options.simplify, name=folder.name
+        ),
+        reference=known,
+    )
+
+
+def _is_imported(bundle: Bundle) -> bool:
+    return any(step.get("kind") == IMPORT for step in bundle.steps)
 
 
 def bundle_for_runtimes(options: ExportJobOptions, progress: ProgressCallback) -> Bundle:

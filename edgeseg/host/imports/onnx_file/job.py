@@ -16,7 +16,7 @@ from edgeseg.core.files import sha256_file
 from edgeseg.core.graph.view import GraphView
 from edgeseg.core.output_checks import check_bundle
 from edgeseg.core.progress import ProgressCallback, silent, tell
-from edgeseg.core.recipe import StepDone
+from edgeseg.core.recipe import IMPORT, StepDone
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host.export.export import check_finite
@@ -33,8 +33,6 @@ from edgeseg.host.imports.onnx_file.prepare import (
 from edgeseg.host.imports.onnx_file.read import OWN_DOMAINS, read_network
 from edgeseg.host.imports.onnx_file.wrap import wrapped
 from edgeseg.runtime.bench.graph_cost import model_cost
-
-KIND = "import"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +147,7 @@ def _step(path: Path, end: Exit) -> StepDone:
         "gives": end.kind,
         "dropped": list(end.dropped),
     }
-    return StepDone(KIND, {"file": path.name, "sha256": sha256_file(path)}, metadata)
+    return StepDone(IMPORT, {"file": path.name, "sha256": sha256_file(path)}, metadata)
 
 
 def _tell(

@@ -1,0 +1,1 @@
+"""Imported ONNX graphs as torch networks, for the planner of INT8."""
