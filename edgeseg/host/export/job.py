@@ -38,7 +38,9 @@ from edgeseg.host.export.calibration_ranges import (
 from edgeseg.host.export.export import ExportOptions, bundle_from_checkpoint, bundle_from_module
 from edgeseg.host.export.for_runtimes import check_place, write_for_runtime
 from edgeseg.host.export.job_options import CALIBRATING, ExportJobOptions
+from edgeseg.host.export.onnxsim import run_unoptimized
 from edgeseg.host.foreign.trust import trusting
+from edgeseg.host.from_onnx.network import network_of
 from edgeseg.host.quantization.calibrate import (
     calibrated_checkpoint,
     calibration_frames,
@@ -155,8 +157,6 @@ def quantized_bundle(options: ExportJobOptions, progress: ProgressCallback) -> B
             needs a checkpoint.
         ExportError: its graph cannot be brought to torch, or its labels differ there.
     """
-    from edgeseg.host.from_onnx.network import network_of
-
     bundle = read_bundle(Path(options.checkpoint or ""))
     if bundle.precision != "fp32" or options.precision != "int8" or not _is_imported(bundle):
         raise UsageError(
@@ -173,7 +173,7 @@ def quantized_bundle(options: ExportJobOptions, progress: ProgressCallback) -> B
     options.refuse_idle()
     folder = options.out or Path("runs/export") / f"{bundle.name}-int8"
     check_bundle("-o", folder)
-    module, spec = network_of(bundle), bundle.spec
+    module, spec = network_of(bundle, run_unoptimized), bundle.spec
     data = open_pictures(options.calibrate, spec)
     quantized, step = quantize_step(
         module,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from edgeseg.core.graph.logits_end import end_at_logits
 from edgeseg.core.graph.view import GraphView, attributes, node_name
 from edgeseg.core.synthetic.drive import SyntheticDrive
 from edgeseg.errors import ExportError
-from edgeseg.host.export.onnxsim import run_unoptimized
 from edgeseg.host.from_onnx.operators import OPERATORS, Draft, Place
 from edgeseg.host.models.label_net import LabelNet
 
+Runner = Callable[[onnx.ModelProto, np.ndarray], list[np.ndarray]]
 # What an import calls the nodes that it puts before a network.
 NORMALIZE = "edgeseg.normalize/"
 TO_PIXELS = [0, 2, 3, 1]
@@ -28,10 +29,14 @@ FRAMES = 3
 SEED = 20
 
 
-def network_of(bundle: Bundle) -> fx.GraphModule:
+def network_of(bundle: Bundle, run: Runner) -> fx.GraphModule:
     """Return the network of an imported FP32 bundle as layers of torch.
 
     Its labels are compared with the bundle's own on frames of the synthetic drive.
+
+    Args:
+        bundle: its graph is normalised by nodes that an import added.
+        run: runs a graph as it stands on a frame, and returns its outputs.
 
     Raises:
         ExportError: an operator or form is not known in torch, or the labels differ.
@@ -51,7 +56,7 @@ def network_of(bundle: Bundle) -> fx.GraphModule:
         frame = np.ascontiguousarray(drive.frame(index)[0][None])
         with torch.no_grad():
             found = net(torch.from_numpy(frame)).numpy()
-        agreement = float((found == run_unoptimized(whole, frame)[0]).mean())
+        agreement = float((found == run(whole, frame)[0]).mean())
         if agreement < AGREEMENT:
             raise ExportError(
                 f"{bundle.path} in torch gives the bundle's labels on {agreement:.2%} of a frame, "

@@ -9,6 +9,7 @@ from foreign_onnx import classes_txt, network
 from edgeseg.core.bundle import Bundle
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.host.export.job import export
+from edgeseg.host.export.onnxsim import run_unoptimized
 from edgeseg.host.from_onnx.network import network_of
 from edgeseg.host.fx.tracing import head_of
 from edgeseg.host.imports.job import import_job
@@ -31,7 +32,7 @@ def imported(folder: Path, **how: object) -> Bundle:
 @pytest.mark.parametrize("how", [{}, {"upsample": False}, {"channels_last": True}], ids=str)
 def test_its_network_is_planned_as_any_other(tmp_path, how):
     # network_of itself compares the labels with the bundle's.
-    net = network_of(imported(tmp_path, **how))
+    net = network_of(imported(tmp_path, **how), run_unoptimized)
     decided = plan(net)
     assert [row.weight for row in decided.layers] == ["axis 0", "axis 0", "float"]
     assert head_of(net) == decided.layers[-1].layer == "classifier"
@@ -46,7 +47,7 @@ def test_an_operator_that_torch_gets_from_nowhere_is_named(tmp_path):
         return [draft.add("Celu", [scores], "strange")]
 
     with pytest.raises(ExportError, match="cannot bring to torch: Celu; import the network as"):
-        network_of(imported(tmp_path, end=end))
+        network_of(imported(tmp_path, end=end), run_unoptimized)
 
 
 def test_it_wants_data_and_no_options_of_a_checkpoint(tmp_path):
