@@ -16,7 +16,9 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,8 @@ from edgeseg.runtime.engine.tensorrt_api import reads_int8_weights
 from edgeseg.runtime.telemetry import ROOT, fingerprint
 
 FORMAT = 1
+# Of the folders that are made here.
+PRIVATE = 0o700
 LAYERS = ".layers.json"
 # Below a user's home, as other tools' caches; the command line reads EDGESEG_CACHE.
 DEFAULT_CACHE = Path(".cache") / "edgeseg" / "engines"
@@ -235,7 +239,8 @@ def _keep(
 def _alone(plan: Path, cache: Path) -> Iterator[None]:
     """Let one builder of a plan in at a time; each wants gigabytes of a small board's memory."""
     try:
-        plan.parent.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        plan.parent.mkdir(mode=PRIVATE, exist_ok=True)
         lock = plan.with_suffix(".lock").open("w")
     except OSError as error:
         # Found out now rather than after minutes of building.
@@ -286,6 +291,10 @@ def _stale(plan: Path, key: Mapping[str, Any]) -> str:
     """Return why the plan cannot be used, empty when it can."""
     if not plan.is_file():
         return _difference(plan, key)
+    # TensorRT's plans are code: what another user may have written is built again.
+    foreign = _foreign(plan, plan.with_suffix(".json"), plan.parent, plan.parent.parent)
+    if foreign:
+        return foreign
     try:
         sidecar = _sidecar(plan)
         if sidecar["format"] != FORMAT or sidecar["key"] != key:
@@ -295,6 +304,25 @@ def _stale(plan: Path, key: Mapping[str, Any]) -> str:
     except (BackendError, OSError, ValueError, KeyError, TypeError):
         return f"{plan.with_suffix('.json')} is missing or damaged"
     return "" if same else f"{plan} is damaged: its bytes are not the ones that were built"
+
+
+def _foreign(*paths: Path) -> str:
+    """Return which of these another user has written or may write, empty for none.
+
+    The group of this process may: many systems give each user one of his own.
+    """
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        if found.st_uid not in (os.geteuid(), 0):
+            return f"{path} belongs to another user (uid {found.st_uid})"
+        others = found.st_mode & stat.S_IWOTH
+        group = found.st_mode & stat.S_IWGRP and found.st_gid not in (os.getegid(), 0)
+        if others or group:
+            return f"other users may write {path}; chmod go-w it, or set EDGESEG_CACHE elsewhere"
+    return ""
 
 
 def _difference(plan: Path, key: Mapping[str, Any]) -> str:
