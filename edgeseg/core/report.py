@@ -189,7 +189,9 @@ class Report:
         if self.accuracy is not None:
             _check_accuracy(self.accuracy)
         for name, value in self.cost.items():
-            _number(f"cost.{name}", value, high=1.0 if name.endswith("_share") else float(MOST))
+            share = name.endswith("_share")
+            most = 1.0 if share else float(MOST)
+            _number(f"cost.{name}", value, high=most, above=name.endswith("_bytes"))
         for name, (low, high) in self.intervals.items():
             _number(f"the lower end of {name}", low)
             _number(f"the upper end of {name}", high, low=float(low))
@@ -283,7 +285,8 @@ def _check_texts(report: Report) -> None:
     _text("source", report.source)
     for name in ("machine", "backend", "run", "cost", "energy", "hardware"):
         value = getattr(report, name)
-        if value is not None and not isinstance(value, Mapping):
+        absent = value is None and name in ("energy", "hardware")
+        if not absent and not isinstance(value, Mapping):
             raise ValueError(f"{name} is {value!r}, expected an object")
     for name in ("live",):
         if not isinstance(report.run.get(name, False), bool):
