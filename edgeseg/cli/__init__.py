@@ -23,7 +23,6 @@ import click
 import edgeseg
 from edgeseg.cli.common.bounds import bound
 from edgeseg.core.data.kept import keep_in
-from edgeseg.core.files.bounded import IMAGE_PIXELS
 from edgeseg.core.suggest import unknown
 from edgeseg.core.text.names import one_line
 from edgeseg.errors import EdgesegError, UsageError
@@ -74,6 +73,8 @@ INTERRUPTED = 128 + signal.SIGINT
 FAULT = 70
 TRACEBACK = "EDGESEG_TRACEBACK"
 REPORTS = "CONTRIBUTING.md, Report a fault"
+# As core/files/bounded.py has it, which would load numpy.
+MOST_PIXELS = 178_956_970
 NO_SPACE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -127,7 +128,7 @@ def edgeseg_command(ctx: click.Context) -> None:
     """Train, quantize and stream semantic segmentation, and measure what it costs."""
     keep_in(data_cache())
     # Read when OpenCV decodes: a picture of more pixels than this would take gigabytes.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(IMAGE_PIXELS))
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
     trust_file(Path(click.get_app_dir("edgeseg")) / "trusted")
     started = int(os.environ.get("WORLD_SIZE", "1")) if TORCHRUN in os.environ else 1
     if started > 1 and ctx.invoked_subcommand not in ("train", None):
