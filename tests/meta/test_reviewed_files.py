@@ -60,7 +60,9 @@ def test_a_script_is_executable_shell(path: Path):
 
 def test_the_service_runs_a_verb_that_exists_with_the_settings_it_reads():
     unit = (REPOSITORY / "deploy" / "edgeseg.service").read_text()
-    names = set(re.findall(r"\$\{(\w+)\}", unit))
+    # ${NAME} is an argument, which every user can read; env:NAME is not.
+    names = set(re.findall(r"\$\{(\w+)\}|env:(\w+)", unit))
+    names = {name for pair in names for name in pair if name}
     given = (REPOSITORY / "deploy" / "edgeseg.env").read_text()
     assert names == set(re.findall(r"^(\w+)=", given, re.MULTILINE))
     assert re.search(r"ExecStart=\S+/edgeseg stream ", unit)

@@ -119,8 +119,8 @@ def test_a_bundle_without_fp16_islands_gets_them_where_types_are_strong(tmp_path
     assert plan_of(int8)["onnx"] == hashlib.sha256(halved).hexdigest()
     assert plan_of(fp16)["onnx"] == hashlib.sha256(without_quantization(halved)).hexdigest()
     for row in (int8, fp16):
-        assert "edgeseg export tiny-int8 --int8" in row["note"]
-    assert any("edgeseg export tiny-int8 --int8" in line for line in document["warnings"])
+        assert "edgeseg export b --int8" in row["note"]
+    assert any("edgeseg export b --int8" in line for line in document["warnings"])
     # Weakly typed builders take the file as it is and say nothing.
     done = build("10.3.0", bundle.path, tmp_path / "cache", "--int8")
     row = json.loads(done.stdout)["engines"][0]
