@@ -37,7 +37,8 @@ def test_a_component_stays_where_it_is(text):
 def test_xml_can_hold_it(text):
     element = ElementTree.Element("a", name=xml(text))
     element.text = xml(text)
-    ElementTree.fromstring(ElementTree.tostring(element, encoding="unicode"))
+    found = ElementTree.fromstring(ElementTree.tostring(element, encoding="unicode"))
+    assert (found.get("name"), found.text or "") == (xml(text), xml(text))
 
 
 @given(st.text())
