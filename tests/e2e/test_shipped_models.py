@@ -71,6 +71,7 @@ def test_a_model_labels_the_synthetic_drive(name, capsys):
     assert report["accuracy"]["miou"] > 0.25
 
 
+@pytest.mark.slow
 def test_export_without_a_checkpoint_exports_the_default_model(tmp_path: Path, capsys):
     shipped = read_bundle(ZOO / DEFAULT)
     assert zoo_checkpoint(DEFAULT) is not None

@@ -73,7 +73,7 @@ DEEPLAB = "deeplabv3plus-mobilenetv2"
         pytest.param("segnet-basic", ODD, "int8", marks=pytest.mark.slow),
         pytest.param("segnet", ODD, "fp32", marks=pytest.mark.slow),
         ("segnet", ODD, "int8"),
-        ("segnet-mobilenetv2", ODD, "fp32"),
+        pytest.param("segnet-mobilenetv2", ODD, "fp32", marks=pytest.mark.slow),
     ],
 )
 def test_labels_are_torchs(arch: str, size_hw: tuple[int, int], precision: str) -> None:
@@ -99,7 +99,10 @@ def test_labels_at_full_size_are_torchs(arch: str) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("size_hw", [ODD, pytest.param((360, 480), marks=pytest.mark.slow)])
-@pytest.mark.parametrize("arch", ["segnet", "segnet-basic", "segnet-mobilenetv2"])
+@pytest.mark.parametrize(
+    "arch",
+    ["segnet", "segnet-basic", pytest.param("segnet-mobilenetv2", marks=pytest.mark.slow)],
+)
 def test_where_arithmetic_is_exact_every_logit_is_torchs(
     arch: str, size_hw: tuple[int, int]
 ) -> None:
@@ -119,7 +122,11 @@ def test_where_arithmetic_is_exact_every_logit_is_torchs(
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize(
-    "arch", ["segnet-basic", "segnet-mobilenetv2", pytest.param("segnet", marks=pytest.mark.slow)]
+    "arch",
+    [
+        "segnet-basic",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("segnet", "segnet-mobilenetv2")),
+    ],
 )
 def test_no_index_operator_is_left(arch: str, precision: str) -> None:
     for node in exported(arch, ODD, precision).graph.node:

@@ -159,7 +159,7 @@ def half_observer(percentile: float) -> HalfObserver:
 from edgeseg.host.quantization.options import QuantizeOptions
 assert QuantizeOptions("half").to_step()["observer"] == "half"
 for name in ("qat", "export"):
-    assert "|half]" in re.sub(r"\\s+", "", verb(name, "--help"))
+    assert "|half]" in re.sub(r"\\s+", "", verb(name, "--help", "--advanced"))
 """,
     ),
     "lint rule": Addition(

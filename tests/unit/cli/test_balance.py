@@ -64,7 +64,7 @@ def test_the_result_is_a_checkpoint_with_its_score_and_can_be_written_again(
     ("words", "said"),
     [
         (["-o", "out"], "nothing is written without --take-back"),
-        (["--take-back", "nan"], "--take-back is nan"),
+        (["--take-back", "nan"], "'nan' is not a finite number"),
         (["--take-back", "much"], "much"),
         (["--take-back", "0.1", "--hold-out", "X"], "cannot be held out"),
     ],

@@ -148,6 +148,7 @@ def test_init_has_its_own_size_unless_another_is_given(drives, trained, tmp_path
     assert spec("--size", "64x80") == ((64, 80), [64, 80])
 
 
+@pytest.mark.slow
 def test_a_shipped_network_goes_on_with_other_classes_and_becomes_int8_again(
     masks, tmp_path, capsys
 ):

@@ -117,7 +117,7 @@ def test_hold_makes_a_slower_device_of_this_one(document, bundle, images):
         (["--batch", "2"], "add cameras with --also"),
         (["--every", "5"], "there is no --shadow"),
         (["--shadow", "x", "--harvest-limit", "5"], "there is no --harvest"),
-        (["--hold", "inf"], "expected milliseconds"),
+        (["--hold", "inf"], "inf is not in the range"),
     ],
 )
 def test_options_that_cannot_go_together_are_answered(stream, bundle, images, arguments, message):

@@ -327,6 +327,7 @@ def test_a_changed_byte_in_the_bundle_is_found_before_any_build(tmp_path: Path):
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_a_plan_that_no_longer_fits_is_built_again_with_the_reason(tmp_path: Path):
     bundle, cache = tiny_bundle(tmp_path / "b", precision="int8"), tmp_path / "c"
 
