@@ -1,9 +1,13 @@
 """A small HTTP server for a few viewers, on the standard library.
 
 Why http.server is enough: five GET paths known beforehand, no files served, no bodies read, no TLS
-(a tunnel or a proxy brings it), and at most sixteen connections. What it lacks is added here: a
-limit of connections, time limits for reading and sending, a token, the Host check, security headers
-and an end within two seconds. A web framework would add ten packages to every board.
+(a tunnel or a proxy brings it), and few connections. What it lacks is added here: limits of
+connections, time limits for reading and sending, a token, the Host check, security headers and an
+end within two seconds. A web framework would add ten packages to every board.
+
+A connection is a stranger's until it has asked for something that it may see. Strangers have places
+of their own, a newcomer takes that of the oldest, and their connection ends with its answer: so
+whoever holds many takes no place from /healthz or from those with the token.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ from edgeseg.errors import SinkError
 from edgeseg.runtime.closeable import Closeable
 from edgeseg.runtime.http.address import Address
 
-MAX_CONNECTIONS = 16
+MAX_CONNECTIONS = 16  # of viewers, who have shown the token where there is one
+MAX_STRANGERS = 32
+STRANGERS_EACH = 16  # of one address, whose own oldest then makes room
 REQUEST_S = 10.0  # to send a whole request, and to stay silent between two
 SEND_S = 2.0  # to take one answer, or one piece of a stream
 POLL_S = 0.25
@@ -131,6 +137,9 @@ class _Listener(socketserver.ThreadingMixIn, http.server.HTTPServer):
         # The cookie is no copy of the token: it ends with this run.
         self.session = secrets.token_urlsafe(24)
         self.open: dict[socket.socket, float | None] = {}
+        # Those of `open` that have shown nothing yet, oldest first, with their address.
+        self.strangers: dict[socket.socket, str] = {}
+        self.viewers: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__((address.host, address.port), _Handler)
 
@@ -140,27 +149,49 @@ class _Listener(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.server_name, self.server_port = self.address.host, self.server_address[1]
 
     def process_request(self, request: object, client_address: object) -> None:
-        """Begin a thread, or turn the viewer away when there are enough."""
+        """Begin a thread; the oldest stranger makes room where there are enough."""
         assert isinstance(request, socket.socket)
+        address = str(client_address[0]) if isinstance(client_address, tuple) else ""
         with self._lock:
-            full = len(self.open) >= MAX_CONNECTIONS
-            if not full:
-                self.open[request] = time.monotonic()
-        if full:
-            request.settimeout(0.1)
-            with contextlib.suppress(OSError):
-                request.sendall(
-                    b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                )
-            self.shutdown_request(request)
-            return
+            own = [one for one, whose in self.strangers.items() if whose == address]
+            if len(own) >= STRANGERS_EACH:
+                leaves = own[0]
+            elif len(self.strangers) >= MAX_STRANGERS:
+                leaves = next(iter(self.strangers))
+            else:
+                leaves = None
+            if leaves is not None:
+                # Its thread ends with its connection, and forgets the rest.
+                del self.strangers[leaves]
+            self.open[request] = time.monotonic()
+            self.strangers[request] = address
+        if leaves is not None:
+            _cut(leaves)
         super().process_request(request, client_address)
+
+    def admit(self, request: socket.socket) -> bool:
+        """Take a stranger among the viewers; False where there are enough of them."""
+        with self._lock:
+            if request in self.viewers:
+                return True
+            if request not in self.strangers or len(self.viewers) >= MAX_CONNECTIONS:
+                return False
+            del self.strangers[request]
+            self.viewers.add(request)
+            return True
+
+    def is_stranger(self, request: socket.socket) -> bool:
+        """Tell whether a connection has shown nothing yet."""
+        with self._lock:
+            return request not in self.viewers
 
     def shutdown_request(self, request: object) -> None:
         """Forget a connection and close it."""
         assert isinstance(request, socket.socket)
         with self._lock:
             self.open.pop(request, None)
+            self.strangers.pop(request, None)
+            self.viewers.discard(request)
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
@@ -256,6 +287,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Return what to send; a string is a path to go to, with the cookie."""
         if not self.server.address.is_known_host(self.headers.get("Host")):
             return Answer(b"unknown Host; use the address this page was started with\n", status=403)
+        if any(len(self.headers.get_all(name, [])) > 1 for name in ("Content-Length", "Host")):
+            self.close_connection = True
+            return Answer(b"a header stands twice\n", status=400)
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True
             return Answer(b"no body is expected\n", status=400)
@@ -275,6 +309,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return "/"
             if not self._is_token(token) and not self._has_proof():
                 return Answer(ASK, "text/html; charset=utf-8", status=401)
+        if parts.path not in self.server.open_paths and not self.server.admit(self.request):
+            self.close_connection = True
+            return Answer(b"enough viewers look at this page\n", status=503)
         path = self.server.paths.get(parts.path)
         return path(query) if path else Answer(b"nothing is here\n", status=404)
 
@@ -310,6 +347,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.policy = answer.policy
+        if self.server.is_stranger(self.request):
+            self.close_connection = True
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         if answer.status == 401:

@@ -8,7 +8,7 @@ import pytest
 from page_run import HandSource, ask, open_page, playing, prediction
 
 import edgeseg.runtime.http.server as server_module
-from edgeseg.runtime.http.server import MAX_CONNECTIONS
+from edgeseg.runtime.http.server import MAX_CONNECTIONS, MAX_STRANGERS
 
 TOKEN = "a-token-of-some-length"
 
@@ -92,14 +92,39 @@ def test_what_is_no_question_is_answered_and_not_echoed(tmp_path, request_bytes,
 def test_enough_viewers_are_enough(tmp_path):
     with open_page(tmp_path) as page, contextlib.ExitStack() as viewers:
         first = viewers.enter_context(connection(page))
-        for _ in range(MAX_CONNECTIONS - 1):
-            viewers.enter_context(connection(page))
-        until(lambda: page._server.connections == MAX_CONNECTIONS)
-        with connection(page) as one_more:
-            assert one_more.recv(100).startswith(b"HTTP/1.1 503")
+        for viewer in (first, *(viewers.enter_context(connection(page)) for _ in range(15))):
+            viewer.sendall(b"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert viewer.recv(100).startswith(b"HTTP/1.1 200")
+        assert page._server.connections == MAX_CONNECTIONS
+        assert ask(page, "/status")[0] == 503
         first.close()
         until(lambda: page._server.connections < MAX_CONNECTIONS)
-        assert ask(page, "/")[0] == 200
+        assert ask(page, "/status")[0] == 200
+
+
+def test_strangers_take_no_place_from_health_or_from_the_token(tmp_path):
+    """Two hundred connections that show no token, silent or asking again and again."""
+    with open_page(tmp_path, token=TOKEN) as page, contextlib.ExitStack() as strangers:
+        unhealthy = ask(page, "/healthz")[2]
+        assert unhealthy
+        for number in range(200):
+            one = strangers.enter_context(connection(page))
+            if number % 2:
+                with contextlib.suppress(OSError):
+                    one.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 3)
+            if number % 10 == 0:
+                # Without a frame health is no better; the answer comes from the page all the same.
+                assert ask(page, "/healthz")[2] == unhealthy
+                assert ask(page, "/status", Authorization=f"Bearer {TOKEN}")[0] == 200
+        assert page._server.connections <= MAX_CONNECTIONS + MAX_STRANGERS
+
+
+@pytest.mark.parametrize("twice", ["Host: 127.0.0.1", "Content-Length: 0"])
+def test_a_header_that_stands_twice_is_refused(tmp_path, twice):
+    with open_page(tmp_path) as page, connection(page) as viewer:
+        head = f"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n{twice}\r\n{twice}\r\n\r\n"
+        viewer.sendall(head.encode())
+        assert viewer.recv(100).startswith(b"HTTP/1.1 400")
 
 
 def test_a_viewer_that_never_finishes_its_question_is_dropped(tmp_path, monkeypatch):
