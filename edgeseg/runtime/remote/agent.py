@@ -43,6 +43,7 @@ PARTIAL = ".rsync-partial"
 TICK_S, POLL_S = 2.0, 0.1
 CHUNK = 1 << 16
 # status.json has this size from the start, so that the end can be written on a full disk.
+LOCK_BYTES = 1024
 STATUS_BYTES = 1024
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 APT = (
@@ -506,12 +507,13 @@ def read_lock(folder: Path) -> Facts:
 
 
 def write_lock(lock: IO[str], about: Facts | None) -> None:
-    """Write whose job runs into the open lock."""
-    lock.seek(0)
-    lock.truncate()
+    """Write whose job runs into the open lock, in one piece: a reader may look at any moment."""
     if about:
-        lock.write(json.dumps(about))
-    lock.flush()
+        data = json.dumps(about).encode().ljust(LOCK_BYTES)
+        os.pwrite(lock.fileno(), data, 0)
+        os.ftruncate(lock.fileno(), len(data))
+    else:
+        os.ftruncate(lock.fileno(), 0)
 
 
 def write_status(job: Path, status: Facts) -> None:
