@@ -58,6 +58,7 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 # labels with it; that the graph itself is right is what the exact tests below show.
 LEAST = {"fp32": 1.0, "int8": 0.98, "fp16": 0.99}
 DEEPLAB = "deeplabv3plus-mobilenetv2"
+LIGHT = "segnet-mobilenetv2"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ DEEPLAB = "deeplabv3plus-mobilenetv2"
         pytest.param("segnet-basic", ODD, "fp32", marks=pytest.mark.slow),
         pytest.param("segnet-basic", ODD, "int8", marks=pytest.mark.slow),
         pytest.param("segnet", ODD, "fp32", marks=pytest.mark.slow),
-        ("segnet", ODD, "int8"),
+        pytest.param("segnet", ODD, "int8", marks=pytest.mark.slow),
         pytest.param("segnet-mobilenetv2", ODD, "fp32", marks=pytest.mark.slow),
     ],
 )
@@ -101,7 +102,7 @@ def test_labels_at_full_size_are_torchs(arch: str) -> None:
 @pytest.mark.parametrize("size_hw", [ODD, pytest.param((360, 480), marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "arch",
-    ["segnet", "segnet-basic", pytest.param("segnet-mobilenetv2", marks=pytest.mark.slow)],
+    ["segnet-basic", *(pytest.param(n, marks=pytest.mark.slow) for n in ("segnet", LIGHT))],
 )
 def test_where_arithmetic_is_exact_every_logit_is_torchs(
     arch: str, size_hw: tuple[int, int]

@@ -47,6 +47,7 @@ def test_the_bench_page_is_drawn_in_light_and_dark(browser, colour_bundle, tmp_p
         assert np.ptp(image[:, -4:].reshape(-1, 3), axis=0).max() < 8
 
 
+@pytest.mark.slow
 def test_many_points_get_the_numbers_of_their_rows(colour_bundle, tmp_path, capsys):
     bundles = [str(shutil.copytree(colour_bundle.path, tmp_path / name)) for name in "abcd"]
     for count in (2, 4):
