@@ -1,4 +1,4 @@
-"""A small quantised network under construction, into which tests plant faults."""
+"""A small quantized network under construction, into which tests plant faults."""
 
 import numpy as np
 import onnx

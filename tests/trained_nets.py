@@ -67,7 +67,7 @@ def trained_on(
 
 @torch.no_grad()
 def settle(net: nn.Module, x: torch.Tensor) -> nn.Module:
-    """Give the batch norms the statistics of normalised images n,3,h,w, in place.
+    """Give the batch norms the statistics of normalized images n,3,h,w, in place.
 
     Running averages of a short training follow its last batches, and in the sixty layers of an
     Xception the error grows from each to the next.

@@ -135,7 +135,7 @@ def required(root: Path) -> list[str]:
 
 
 def normal(line: str) -> str:
-    """Return the normalised name of a requirement."""
+    """Return the normalized name of a requirement."""
     match = re.match(r"[\w.-]+", line)
     return re.sub(r"[-_.]+", "-", match[0] if match else line).lower()
 

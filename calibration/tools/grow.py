@@ -1,4 +1,4 @@
-"""Carry the encoder of a folded, quantised checkpoint into a fresh float network of another width.
+"""Carry the encoder of a folded, quantized checkpoint into a fresh float network of another width.
 
     python calibration/tools/grow.py OLD.safetensors NEW.safetensors --camvid DIR \
         --set aspp_channels=256 --set decoder_channels=256

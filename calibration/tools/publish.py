@@ -3,7 +3,7 @@
     python calibration/tools/publish.py runs/qat/…/last.safetensors NAME --camvid FOLDER
 
 The checkpoint is rounded to float16 first, and all that follows is made and measured from the
-rounded one: the INT8 bundle, and its FP32 twin (the same weights, quantisers off), each on every
+rounded one: the INT8 bundle, and its FP32 twin (the same weights, quantizers off), each on every
 installed runtime, on CamVid's validation clip and on the synthetic drive, and the INT8 bundle by
 its file's own arithmetic too. The scores go into the bundle's manifest.
 """

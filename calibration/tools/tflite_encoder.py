@@ -36,7 +36,7 @@ from edgeseg.host.training.augment import Augment
 from edgeseg.host.training.crops import TrainSet, collate
 
 MAGIC, MAGIC_AT = b"TFL3", 4
-# The normalised input is pixel / 127.5 - 1, for pixels of 0 to 1 that is 2 x - 1.
+# The normalized input is pixel / 127.5 - 1, for pixels of 0 to 1 that is 2 x - 1.
 GAIN, OFFSET = 2.0, -1.0
 CROPS = 64
 

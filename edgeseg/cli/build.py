@@ -47,7 +47,7 @@ from edgeseg.cli.common.runtimes import engine_cache, engine_plugin
 @click.option(
     "--level",
     type=click.IntRange(0, 5),
-    help="Builder optimisation level: higher builds longer.  [default: TensorRT's own]",
+    help="Builder optimization level: higher builds longer.  [default: TensorRT's own]",
 )
 @click.option("--plugin", type=PATH, help="Library with plugins that the graph names.")
 @json_option

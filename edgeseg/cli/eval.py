@@ -33,7 +33,7 @@ from edgeseg.core.output_checks import check_file, check_folder
 from edgeseg.core.text.names import component
 from edgeseg.errors import UsageError
 
-# With its optimisers off it computes a graph node by node, as the file has them.
+# With its optimizers off it computes a graph node by node, as the file has them.
 EXACT_BACKEND = "onnxruntime"
 
 # Rows of a search that the terminal gets.
@@ -147,7 +147,7 @@ def command(
         )
     if exact and backend not in (None, EXACT_BACKEND):
         raise UsageError(
-            f"--exact runs on {EXACT_BACKEND} with its optimisers off, not on {backend}; leave "
+            f"--exact runs on {EXACT_BACKEND} with its optimizers off, not on {backend}; leave "
             "--backend out"
         )
     with shown() as progress:

@@ -73,7 +73,7 @@ class ModelSpec:
         palette: one RGB triple (0-255) per class.
         ignore_index: the label that is left out of losses and metrics (void).
         size_hw: input height and width in pixels.
-        preprocess: normalisation and resize rule.
+        preprocess: normalization and resize rule.
         output_stride: input size / size of the deepest feature map.
         options: further keyword arguments of the architecture, JSON values only.
     """

@@ -105,9 +105,9 @@ def quantize(
     """Place fake-quantizers in a network in memory and calibrate them, without any file.
 
     Args:
-        module: from normalised N,3,h,w to scores N,K,h',w'; edgeseg's or anybody's. Not changed.
+        module: from normalized N,3,h,w to scores N,K,h',w'; edgeseg's or anybody's. Not changed.
         frames: real RGB pictures uint8 h,w,3, of any size; fitted to the network as `spec` says.
-        spec: its size and normalisation.
+        spec: its size and normalization.
         progress: told of each frame.
         **options: observer, percentile, equalize, bias_correct, adaround, tune_ranges, keep_float.
 

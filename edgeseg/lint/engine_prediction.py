@@ -52,7 +52,7 @@ class Layer:
         written_bytes: bytes of the tensors it writes.
         weight_bytes: bytes of its constants.
         macs: multiply-accumulates of one frame; convolutions and matrix products only.
-        before_network: it belongs to the frame's normalisation.
+        before_network: it belongs to the frame's normalization.
         sparse: its weight keeps the 2:4 pattern, two zeros in each four along the input channels.
         unknown: tensors it reads or writes whose size is not known; the bytes are without them.
     """

@@ -47,7 +47,7 @@ def compare(name: str, here: Path, there: Path) -> list[tuple[str, bool, str]]:
         rows.append(_labels("stream: labels", *map(np.stack, pairs), OWN_FRAMES[name]))
     with np.load(here / "frames.npz") as ours, np.load(there / "frames.npz") as theirs:
         rows.append(_labels("painted frames", ours["frames"], theirs["frames"], PAINTED))
-        for key in ("optimised", "as_written"):
+        for key in ("optimized", "as_written"):
             rows.append(_labels(f"labels {key}", ours[key], theirs[key], SAME_FRAMES[name]))
         machines = f"{ours['machine']} {theirs['machine']}"
         rows.append(("machines", str(theirs["machine"]) == "aarch64", machines))

@@ -1,7 +1,7 @@
 """Save the labels of five synthetic frames: python frames.py BUNDLE OUT.npz.
 
 frames        uint8, as this machine paints them
-optimised     labels from the graph as the backend runs it; of the frames in given.npz where that
+optimized     labels from the graph as the backend runs it; of the frames in given.npz where that
               lies here, so that two machines label the same pixels
 as_written    labels from the file's own arithmetic, without any of ONNX Runtime's rewrites
 """
@@ -33,7 +33,7 @@ def main(folder: str, out: str) -> None:
     if GIVEN.exists():
         with np.load(GIVEN) as given:
             frames = given["frames"]
-    for name, optimize in (("optimised", True), ("as_written", False)):
+    for name, optimize in (("optimized", True), ("as_written", False)):
         with open_backend("onnxruntime", bundle, threads=1, optimize=optimize) as backend:
             found[name] = np.concatenate([backend.infer(frame[None]).copy() for frame in frames])
     np.savez_compressed(out, **found)

@@ -49,7 +49,7 @@ class Summed:
         return name
 
     def levels(self, name: str) -> tuple[str, float]:
-        """Return a dequantised activation's levels as floats, and their scale."""
+        """Return a dequantized activation's levels as floats, and their scale."""
         source = self.view.dequantized(name)
         assert source is not None
         assert source.output[0] == name

@@ -13,7 +13,7 @@ from edgeseg.errors import DataError
 def test_an_empty_folder_has_no_format_and_cannot_be_opened(name: str, tmp_path: Path) -> None:
     layout = load_format(name)
     assert isinstance(layout, Format)
-    assert layout.recognise(tmp_path) is None
+    assert layout.recognize(tmp_path) is None
     with pytest.raises(DataError) as caught:
         layout.open(tmp_path, "train", ReadOptions())
     assert "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeseg.core.data.formats.base import ReadOptions
-from edgeseg.core.data.open import FORMATS, load_format, open_dataset, recognise
+from edgeseg.core.data.open import FORMATS, load_format, open_dataset, recognize
 from edgeseg.errors import DataError
 from tests.painted_layouts import LAYOUTS, SPLITS, labels
 
@@ -19,11 +19,11 @@ def test_every_format_is_painted() -> None:
 
 
 @PAINTED
-def test_it_is_recognised_and_reads_the_labels_that_were_painted(name: str, tmp_path: Path) -> None:
+def test_it_is_recognized_and_reads_the_labels_that_were_painted(name: str, tmp_path: Path) -> None:
     layout, root = LAYOUTS[name], tmp_path / "my data"
     root.mkdir()
     layout.write(root)
-    assert recognise(root)[0] == layout.format
+    assert recognize(root)[0] == layout.format
     order = [one for names in SPLITS.values() for one in names]
     read = []
     for split, names in SPLITS.items():

@@ -43,7 +43,7 @@ def test_an_architecture_lints_clean_in_int8(arch: str) -> None:
     model = onnx.load_from_string(export_onnx(spec, module, "int8"))
     result = lint(model, islands=with_fp16_islands(model))
     assert errors(result) == []
-    # FCN-Basic without reduction adds what was quantised on both sides: slower, not wrong.
+    # FCN-Basic without reduction adds what was quantized on both sides: slower, not wrong.
     warnings = {f.rule for f in result.findings if f.severity == "warning"}
     assert warnings <= ({"doubled-pair"} if arch == "fcn-basic-nodimreduction" else set())
     assert result.convs_int8 >= result.convs - 1

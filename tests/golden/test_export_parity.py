@@ -172,7 +172,7 @@ SIZES = {DEEPLAB: SIZE, "segnet": ODD, "segnet-basic": SIZE}
 
 
 @pytest.mark.parametrize("arch", sorted(SIZES))
-def test_every_quantiser_is_symmetric_int8_with_zero_point_zero(arch: str) -> None:
+def test_every_quantizer_is_symmetric_int8_with_zero_point_zero(arch: str) -> None:
     model = exported(arch, SIZES[arch], "int8")
     value = constants(model)
     checked = 0
@@ -211,7 +211,7 @@ def test_every_body_convolution_reads_int8_on_both_inputs(arch: str) -> None:
         assert [a.i for a in weight.attribute if a.name == "axis"] == [0]
 
 
-def test_residual_adds_read_a_quantised_skip_and_a_bare_convolution() -> None:
+def test_residual_adds_read_a_quantized_skip_and_a_bare_convolution() -> None:
     model = exported(DEEPLAB, SIZE, "int8")
     adds = [n for n in model.graph.node if n.op_type == "Add" and "normalize" not in n.name]
     assert len(adds) == 10

@@ -102,7 +102,7 @@ class Beside:
 
     tree = "NAME.png beside NAME.mask.png"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether a mask is there."""
         return "*.mask.png" if any(root.glob("*.mask.png")) else None
 

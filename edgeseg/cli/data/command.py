@@ -61,7 +61,7 @@ def command(
         take_census,
         warnings_of,
     )
-    from edgeseg.core.data.open import open_dataset, recognise
+    from edgeseg.core.data.open import open_dataset, recognize
     from edgeseg.core.output_checks import check_file
     from edgeseg.runtime.data.write import PlainOptions, default_val, write_frames, write_plain
 
@@ -79,7 +79,7 @@ def command(
         return
     page = html or Path("runs") / "data" / f"{path.resolve().name or 'data'}.html"
     check_file("--html", page, "data.html", (data,))
-    seen = " by ".join(recognise(path)) if path.is_dir() else data
+    seen = " by ".join(recognize(path)) if path.is_dir() else data
     splits = {"train": open_dataset(data, "train", options=read)}
     for split in ("val", "test"):
         with contextlib.suppress(DataError):

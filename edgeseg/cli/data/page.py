@@ -31,7 +31,7 @@ def write_data_page(
     Args:
         path: of the page.
         title: what the data is called.
-        seen: what it was recognised as.
+        seen: what it was recognized as.
         parts: the census by split.
         findings: what is doubtful or refused.
     """

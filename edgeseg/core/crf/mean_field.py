@@ -6,7 +6,7 @@ u are the network's logits, which are its log-probabilities up to a constant per
 does not see. The compatibility is Potts': labels that differ cost w, so that a pixel is drawn
 towards its neighbours' labels by as much.
 
-Each kernel is normalised symmetrically, k(i, j) / sqrt(s_i s_j) with s_i = sum over j of k(i, j):
+Each kernel is normalized symmetrically, k(i, j) / sqrt(s_i s_j) with s_i = sum over j of k(i, j):
 a weight then means the same in flat and in busy places, and the pairwise cost of two pixels stays
 one number, where dividing by s_i alone would give it two. j runs over all pixels, i included, as in
 the authors' own code; the paper leaves i out, whose share is small where a kernel has neighbours.
@@ -36,7 +36,7 @@ LEAST = 1e-20
 
 
 class Kernel:
-    """One Gaussian kernel of a picture, normalised symmetrically; it serves any weight.
+    """One Gaussian kernel of a picture, normalized symmetrically; it serves any weight.
 
     Args:
         sums: gives each pixel's weighted sum of all pixels' values, for planes "c n".
@@ -49,7 +49,7 @@ class Kernel:
         self._norm = 1.0 / np.sqrt(np.maximum(sums(np.ones((1, pixels), dtype)), LEAST))
 
     def __call__(self, values: Float[np.ndarray, "c n"]) -> Float[np.ndarray, "c n"]:
-        """Return the normalised sums."""
+        """Return the normalized sums."""
         message = self._sums(values * self._norm)
         message *= self._norm
         return message

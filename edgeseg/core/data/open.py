@@ -19,7 +19,7 @@ from edgeseg.core.registry import Registry
 from edgeseg.core.spec import ModelSpec
 from edgeseg.errors import DataError, UsageError
 
-# The first that recognises a folder opens it: the more telling layouts stand before the plainer.
+# The first that recognizes a folder opens it: the more telling layouts stand before the plainer.
 FORMATS = Registry(
     "data format",
     "datasets",
@@ -79,7 +79,7 @@ def open_dataset(
         raise DataError(f"{root}: no such folder; expected a data folder or 'synthetic'")
     if not root.is_dir():
         raise DataError(f"{root}: a file; expected a data folder or 'synthetic'")
-    layout = load_format(kind) if named else load_format(recognise(root)[0])
+    layout = load_format(kind) if named else load_format(recognize(root)[0])
     return limited(_opened(layout, root, split, options or ReadOptions()), limit)
 
 
@@ -102,7 +102,7 @@ def open_pictures(
     root = Path(data)
     if root.is_dir():
         try:
-            plain = recognise(root)[0] == "masks" and only_pictures(root)
+            plain = recognize(root)[0] == "masks" and only_pictures(root)
         except DataError:
             plain = True
             if not images_below(root):
@@ -129,20 +129,20 @@ def _opened(layout: Format, root: Path, split: str, options: ReadOptions) -> Dat
     return settled(dataset, whole)
 
 
-def recognise(root: Path) -> tuple[str, str]:
+def recognize(root: Path) -> tuple[str, str]:
     """Return which format a folder is opened as, and what in the folder shows it.
 
     Formats of installed packages are asked first: a user who installed one has data for it.
 
     Raises:
-        DataError: no format recognises the folder; it lists what each one looks for.
+        DataError: no format recognizes the folder; it lists what each one looks for.
     """
     for name in (*FORMATS.added, *FORMATS.own):
-        seen = load_format(name).recognise(root)
+        seen = load_format(name).recognize(root)
         if seen is not None:
             return name, seen
     known = "; ".join(f"{name}: {load_format(name).tree}" for name in FORMATS)
-    raise DataError(f"{root}: no data layout is recognised there; expected one of {known}")
+    raise DataError(f"{root}: no data layout is recognized there; expected one of {known}")
 
 
 def load_format(name: str) -> Format:

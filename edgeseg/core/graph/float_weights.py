@@ -1,6 +1,6 @@
 """Carry INT8 weights as float -> QuantizeLinear -> DequantizeLinear, for TensorRT below 10.
 
-A lone DequantizeLinear behind an int8 initialiser is a feature of TensorRT 10. Through 9.3
+A lone DequantizeLinear behind an int8 initializer is a feature of TensorRT 10. Through 9.3
 NVIDIA's own text says that INT8 weights are not supported for explicit quantization ("invalid
 weights type of Int8"). Source: NVIDIA/TensorRT, the README of tools/experimental/
 trt-engine-explorer/examples/pytorch/resnet in tags v8.6.1 to v9.3.0; gone in v10.0.1.

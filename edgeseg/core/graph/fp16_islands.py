@@ -4,7 +4,7 @@ TensorRT up to 10 is told with a flag that float layers may run in FP16. TensorR
 flag: what the graph calls FP32 runs in FP32, at twice the bytes. So the bundle carries a second
 form of the same network, or the board makes it from the first:
 
-    normalisation            FP32, up to the first quantizer
+    normalization            FP32, up to the first quantizer
     scales                   rounded to FP16; each DequantizeLinear then gives FP16
     weights of INT8 layers   the same levels; a channel whose scale is below FP16's normal numbers
                              gets new levels for its new scale

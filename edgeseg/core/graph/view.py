@@ -35,7 +35,7 @@ class GraphView:
     Attributes:
         model: the model, with inferred shapes.
         nodes: its nodes in execution order.
-        constants: initialisers and Constant nodes, by tensor name.
+        constants: initializers and Constant nodes, by tensor name.
         producers: the node that makes a tensor.
         readers: the nodes that read a tensor.
         inputs: names of the graph's inputs.
@@ -140,7 +140,7 @@ class GraphView:
         """Yield every node with whether it stands before the network.
 
         Before the network are the nodes that have no convolution, matrix product or quantizer
-        among their ancestors: the frame's normalisation, which keeps FP32.
+        among their ancestors: the frame's normalization, which keeps FP32.
         """
         inside: set[str] = set()
         before: set[str] = set(self.inputs)

@@ -77,7 +77,7 @@ class GlobalMean(nn.Module):
 
 
 class HalfBody(nn.Module):
-    """A network in FP16 between FP32 borders: normalisation before it, resize and argmax after."""
+    """A network in FP16 between FP32 borders: normalization before it, resize and argmax after."""
 
     def __init__(self, body: nn.Module) -> None:
         """Copy `body` in FP16."""

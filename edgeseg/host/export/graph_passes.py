@@ -33,7 +33,7 @@ def tidy(model: onnx.ModelProto) -> dict[str, float]:
 
 
 def store_int8_weights(model: onnx.ModelProto) -> int:
-    """Replace float weight -> QuantizeLinear by an int8 initialiser; return how many there were.
+    """Replace float weight -> QuantizeLinear by an int8 initializer; return how many there were.
 
     Levels are computed with the operator that quantized them in training, so that both agree on
     weights that lie exactly between two levels.
@@ -157,7 +157,7 @@ def resize_scales(model: onnx.ModelProto) -> dict[str, float]:
 
 
 def share_constants(model: onnx.ModelProto) -> None:
-    """Keep one of each set of equal initialisers."""
+    """Keep one of each set of equal initializers."""
     graph = model.graph
     first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     same: dict[str, str] = {}

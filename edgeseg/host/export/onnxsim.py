@@ -46,7 +46,7 @@ def simplify(model: onnx.ModelProto, frame: np.ndarray) -> onnx.ModelProto:
 def run_unoptimized(
     model: onnx.ModelProto, frame: np.ndarray, further: Mapping[str, np.ndarray] | None = None
 ) -> list[np.ndarray]:
-    """Run a graph in ONNX Runtime with its optimisers off: the file's own arithmetic.
+    """Run a graph in ONNX Runtime with its optimizers off: the file's own arithmetic.
 
     Args:
         model: the graph.

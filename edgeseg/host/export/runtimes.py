@@ -49,7 +49,7 @@ def _deepstream(bundle: Bundle, form: Form) -> dict[str, str]:
 [property]
 gpu-id=0
 gie-unique-id=1
-# The network takes RGB planes of 0-255 and normalises them itself.
+# The network takes RGB planes of 0-255 and normalizes them itself.
 net-scale-factor=1.0
 model-color-format=0
 infer-dims=3;{height};{width}

@@ -31,7 +31,7 @@ def restored(checkpoint: Checkpoint, batches: Iterable[torch.Tensor]) -> Checkpo
 
     Args:
         checkpoint: of a quantized network, trained since or not.
-        batches: normalised inputs N,3,H,W that look like the ones to train on.
+        batches: normalized inputs N,3,H,W that look like the ones to train on.
 
     Returns:
         The checkpoint without its quantize step and what followed, which computes what the
@@ -119,7 +119,7 @@ def measure_norms(module: nn.Module, names: Iterable[str], batches: Iterable[tor
     Args:
         module: a network in evaluation mode.
         names: its batch norms with mean 0 and variance 1, which only scale and add a shift.
-        batches: normalised inputs N,3,H,W that look like the ones to train on.
+        batches: normalized inputs N,3,H,W that look like the ones to train on.
 
     Raises:
         UsageError: `batches` is empty.

@@ -1,4 +1,4 @@
-"""An imported bundle's graph as a torch network: from normalised planes to scores."""
+"""An imported bundle's graph as a torch network: from normalized planes to scores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def network_of(bundle: Bundle, run: Runner) -> fx.GraphModule:
     Its labels are compared with the bundle's own on frames of the synthetic drive.
 
     Args:
-        bundle: its graph is normalised by nodes that an import added.
+        bundle: its graph is normalized by nodes that an import added.
         run: runs a graph as it stands on a frame, and returns its outputs.
 
     Raises:
@@ -106,7 +106,7 @@ def _converted(bundle: Bundle, model: onnx.ModelProto, logits: str) -> fx.GraphM
 
 
 def _network_input(graph: onnx.GraphProto) -> str:
-    """Return the tensor N,3,h,w behind the normalisation, before a turn to N,h,w,3."""
+    """Return the tensor N,3,h,w behind the normalization, before a turn to N,h,w,3."""
     ours = [node for node in graph.node if node.name.startswith(NORMALIZE)]
     planes = [
         node

@@ -124,7 +124,7 @@ class ImportOptions(TrustOptions):
 
         Raises:
             DataError: classes.txt is missing or malformed.
-            UsageError: the normalisation is not given, or a value cannot be.
+            UsageError: the normalization is not given, or a value cannot be.
         """
         # Here, since it needs OpenCV, which `--help` does without.
         from edgeseg.core.data.classes import read_classes

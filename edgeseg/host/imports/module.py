@@ -68,7 +68,7 @@ def import_module(options: ImportOptions, progress: ProgressCallback = silent) -
         progress: told how the network became a graph, and what of the weights matched.
 
     Raises:
-        UsageError: an option does not fit, or the size or normalisation is missing.
+        UsageError: an option does not fit, or the size or normalization is missing.
         DataError: classes.txt is missing or malformed.
         SpecError: the callable refuses its arguments, or gives other classes.
         CheckpointError: the package cannot be imported, or the weights do not fit.

@@ -44,13 +44,13 @@ class TrainJobOptions(EpochOptions):
     hold_out: str | None = option(HOLD_OUT, default=None)
     init: Path | None = option(
         "Go on from a checkpoint or a model of the zoo, as a fine-tuning step: its size unless "
-        "--size is given, its options and normalisation; other classes get a fresh last layer.",
+        "--size is given, its options and normalization; other classes get a fresh last layer.",
         metavar="CHECKPOINT|NAME",
         default=None,
     )
     encoder_weights: Path | None = option(
         "Start the encoder from this state dict (.pth or .safetensors) of torchvision's VGG16, "
-        "MobileNetV2 or ResNet, or of EfficientNet-Lite0 or -Lite2; fixed normalisation is then "
+        "MobileNetV2 or ResNet, or of EfficientNet-Lite0 or -Lite2; fixed normalization is then "
         "that file's.",
         metavar="FILE",
         default=None,

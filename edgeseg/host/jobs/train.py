@@ -124,7 +124,7 @@ def _check(options: TrainJobOptions) -> None:
     if options.init and options.encoder_weights:
         raise UsageError("--init and --encoder-weights both give the start; leave one out")
     if options.init and (options.settings or options.normalize):
-        raise UsageError("--init has its own options and normalisation: no --set or --normalize")
+        raise UsageError("--init has its own options and normalization: no --set or --normalize")
     if not options.teacher:
         options.refuse_given(("distill",), "there is no --teacher")
 

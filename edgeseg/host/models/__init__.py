@@ -113,7 +113,7 @@ def build_model(spec: ModelSpec) -> Segmenter:
     """Build the network of a spec with fresh weights.
 
     Returns:
-        A module from normalised float N,3,H,W to logits N,K,h,w; `.classifier` is its last layer.
+        A module from normalized float N,3,H,W to logits N,K,h,w; `.classifier` is its last layer.
 
     Raises:
         SpecError: the architecture is unknown (the nearest is offered) or refuses an option or its

@@ -56,7 +56,7 @@ def check_width(width: float, narrowest: int) -> None:
 
 
 class ConvBNReLU(nn.Sequential):
-    """Convolution without bias, batch normalisation and, unless switched off, ReLU.
+    """Convolution without bias, batch normalization and, unless switched off, ReLU.
 
     Padding keeps the size at stride 1 and gives ceil(size / 2) at stride 2.
     """
@@ -162,7 +162,7 @@ def crop_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def initialize(module: nn.Module, scores: Iterable[nn.Module]) -> None:
-    """He initialisation (fan out) of every convolution, unit BN; He et al. 2015, eq. 14.
+    """He initialization (fan out) of every convolution, unit BN; He et al. 2015, eq. 14.
 
     Args:
         module: the network.

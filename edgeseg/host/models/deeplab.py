@@ -60,7 +60,7 @@ class DeepLabLargeFOV(Segmenter):
         initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,ceil(H/8),ceil(W/8)."""
+        """Map a normalized N,3,H,W image to logits N,K,ceil(H/8),ceil(W/8)."""
         for level, encode in enumerate(self.encoder):
             x = encode(x)
             x = self.pool(x) if level < 3 else self.flat_pool(x)
@@ -118,6 +118,6 @@ class DeepLabV2(Segmenter):
             self.classifier.weight.copy_(eye.repeat(1, len(atrous_rates))[:, :, None, None])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,ceil(H/s),ceil(W/s)."""
+        """Map a normalized N,3,H,W image to logits N,K,ceil(H/s),ceil(W/s)."""
         _, high = self.backbone(x)
         return self.classifier(torch.cat([branch(high) for branch in self.aspp], dim=1))

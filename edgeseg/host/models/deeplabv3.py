@@ -49,6 +49,6 @@ class DeepLabV3(OnBackbone):
         initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,ceil(H/s),ceil(W/s)."""
+        """Map a normalized N,3,H,W image to logits N,K,ceil(H/s),ceil(W/s)."""
         _, high = self.backbone(x)
         return self.classifier(self.aspp(high))

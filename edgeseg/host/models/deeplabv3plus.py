@@ -61,7 +61,7 @@ class DeepLabV3Plus(OnBackbone):
         initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,ceil(H/4),ceil(W/4)."""
+        """Map a normalized N,3,H,W image to logits N,K,ceil(H/4),ceil(W/4)."""
         low, high = self.backbone(x)
         high = F.interpolate(
             self.aspp(high), size=low.shape[-2:], mode="bilinear", align_corners=False

@@ -97,7 +97,7 @@ class FCN(Segmenter):
         return list(self.skip_scores)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,H,W.
+        """Map a normalized N,3,H,W image to logits N,K,H,W.
 
         With fixed upsampling, to N,K and the size of the last skip's map.
         """

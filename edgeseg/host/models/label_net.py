@@ -20,7 +20,7 @@ def scaled(frame: torch.Tensor) -> torch.Tensor:
 
 
 class Normalize(nn.Module):
-    """uint8 N,H,W,3 to normalised float N,3,H,W, by fixed or per-image statistics."""
+    """uint8 N,H,W,3 to normalized float N,3,H,W, by fixed or per-image statistics."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -33,7 +33,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1), False)
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
-        """Normalise a batch of RGB frames."""
+        """Normalize a batch of RGB frames."""
         x = scaled(frame)
         if self.per_image:
             x = x - x.mean((2, 3), keepdim=True)
@@ -42,7 +42,7 @@ class Normalize(nn.Module):
 
 
 class LabelNet(nn.Module):
-    """Normalise, run the network, resize its logits to the frame, take the best class."""
+    """Normalize, run the network, resize its logits to the frame, take the best class."""
 
     def __init__(self, spec: ModelSpec, model: nn.Module, *, raw_logits: bool = False) -> None:
         """Wrap `model`; with `raw_logits` the full-size logits are returned as well."""

@@ -35,7 +35,7 @@ class IndexUnpooling(Segmenter):
         self.middle = nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,H,W."""
+        """Map a normalized N,3,H,W image to logits N,K,H,W."""
         pooled = []
         for encode in self.encoder:
             before = encode(x)
@@ -52,8 +52,8 @@ class IndexUnpooling(Segmenter):
 class SegNet(IndexUnpooling):
     """VGG16 encoder whose pooling indices drive the decoder's un-pooling (section 3, figure 2).
 
-    Deviations: convolutions carry no bias, since BN follows; the input is normalised by mean and
-    standard deviation in place of local response normalisation (both are in the prototxts).
+    Deviations: convolutions carry no bias, since BN follows; the input is normalized by mean and
+    standard deviation in place of local response normalization (both are in the prototxts).
     """
 
     source = "SegNet (arXiv 1511.00561), VGG16 encoder"

@@ -4,8 +4,8 @@ Source: SegNet, arXiv 1511.00561, section 3.1, figure 3 and table 1. The publish
 move in steps of 0.025 M: they are Caffe model files in tenths of a megabyte, divided by four bytes
 (SegNet-Basic: 5.67 MB, printed as 5.7, gives 1.425). A count that gives the same tenth agrees.
 
-Deviations of all eight: the input is normalised by mean and standard deviation in place of local
-contrast normalisation; the FCN variants end in a 1x1 classifier like the others (132 parameters at
+Deviations of all eight: the input is normalized by mean and standard deviation in place of local
+contrast normalization; the FCN variants end in a 1x1 classifier like the others (132 parameters at
 11 classes), where the paper says of no layer between its K maps and the softmax.
 """
 
@@ -85,7 +85,7 @@ class SegNetBasicSingleChannelDecoder(IndexBasic):
 
 
 class UpsamplingBasic(Segmenter):
-    """Decoders of learnt upsampling, initialised as bilinear, with or without skips.
+    """Decoders of learnt upsampling, initialized as bilinear, with or without skips.
 
     Attributes:
         reduced: the encoder's 64 maps are reduced to one a class before they are decoded.
@@ -125,7 +125,7 @@ class UpsamplingBasic(Segmenter):
         start_bilinear(*self.decoder)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,H,W."""
+        """Map a normalized N,3,H,W image to logits N,K,H,W."""
         levels = [x]
         for encode in self.encoder:
             levels.append(self.pool(encode(levels[-1])))
@@ -209,7 +209,7 @@ class BilinearInterpolation(Segmenter):
         initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,ceil(H/16),ceil(W/16)."""
+        """Map a normalized N,3,H,W image to logits N,K,ceil(H/16),ceil(W/16)."""
         for encode in self.encoder:
             x = self.pool(encode(x))
         return self.classifier(x)

@@ -153,7 +153,7 @@ class SegNetLight(OnBackbone):
         return [block.body[-2] for block in self.backbone.poolings()] if adds else []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits, by default N,K,ceil(H/4),ceil(W/4)."""
+        """Map a normalized N,3,H,W image to logits, by default N,K,ceil(H/4),ceil(W/4)."""
         x, seen = self.backbone.pooled(x)
         x = self.context(x)
         for block, (indices, before) in zip(self.decoder, reversed(seen), strict=True):

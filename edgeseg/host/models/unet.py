@@ -48,7 +48,7 @@ class UNet(Segmenter):
         initialize(self, [self.classifier])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map a normalised N,3,H,W image to logits N,K,H,W."""
+        """Map a normalized N,3,H,W image to logits N,K,H,W."""
         encoded: list[torch.Tensor] = []
         for encode in self.encoder:
             x = encode(self.pool(x) if encoded else x)

@@ -109,7 +109,7 @@ def count_memory(spec: ModelSpec) -> Memory:
         model.eval()(frame)
     with LiveBytes() as training:
         model.train()(batch).sum().backward()
-    # The gradients are among the live tensors at the end; the optimiser's momentum is not.
+    # The gradients are among the live tensors at the end; the optimizer's momentum is not.
     return Memory(state + inference.peak, state + training.peak + weights, weights)
 
 

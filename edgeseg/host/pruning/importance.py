@@ -102,7 +102,7 @@ def score_units(
         module: the network that the units were found in.
         units: what to score.
         importance: a key of IMPORTANCES.
-        batches: normalised images N,3,h,w with labels N,h,w; used by "taylor" only, whose scores
+        batches: normalized images N,3,h,w with labels N,h,w; used by "taylor" only, whose scores
             are the mean over the batches.
         ignore_index: label that counts for nothing.
         seed: of "random".

@@ -65,7 +65,7 @@ def refit_weights(
         module: the dense network in evaluation mode.
         units: its units.
         removed: unit name -> the channels that go.
-        batches: normalised images N,3,h,w with labels, which are not looked at.
+        batches: normalized images N,3,h,w with labels, which are not looked at.
         progress: told the number of batches seen.
 
     Returns:
@@ -171,7 +171,7 @@ def _gather(layer: Any, here: _Layer, x: torch.Tensor, y: torch.Tensor) -> None:
 
 
 def _solve(layer: Any, here: _Layer) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weight and intercept that minimise the squared error plus the ridge."""
+    """Return the weight and intercept that minimize the squared error plus the ridge."""
     squares, products = here.inputs, here.outputs
     old = layer.weight[here.gives][:, here.takes].double()
     span, seen = old[0].numel(), squares[-1, -1]

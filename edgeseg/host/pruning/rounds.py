@@ -286,7 +286,7 @@ class _Frames:
     images: int
 
     def __iter__(self) -> Iterator[Batch]:
-        """Read, normalise and yield them."""
+        """Read, normalize and yield them."""
         data = self.data
         if data is None:
             return

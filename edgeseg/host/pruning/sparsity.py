@@ -100,7 +100,7 @@ def masks_of(module: nn.Module, steps: Sequence[StepDone]) -> Masks:
 
 
 class KeepZeros(Hook):
-    """Writes the zeros of a step's sparse layers again after every optimiser step."""
+    """Writes the zeros of a step's sparse layers again after every optimizer step."""
 
     def __init__(self, step: StepDone) -> None:
         """Take the step; one without sparse layers asks for nothing."""

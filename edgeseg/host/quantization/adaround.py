@@ -58,7 +58,7 @@ def adaround(
         reads: its inputs N,C,H,W in INT8.
         wanted: its outputs N,K,h,w in float.
         relu: whether a ReLU follows, whose result then counts (eq. 25).
-        iterations: optimiser steps.
+        iterations: optimizer steps.
         generator: draws the windows.
     """
     step = weight_step(layer).view(-1, 1, 1, 1)

@@ -29,7 +29,7 @@ def walk(module: fx.GraphModule, batches: Sequence[torch.Tensor], visit: Visit) 
 
     Args:
         module: what `quantize` made, quantizing.
-        batches: normalised inputs N,3,H,W.
+        batches: normalized inputs N,3,H,W.
         visit: called at every convolution, in execution order.
     """
     modules = dict(module.named_modules())

@@ -49,7 +49,7 @@ def quantize(
     Args:
         module: a float network; it is not changed.
         options: how to choose ranges.
-        batches: normalised float inputs N,3,H,W, streamed once.
+        batches: normalized float inputs N,3,H,W, streamed once.
         progress: told the number of batches seen.
         refining: told how many ranges or convolutions a refinement has done, and of how many.
 

@@ -32,9 +32,9 @@ def refine(
 
     Args:
         module: what `quantize` made, scales fixed.
-        batches: normalised inputs N,3,H,W; all their feature maps of a layer are held at once.
+        batches: normalized inputs N,3,H,W; all their feature maps of a layer are held at once.
         bias_correct: whether to correct biases.
-        adaround_iterations: optimiser steps a layer; 0 rounds to nearest.
+        adaround_iterations: optimizer steps a layer; 0 rounds to nearest.
         seed: of AdaRound's windows.
         progress: told the number of convolutions done, and of all.
 

@@ -89,7 +89,7 @@ def training_crop(
     """Cut one random crop of rgb "h w 3" and labels "h w", both uint8.
 
     Statistics are those of the whole frame after the photometric change, since per-image
-    normalisation sees whole frames on the device.
+    normalization sees whole frames on the device.
     """
     photometry = augment.photometry
     if photometry == "mixed":

@@ -90,7 +90,7 @@ def _pair(dataset: Dataset, index: int) -> tuple[np.ndarray, np.ndarray]:
 def collate(
     crops: Sequence[Crop], *, normalize: str, mean: Sequence[float], std: Sequence[float]
 ) -> Batch:
-    """Stack crops into a normalised float N,3,h,w and int64 labels N,h,w.
+    """Stack crops into a normalized float N,3,h,w and int64 labels N,h,w.
 
     Args:
         crops: crops of one size.

@@ -24,7 +24,7 @@ from edgeseg.core.metrics.confusion import ConfusionMatrix
 class Ranks:
     """This process among those that train together; by default it is alone.
 
-    With more than one, torch.distributed's default group is initialised by the caller: gloo on
+    With more than one, torch.distributed's default group is initialized by the caller: gloo on
     CPUs, nccl on GPUs.
 
     Attributes:
@@ -44,7 +44,7 @@ class Ranks:
         """Return what to call in training; it shares `module`'s weights, rank 0's to begin with."""
         if self.count == 1:
             return module
-        # Statistics are the same on every rank, see synchronised_norms.
+        # Statistics are the same on every rank, see synchronized_norms.
         return DistributedDataParallel(module, forward_sync_buffers=False)
 
     def total(self, value: torch.Tensor) -> torch.Tensor:
@@ -97,7 +97,7 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 @contextlib.contextmanager
-def synchronised_norms(module: nn.Module, ranks: Ranks) -> Iterator[int]:
+def synchronized_norms(module: nn.Module, ranks: Ranks) -> Iterator[int]:
     """Let every BatchNorm2d of `module` use the statistics of all ranks' batches together.
 
     torch's SyncBatchNorm runs on GPUs only; this one runs wherever all_reduce does. Layers stay
@@ -107,7 +107,7 @@ def synchronised_norms(module: nn.Module, ranks: Ranks) -> Iterator[int]:
     if ranks.count == 1:
         layers = []
     for layer in layers:
-        layer.forward = functools.partial(_synchronised, layer)  # type: ignore[method-assign]
+        layer.forward = functools.partial(_synchronized, layer)  # type: ignore[method-assign]
     try:
         yield len(layers)
     finally:
@@ -115,7 +115,7 @@ def synchronised_norms(module: nn.Module, ranks: Ranks) -> Iterator[int]:
             del layer.forward
 
 
-def _synchronised(layer: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
+def _synchronized(layer: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
     if not layer.training:
         return nn.BatchNorm2d.forward(layer, x)
     with torch.autocast(x.device.type, enabled=False):

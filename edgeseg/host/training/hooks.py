@@ -48,7 +48,7 @@ class Hook:
         """See or change the gradients, before they are clipped."""
 
     def after_step(self) -> None:
-        """Change the weights that the optimiser has just written."""
+        """Change the weights that the optimizer has just written."""
 
     def after_epoch(self) -> None:
         """Set the network up for validation and for its checkpoint."""

@@ -1,4 +1,4 @@
-"""Optimisers, learning-rate schedules and the moving average of weights."""
+"""Optimizers, learning-rate schedules and the moving average of weights."""
 
 from __future__ import annotations
 

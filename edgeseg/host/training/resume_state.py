@@ -58,7 +58,7 @@ def save_state(
     rows: Sequence[EpochRow],
     made: Mapping[str, Any],
 ) -> None:
-    """Write weights, optimiser moments, weight average and the rows so far, atomically.
+    """Write weights, optimizer moments, weight average and the rows so far, atomically.
 
     `made` is what made_with gives for the run.
     """
@@ -89,7 +89,7 @@ def load_state(
     """Restore what save_state wrote; returns the rows of the epochs done.
 
     Raises:
-        CheckpointError: the file is damaged or belongs to another module or optimiser.
+        CheckpointError: the file is damaged or belongs to another module or optimizer.
         UsageError: it is of a run that was made with something else; all of it is named.
     """
     try:

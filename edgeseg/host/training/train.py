@@ -24,7 +24,7 @@ from edgeseg.host.models.pretrained import encoder_names
 from edgeseg.host.training.augment import Crop
 from edgeseg.host.training.crops import TrainSet, collate
 from edgeseg.host.training.curves import EpochRow, write_curves
-from edgeseg.host.training.distributed import ALONE, Ranks, synchronised_norms
+from edgeseg.host.training.distributed import ALONE, Ranks, synchronized_norms
 from edgeseg.host.training.fast_depthwise import fast_depthwise_backward
 from edgeseg.host.training.hooks import Hook, hooks_of
 from edgeseg.host.training.loss.objective import Objective
@@ -45,7 +45,7 @@ class TrainListener(Protocol):
     """What a caller may show while training goes on."""
 
     def on_step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        """Called after every optimiser step."""
+        """Called after every optimizer step."""
 
     def on_epoch(self, row: EpochRow) -> None:
         """Called after every epoch, validation included."""
@@ -114,7 +114,7 @@ def train(
 
     Args:
         spec: describes the module; goes into the checkpoints.
-        module: from normalised N,3,h,w to logits N,K,h',w'; changed in place.
+        module: from normalized N,3,h,w to logits N,K,h',w'; changed in place.
         data: the main training set, one pass an epoch.
         options: how to train.
         run_dir: gets best.safetensors, last.safetensors, state.safetensors, curves.csv and
@@ -151,7 +151,7 @@ def train(
     on_cpu = torch.device(options.device).type == "cpu"
     with (
         fast_depthwise_backward(module) if on_cpu else contextlib.nullcontext(),
-        synchronised_norms(module, ranks),
+        synchronized_norms(module, ranks),
     ):
         for epoch in range(len(run.rows), min(options.epochs, stop_after or options.epochs)):
             run.epoch(epoch, validation, listener)
@@ -195,7 +195,7 @@ class _Run:
         norms = any(isinstance(part, nn.BatchNorm2d) for part in self.module.modules())
         if options.batch == 1 and pools and norms:
             raise UsageError(
-                "batch 1 gives the batch norm of the pooled branch one value to normalise; give 2 "
+                "batch 1 gives the batch norm of the pooled branch one value to normalize; give 2 "
                 "or more"
             )
         self.made = made_with(

@@ -1,4 +1,4 @@
-"""Scores of a torch module on a data set: normalise, network, resize and argmax as exported."""
+"""Scores of a torch module on a data set: normalize, network, resize and argmax as exported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def score_module(
     refine: Refine | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
-    """Run every sample through normalise, network, resize, argmax; return the scores.
+    """Run every sample through normalize, network, resize, argmax; return the scores.
 
     Images of another size than spec.size_hw are fitted to it and the labels brought back to the
     image's own size, as `edgeseg eval` does with a bundle.

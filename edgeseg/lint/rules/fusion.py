@@ -28,7 +28,7 @@ MOVES = frozenset({"Resize", "Slice", "Sub", "Cast", "Identity"})
     ),
 )
 def batch_norm(view: GraphView, line: Line) -> Iterator[Finding]:
-    """Batch normalisation that was not folded into its convolution."""
+    """Batch normalization that was not folded into its convolution."""
     for node in view.nodes:
         if node.op_type == "BatchNormalization":
             yield found(

@@ -47,7 +47,7 @@ def constant_inputs(view: GraphView, line: Line) -> Iterator[Finding]:
     Remark(
         "limit",
         "error",
-        "tensors of at most eight axes, no padding below 0, no batch normalisation in training "
+        "tensors of at most eight axes, no padding below 0, no batch normalization in training "
         "mode, GridSample on N,C,H,W under the mode names of opset 16 (others are sampled as "
         "nearest, silently), TopK sorted and below 3840, LayerNormalization's first output, no "
         "Dropout that drops, no sparse constants",
@@ -196,7 +196,7 @@ def shapes(view: GraphView, line: Line) -> Iterator[Finding]:
         if view.shape_of(name) is None:
             yield found(
                 "dynamic-shape", "error", None,
-                f"input {name!r} has an open size; an engine would need an optimisation profile "
+                f"input {name!r} has an open size; an engine would need an optimization profile "
                 "and could not be captured in a CUDA graph",
                 "export with the size the camera gives",
             )  # fmt: skip

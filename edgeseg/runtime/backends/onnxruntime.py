@@ -38,7 +38,7 @@ class OnnxRuntimeBackend(Backend):
 
     Bundles are rewritten while they are loaded, for the sake of its CPU kernels: they end at the
     logits (label_planes.py), and INT8 ones get uint8 activations (uint8_activations.py) and frames
-    of four channels that are normalised in rows (four_channels.py). The file itself stays as
+    of four channels that are normalized in rows (four_channels.py). The file itself stays as
     TensorRT wants it.
     """
 
@@ -52,7 +52,7 @@ class OnnxRuntimeBackend(Backend):
         Args:
             bundle: what to run.
             threads: threads of one inference; None leaves the choice to the runtime.
-            optimize: False switches every graph optimisation and all rewriting off, so that the
+            optimize: False switches every graph optimization and all rewriting off, so that the
                 file's own arithmetic runs, for parity checks.
 
         Raises:

@@ -126,7 +126,7 @@ class TensorRtBackend(Backend):
                 an INT8 bundle whose INT8 engine cannot be built.
             cache: folder of the engines; None takes ~/.cache/edgeseg/engines.
             workspace_bytes: most scratch memory a kernel may want while building.
-            level: builder optimisation level 0-5, -1 for TensorRT's own.
+            level: builder optimization level 0-5, -1 for TensorRT's own.
             plugin: library with plugins that the graph names.
             rebuild: a reason to build although the cache has an engine.
             retry: build although the last build of this engine failed.

@@ -116,7 +116,7 @@ class BuildOptions:
         explain: list every layer in the result.
         rebuild: build although the cache has the engine.
         workspace_bytes: most scratch memory for one kernel.
-        level: builder optimisation level 0-5; None takes TensorRT's own.
+        level: builder optimization level 0-5; None takes TensorRT's own.
         plugin: library with plugins that the graph names.
         cache: folder of the engines; None takes the default one.
         race: build the engines of edited graphs as well (EDITS); the golden frame must agree.

@@ -44,7 +44,7 @@ class BuildRequest:
             not carry that form.
         float_weights: carry int8 weights as floats with a Q/DQ pair: a TensorRT below 10.
         workspace_bytes: most scratch memory of a kernel.
-        level: optimisation level 0-5, -1 for TensorRT's own.
+        level: optimization level 0-5, -1 for TensorRT's own.
         timing: file of an earlier build's kernel times; need not exist.
         plugin: library with plugins, None for none.
         edits: keys of EDITS, done to the graph in this order.
@@ -70,7 +70,7 @@ class Built:
     """A plan and what is known of it.
 
     Attributes:
-        plan: the serialised engine.
+        plan: the serialized engine.
         timing: the timing cache after the build, empty where it cannot be had.
         layers: the engine inspector's account.
         facts: seconds, device memory in bytes, typing, warnings, layers a DLA could take;

@@ -64,7 +64,7 @@ class EngineOptions:
         precision: "int8", "fp16" or "fp32"; empty takes the bundle's own. Lower ones of an INT8
             bundle run the same weights without its quantization, for comparison.
         workspace_bytes: most scratch memory a kernel may want. On a Jetson it is main memory.
-        level: builder optimisation level 0-5; -1 leaves TensorRT's own, 3.
+        level: builder optimization level 0-5; -1 leaves TensorRT's own, 3.
         plugin: library with plugins that the graph names, None for none.
         edits: keys of EDITS (core/graph/engine_edits.py), done to the graph before it is built.
     """

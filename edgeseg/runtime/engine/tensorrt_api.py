@@ -114,7 +114,7 @@ class NoRoomForEngine(BackendError):
 
 
 def open_engine(runtime: Any, plan: bytes, log: Any, version: str) -> Any:
-    """Deserialise a plan.
+    """Deserialize a plan.
 
     Raises:
         NoRoomForEngine: there is no memory for it.

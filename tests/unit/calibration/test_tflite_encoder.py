@@ -46,7 +46,7 @@ def folded(module):
         bias = (norm.bias - norm.running_mean * gain).detach()
         if position == 0:
             mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-            # normalised = (pixel - mean) / std = (given / 2 + 1 / 2 - mean) / std
+            # normalized = (pixel - mean) / std = (given / 2 + 1 / 2 - mean) / std
             bias = bias + (kernel.sum((2, 3)) * ((0.5 - mean) / std)).sum(1)
             kernel = kernel * (0.5 / std)[:, None, None]
         yield kernel, bias

@@ -201,7 +201,7 @@ def test_data_of_other_classes_is_refused_before_anything_is_done(
 
 
 @pytest.mark.parametrize("verb", ["qat", "prune", "tune"])
-def test_a_quantised_network_is_refused_with_the_way_back(verb, drives, tmp_path, capsys):
+def test_a_quantized_network_is_refused_with_the_way_back(verb, drives, tmp_path, capsys):
     from edgeseg.core.zoo import ZOO
 
     shipped = ZOO / "segnet-basic-camvid" / "checkpoint.safetensors"
@@ -231,8 +231,8 @@ def test_another_label_for_ignored_pixels_may_be_mixed_in_and_trained_on(
     assert run([*mixed, "--mix-share", "1", "-o", str(tmp_path / "mixed")]) == 0
     onwards = ["train", "segnet-basic", "--data", str(other), "--init", str(trained), *base]
     assert run([*onwards, "-o", str(tmp_path / "onwards")]) == 0
-    quantised = ["qat", str(trained), "--data", str(other), "--images", "2", *base]
-    assert run([*quantised, "-o", str(tmp_path / "qat")]) == 0
+    quantized = ["qat", str(trained), "--data", str(other), "--images", "2", *base]
+    assert run([*quantized, "-o", str(tmp_path / "qat")]) == 0
 
 
 @pytest.mark.parametrize(

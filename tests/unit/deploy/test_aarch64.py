@@ -35,7 +35,7 @@ def results(folder: Path, machine: str) -> None:
         (at / "eval.json").write_text(json.dumps(evaluated))
         frames = np.zeros((*SHAPE, 3), np.uint8)
         np.savez(
-            at / "frames.npz", frames=frames, optimised=labels, as_written=labels,
+            at / "frames.npz", frames=frames, optimized=labels, as_written=labels,
             machine=np.array(machine),
         )  # fmt: skip
 
@@ -62,15 +62,15 @@ def test_equal_results_pass(two, capsys):
 @pytest.mark.parametrize(
     ("name", "key", "cells", "code"),
     [
-        ("exact", "optimised", 1, 1),
+        ("exact", "optimized", 1, 1),
         ("summed", "as_written", 1, 1),
         ("exact", "as_written", 1, 1),
         # One cell in a thousand may be painted differently.
         ("exact", "frames", 8, 0),
         ("shipped", "frames", 10, 1),
         # Two in a hundred of the shipped bundle's labels may differ.
-        ("shipped", "optimised", 50, 0),
-        ("shipped", "optimised", 90, 1),
+        ("shipped", "optimized", 50, 0),
+        ("shipped", "optimized", 90, 1),
     ],
 )
 def test_labels_that_differ_fail_where_they_must_not(two, name, key, cells, code):

@@ -13,7 +13,7 @@ def plan(model: onnx.ModelProto, **options: bool) -> dict[str, Layer]:
     return {layer.name: layer for layer in plan_engine(GraphView(model), **options)}
 
 
-def test_convolution_add_activation_and_quantiser_are_one_int8_layer():
+def test_convolution_add_activation_and_quantizer_are_one_int8_layer():
     layers = plan(clean().model())
     assert layers["stem"].nodes == ("stem", "act", "act.q")
     assert layers["branch"].nodes == ("branch", "sum", "wide.q")

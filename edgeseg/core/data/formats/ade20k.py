@@ -25,7 +25,7 @@ class Ade20k:
 
     tree = "images/ and annotations/ with training/ and validation/ in each"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether images/ or annotations/ has training/ or validation/."""
         for folder in ("annotations", "images"):
             for part in FOLDERS.values():

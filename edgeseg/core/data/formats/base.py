@@ -1,4 +1,4 @@
-"""What a module of this folder offers: how a folder's layout is recognised and opened."""
+"""What a module of this folder offers: how a folder's layout is recognized and opened."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Format(Protocol):
 
     tree: str
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell what shows that `root` has this layout, None where nothing does.
 
         It looks at names alone, reads no picture, and also answers for a half-written export, so
@@ -56,7 +56,7 @@ class Format(Protocol):
         `folder_of`.
 
         Args:
-            root: a folder; recognised before, unless the user named the format.
+            root: a folder; recognized before, unless the user named the format.
             split: "train", "val" or "test".
             options: what the user asks for.
 

@@ -29,7 +29,7 @@ class CamVid:
 
     tree = "train/ with trainannot/ (and val/ with valannot/)"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether any split's folder and its annotations are there."""
         there = _splits_of(root)
         return f"{there[0]}/ with {_masks_of(root, there[0]).name}/" if there else None

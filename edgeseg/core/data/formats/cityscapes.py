@@ -64,7 +64,7 @@ class Cityscapes:
 
     tree = "leftImg8bit/ and gtFine/ with train/CITY/ and val/CITY/ in each"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether leftImg8bit/ or gtFine/ is there."""
         seen = [f"{name}/" for name in ("leftImg8bit", "gtFine") if (root / name).is_dir()]
         return " and ".join(seen) if seen else None

@@ -48,7 +48,7 @@ class CocoJson:
 
     tree = "annotations/instances_train.json and train/, or train/_annotations.coco.json"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether a file with one of COCO's usual names is there."""
         files = _files(root)
         found = next((path for listed in files.values() for path in listed), None)

@@ -16,7 +16,7 @@ class CvatMasks:
 
     tree = "labelmap.txt and SegmentationClass/ with JPEGImages/ or images/"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether labelmap.txt is there."""
         seen = (root / "labelmap.txt").is_file() and not (root / "masks").is_dir()
         return "labelmap.txt" if seen else None

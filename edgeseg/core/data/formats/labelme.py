@@ -50,7 +50,7 @@ class LabelMe:
 
     tree = "NAME.jpg with NAME.json beside it, in the folder itself or in train/ and val/"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether a JSON file has a picture's name, or stands where one is missing."""
         for folder in (root, *(p for p in sorted(root.iterdir()) if p.is_dir())):
             files = sorted(folder.glob("*.json"))

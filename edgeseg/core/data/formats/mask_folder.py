@@ -21,7 +21,7 @@ class MaskFolder:
 
     tree = "images/ and masks/ with classes.txt"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether images/ or classes.txt is there."""
         images, classes = _first(root, IMAGES), (root / "classes.txt").is_file()
         if images.is_dir():

@@ -22,7 +22,7 @@ class RoboflowMasks:
 
     tree = "train/, valid/ and test/ with NAME.jpg, NAME_mask.png and _classes.csv in each"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether a split has _classes.csv, or masks beside its pictures."""
         for folder in split_folders(root).values():
             if (folder / NAMES).is_file():

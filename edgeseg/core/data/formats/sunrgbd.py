@@ -36,7 +36,7 @@ class SunRgbd:
 
     tree = "SUNRGBD-train_images/, SUNRGBD-test_images/ and sunrgbd_train_test_labels/"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether one of the folders is there, or rgb/ with semantic37/."""
         names = (PICTURES[0].format("train"), PICTURES[0].format("test"), SHARED, "semantic37")
         return next((f"{name}/" for name in names if (root / name).is_dir()), None)

@@ -37,7 +37,7 @@ class UltralyticsPolygons:
 
     tree = "data.yaml with images/train/ and labels/train/, or train/images/ and train/labels/"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether data.yaml is there, or text files in labels/."""
         file = _yaml_of(root)
         if file is not None:

@@ -40,7 +40,7 @@ class PascalVoc:
 
     tree = "JPEGImages/ and SegmentationClass/ with ImageSets/Segmentation/"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         """Tell whether SegmentationClass/ or JPEGImages/ is there, or in VOCdevkit/VOC*/."""
         base = _base(root)
         names = ("JPEGImages", "SegmentationClass")

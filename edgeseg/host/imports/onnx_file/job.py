@@ -65,7 +65,7 @@ def import_onnx(options: ImportOptions, progress: ProgressCallback = silent) -> 
         The bundle, read back; its labels were compared with the file's own.
 
     Raises:
-        UsageError: an option does not fit an ONNX file, or the size or normalisation is missing.
+        UsageError: an option does not fit an ONNX file, or the size or normalization is missing.
         DataError: classes.txt is missing or malformed.
         ExportError: the file is no float segmentation network of these classes.
     """
@@ -116,7 +116,7 @@ def prepared(options: ImportOptions, progress: ProgressCallback = silent) -> Pre
     model = read_network(path)
     entry = find_entry(path, model)
     if entry.bytes and not options.raw:
-        raise UsageError(f"{path} takes bytes; give --raw instead of a normalisation")
+        raise UsageError(f"{path} takes bytes; give --raw instead of a normalization")
     spec = options.spec(path.name, _size(options, path, entry))
     fixed = with_input_shape(model, entry.name, entry.shape(spec.size_hw))
     check_tensors(path, fixed)

@@ -127,7 +127,7 @@ def simplified(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def constants_as_initializers(graph: onnx.GraphProto) -> None:
-    """Turn Constant nodes of tensors into initialisers, in place."""
+    """Turn Constant nodes of tensors into initializers, in place."""
     kept = []
     for node in graph.node:
         value = next((a.t for a in node.attribute if a.name == "value"), None)

@@ -75,7 +75,7 @@ def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def all_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield every constant of a graph: its initialisers and those in attributes."""
+    """Yield every constant of a graph: its initializers and those in attributes."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -143,7 +143,7 @@ def _check_operators(path: Path, nodes: list[onnx.NodeProto]) -> None:
     if foreign:
         raise ExportError(
             f"{path} has operators that are not ONNX's own ({', '.join(foreign[:3])}), which "
-            "other runtimes do not know; give the file as it was before it was optimised for one"
+            "other runtimes do not know; give the file as it was before it was optimized for one"
         )
 
 

@@ -24,11 +24,11 @@ TO_PLANES, TO_PIXELS = (0, 3, 1, 2), (0, 2, 3, 1)
 def wrapped(model: onnx.ModelProto, spec: ModelSpec, entry: Entry, end: Exit) -> onnx.ModelProto:
     """Return the graph frame uint8 1,H,W,3 -> labels uint8 1,H,W around a network.
 
-    Normalisation, resize and argmax are node by node those of edgeseg's own exports.
+    Normalization, resize and argmax are node by node those of edgeseg's own exports.
 
     Args:
         model: a prepared network; it is not changed.
-        spec: gives size and normalisation; mean 0 and deviation 1/255 hand over bytes.
+        spec: gives size and normalization; mean 0 and deviation 1/255 hand over bytes.
         entry: what the network takes.
         end: what it gives.
     """

@@ -22,7 +22,7 @@ NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 class Backbone(nn.Module):
     """What every entry of BACKBONES is: a feature extractor with two outputs.
 
-    It is built as `Backbone(output_stride, width=1.0)`, and maps a normalised N,3,H,W image to its
+    It is built as `Backbone(output_stride, width=1.0)`, and maps a normalized N,3,H,W image to its
     stride-4 map and its deepest map, which is at the output stride.
 
     Attributes:

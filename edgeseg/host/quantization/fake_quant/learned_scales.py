@@ -6,7 +6,7 @@ one and as the exported QuantizeLinear does. The backward pass adds the step siz
 times 1 / sqrt(n * 127) for n values a step serves.
 Source: Esser et al. 2020, "Learned Step Size Quantization" (arXiv 1902.08153), eq. 3 and 2.2.
 
-The parameter that the optimiser moves is log(s), as in Jain et al. 2020 (arXiv 1903.08066),
+The parameter that the optimizer moves is log(s), as in Jain et al. 2020 (arXiv 1903.08066),
 section 3.3: a step size stays positive, and Adam, whose steps do not shrink with the gradient,
 moves a step of 0.001 and one of 1 by the same share.
 """

@@ -17,7 +17,7 @@ def fake_quantize(
 
     Where a gradient may be asked for, or an exporter looks on, this is torch's operator. It goes
     through 64-bit integers one value at a time on a CPU and keeps a mask, which makes it half of
-    an inference. Without a gradient the same values come from four vectorised passes.
+    an inference. Without a gradient the same values come from four vectorized passes.
 
     Args:
         x: any shape.

@@ -1,1 +1,1 @@
-"""What a training step minimises: losses, teachers, and their weighted sum."""
+"""What a training step minimizes: losses, teachers, and their weighted sum."""

@@ -52,7 +52,7 @@ class Objective:
             ).to(device)
 
     def loss(self, student: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return this rank's part of the loss of normalised images N,3,h,w and labels N,h,w.
+        """Return this rank's part of the loss of normalized images N,3,h,w and labels N,h,w.
 
         `student` is the network, or what wraps it for several processes.
         """

@@ -41,13 +41,13 @@ class Ensemble(nn.Module):
 
 
 class Renormalized(nn.Module):
-    """A teacher that gets the student's frames and sees them normalised as in its own training."""
+    """A teacher that gets the student's frames and sees them normalized as in its own training."""
 
     gain: torch.Tensor
     shift: torch.Tensor
 
     def __init__(self, teacher: nn.Module, theirs: Preprocess, ours: Preprocess) -> None:
-        """Both normalise with a fixed mean and deviation per RGB channel, 0-1."""
+        """Both normalize with a fixed mean and deviation per RGB channel, 0-1."""
         super().__init__()
         self.teacher = teacher
         mean, std = torch.tensor(theirs.mean), torch.tensor(theirs.std)
@@ -56,7 +56,7 @@ class Renormalized(nn.Module):
         self.register_buffer("shift", shift.view(1, 3, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map N,3,h,w in the student's normalisation to the teacher's logits."""
+        """Map N,3,h,w in the student's normalization to the teacher's logits."""
         logits: torch.Tensor = self.teacher(images * self.gain + self.shift)
         return logits
 
@@ -67,11 +67,11 @@ def load_teachers(paths: Sequence[Path], student: ModelSpec) -> nn.Module | None
     A teacher may have any architecture and may be pruned or quantized.
 
     Returns:
-        A frozen network in eval mode, from normalised N,3,h,w to logits N,K,h',w'.
+        A frozen network in eval mode, from normalized N,3,h,w to logits N,K,h',w'.
 
     Raises:
         CheckpointError: a file is no checkpoint.
-        UsageError: one has other classes, or one of it and the student normalises by the frame's
+        UsageError: one has other classes, or one of it and the student normalizes by the frame's
             own statistics; all are named.
     """
     members, problems = [], []
@@ -85,7 +85,7 @@ def load_teachers(paths: Sequence[Path], student: ModelSpec) -> nn.Module | None
             )
         elif theirs.normalize != ours.normalize:
             problems.append(
-                f"{path} was trained on frames normalised {theirs.normalize}, the student's are "
+                f"{path} was trained on frames normalized {theirs.normalize}, the student's are "
                 f"{ours.normalize}"
             )
         module = module_from_checkpoint(checkpoint)

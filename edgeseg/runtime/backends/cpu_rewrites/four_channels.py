@@ -1,4 +1,4 @@
-"""Give an INT8 graph frames of four channels, and normalise them row by row.
+"""Give an INT8 graph frames of four channels, and normalize them row by row.
 
 Two things cost ONNX Runtime a fifth of a slim network's time before its first convolution:
 
@@ -82,7 +82,7 @@ def widen_frame(model: onnx.ModelProto, frame: str) -> bool:
 
 
 def normalize_in_rows(model: onnx.ModelProto, frame: str) -> bool:
-    """Move the fixed normalisation and the first quantizer before the transpose, on rows.
+    """Move the fixed normalization and the first quantizer before the transpose, on rows.
 
     Args:
         model: changed in place.

@@ -11,7 +11,7 @@ from edgeseg.core.data import open as module
 from edgeseg.core.data.classes import read_classes
 from edgeseg.core.data.dataset import Dataset, Sample
 from edgeseg.core.data.formats.base import Format, ReadOptions
-from edgeseg.core.data.open import FORMATS, load_format, open_dataset, recognise
+from edgeseg.core.data.open import FORMATS, load_format, open_dataset, recognize
 from edgeseg.core.registry import Registry
 from edgeseg.errors import DataError, UsageError
 from tests.data_folders import make_camvid
@@ -64,7 +64,7 @@ def test_missing_file_and_unknown_folders_are_told_apart(tmp_path: Path) -> None
         open_dataset(str(tmp_path / "file"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        DataError, match=r"no data layout is recognised there; expected one of .*masks: "
+        DataError, match=r"no data layout is recognized there; expected one of .*masks: "
     ):
         open_dataset(str(tmp_path / "empty"))
 
@@ -74,14 +74,14 @@ def test_every_format_keeps_the_interface(name: str, tmp_path: Path) -> None:
     layout = load_format(name)
     assert isinstance(layout, Format)
     assert "\n" not in layout.tree
-    assert layout.recognise(tmp_path) is None
+    assert layout.recognize(tmp_path) is None
 
 
-def test_a_folder_is_opened_as_the_first_format_that_recognises_it(tmp_path: Path) -> None:
+def test_a_folder_is_opened_as_the_first_format_that_recognizes_it(tmp_path: Path) -> None:
     make_camvid(tmp_path)
-    assert recognise(tmp_path) == ("camvid", "val/ with valannot/")
+    assert recognize(tmp_path) == ("camvid", "val/ with valannot/")
     (tmp_path / "images").mkdir()
-    assert recognise(tmp_path) == ("masks", "images/")
+    assert recognize(tmp_path) == ("masks", "images/")
     with pytest.raises(DataError, match="no masks/ folder"):
         open_dataset(str(tmp_path))
     # The user's word overrules what the folder looks like.
@@ -105,7 +105,7 @@ class Flat:
 
     tree = "files ending in .flat"
 
-    def recognise(self, root: Path) -> str | None:
+    def recognize(self, root: Path) -> str | None:
         return ".flat files" if list(root.glob("*.flat")) else None
 
     def open(self, root: Path, split: str, options: ReadOptions) -> Dataset:
@@ -119,6 +119,6 @@ def test_an_installed_package_adds_a_format(tmp_path: Path, monkeypatch) -> None
     make_camvid(tmp_path)
     assert len(open_dataset(str(tmp_path))) == 3
     (tmp_path / "a.flat").touch()
-    assert recognise(tmp_path) == ("flat", ".flat files")
+    assert recognize(tmp_path) == ("flat", ".flat files")
     assert len(open_dataset(str(tmp_path))) == 1
     assert len(open_dataset(f"camvid:{tmp_path}")) == 3

@@ -39,7 +39,7 @@ def weights_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def labels(model: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    # As it stands: with its optimisations ONNX Runtime would fold the pairs.
+    # As it stands: with its optimizations ONNX Runtime would fold the pairs.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     return session.run(None, {"frame": frame})[0]

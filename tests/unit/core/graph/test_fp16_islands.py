@@ -39,7 +39,7 @@ def test_labels_stay_within_the_noise_floor(forms):
     assert half_logits.dtype == np.float32
 
 
-def test_every_float_behind_the_first_quantiser_is_fp16(forms):
+def test_every_float_behind_the_first_quantizer_is_fp16(forms):
     view = GraphView(forms[3])
     for node, before in view.walk_from_inputs():
         types = {view.type_of(name) for name in (*node.input[:1], *node.output)}

@@ -17,7 +17,7 @@ def labels(data: bytes, frame: np.ndarray) -> np.ndarray:
     return session.run(["labels"], {"frame": frame})[0]
 
 
-def test_the_float_graph_gives_the_labels_and_has_no_quantiser_left():
+def test_the_float_graph_gives_the_labels_and_has_no_quantizer_left():
     data = without_quantization(graph(int8=True).SerializeToString())
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
@@ -56,7 +56,7 @@ def test_weights_are_what_their_levels_stand_for_in_the_scales_type():
     assert np.array_equal(found, levels * scale.reshape(2, 1, 1, 1))
 
 
-def test_the_shipped_model_keeps_its_labels_without_quantisation():
+def test_the_shipped_model_keeps_its_labels_without_quantization():
     bundle = default_bundle()
     golden = bundle.golden()
     data = without_quantization(bundle.onnx_path.read_bytes())

@@ -73,7 +73,7 @@ def test_a_calibration_frame_of_another_size_is_refused(
         )
 
 
-def test_a_quantised_checkpoint_needs_no_frames_and_its_fp32_twin_has_no_quantisers(
+def test_a_quantized_checkpoint_needs_no_frames_and_its_fp32_twin_has_no_quantizers(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     from edgeseg.host.checkpoint import module_from_checkpoint

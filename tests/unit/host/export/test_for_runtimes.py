@@ -35,7 +35,7 @@ NORMALIZED = {
 
 @pytest.fixture(scope="module", params=NORMALIZED)
 def bundle(request, tmp_path_factory) -> Bundle:
-    """A SegNet-Basic of 8 channels, by each way in which frames are normalised."""
+    """A SegNet-Basic of 8 channels, by each way in which frames are normalized."""
     spec = spec_of("segnet-basic", (64, 96))
     fields = NORMALIZED[request.param]
     spec = dataclasses.replace(spec, preprocess=dataclasses.replace(spec.preprocess, **fields))
@@ -61,7 +61,7 @@ def test_labels_are_the_bundles_on_frames_it_has_not_seen(name, bundle):
         (labels,) = ours.run(["labels"], {"frame": frame})
         (result,) = theirs.run([form.output_name], {form.input_name: feed(form, frame)})
         same = (labels_of(form, result) == labels).mean()
-        # The runtime's own normalisation, undone, rounds otherwise.
+        # The runtime's own normalization, undone, rounds otherwise.
         assert same >= (0.999 if form.pixels == "imagenet" else 1.0)
 
 
@@ -83,7 +83,7 @@ def test_the_ends_are_those_of_the_form(name, bundle):
     assert [each.dim_value for each in given.type.tensor_type.shape.dim] == planes
 
 
-def test_what_the_runtime_normalises_is_not_done_twice():
+def test_what_the_runtime_normalizes_is_not_done_twice():
     bundle = find_bundle("deeplabv3plus-mobilenetv2-camvid-slim")
     form = RUNTIMES["jetson-inference"].form
     source = onnx.load(bundle.onnx_path)

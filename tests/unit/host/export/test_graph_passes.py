@@ -81,7 +81,7 @@ def test_equal_weights_and_scales_that_are_stored_once_serve_every_convolution()
     np.testing.assert_allclose(found, -x, rtol=1e-6)
 
 
-def test_activation_quantisers_are_left_alone() -> None:
+def test_activation_quantizers_are_left_alone() -> None:
     model = graph(
         [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])],
         {"s": np.float32(1), "z": np.int8(0)},
@@ -172,7 +172,7 @@ def test_residual_pairs_leave_the_graph_and_their_scales_are_kept() -> None:
     assert set(constants(model)) == {"w"}
 
 
-def test_a_quantised_resize_offers_its_scale_for_the_tensor_before_it() -> None:
+def test_a_quantized_resize_offers_its_scale_for_the_tensor_before_it() -> None:
     model = graph(
         [
             helper.make_node("Relu", ["x"], ["r"]),

@@ -47,20 +47,20 @@ def test_codes_name_the_first_maximum_in_scan_order() -> None:
 
 
 @pytest.mark.parametrize("size_hw", [(64, 96), (45, 61)])
-@pytest.mark.parametrize("quantised", [False, True])
-def test_a_lowered_network_gives_the_same_logits(size_hw: tuple[int, int], quantised: bool) -> None:
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_lowered_network_gives_the_same_logits(size_hw: tuple[int, int], quantized: bool) -> None:
     torch.manual_seed(0)
     spec = ModelSpec("segnet-basic", options={"channels": 8, "kernel": 3})
     net: nn.Module = build_model(spec).eval()
     x = torch.randn(2, 3, *size_hw)
-    if quantised:
+    if quantized:
         net, _ = quantize(net, QuantizeOptions(), [x])
     lowered = lower_unpooling(net)
     kinds = {type(layer) for layer in lowered.modules()}
     assert not kinds & {IndexedMaxPool2d, MaxUnpool2d}
     assert {LoweredPool, LoweredUnpool} <= kinds
     steps = [m.step for m in lowered.modules() if isinstance(m, LoweredPool)]
-    assert all((step > 0) == quantised for step in steps)
+    assert all((step > 0) == quantized for step in steps)
     with torch.no_grad():
         assert torch.equal(lowered(x), net(x))
 

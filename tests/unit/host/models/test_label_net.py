@@ -10,7 +10,7 @@ def frames():
     return torch.randint(0, 256, (2, 45, 61, 3), dtype=torch.uint8)
 
 
-def test_fixed_normalisation():
+def test_fixed_normalization():
     rule = Preprocess(mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))
     frame = frames()
     found = Normalize(rule)(frame)
@@ -19,7 +19,7 @@ def test_fixed_normalisation():
     assert found[1, 2, 7, 9].item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_per_image_normalisation_removes_exposure_and_white_balance():
+def test_per_image_normalization_removes_exposure_and_white_balance():
     frame = torch.randint(40, 120, (2, 45, 61, 3), dtype=torch.uint8)
     graded = (frame.float() * torch.tensor([1.5, 2.0, 1.0]) + 10).to(torch.uint8)
     norm = Normalize(Preprocess(normalize="per_image"))

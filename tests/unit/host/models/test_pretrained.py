@@ -267,7 +267,7 @@ def test_an_efficientnet_computes_with_tensorflows_constant_in_the_root(tmp_path
         ("segnet-mobilenetv2", 0.485),
     ],
 )
-def test_frames_are_normalised_as_the_encoder_was_trained(arch, mean):
+def test_frames_are_normalized_as_the_encoder_was_trained(arch, mean):
     assert expected_statistics(MODELS.load(arch))[0][0] == mean
 
 

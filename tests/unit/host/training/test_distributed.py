@@ -13,7 +13,7 @@ from torch import nn
 
 from edgeseg.errors import UsageError
 from edgeseg.host.checkpoint import load_checkpoint
-from edgeseg.host.training.distributed import Ranks, synchronised_norms
+from edgeseg.host.training.distributed import Ranks, synchronized_norms
 from edgeseg.host.training.train import LAST, train
 
 
@@ -51,7 +51,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
 
 def test_alone_nothing_is_patched_and_everything_is_the_identity() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    with synchronised_norms(net, Ranks()) as count:
+    with synchronized_norms(net, Ranks()) as count:
         assert count == 0
         assert "forward" not in net[1].__dict__
     assert Ranks().wrap(net) is net

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from edgeseg.core.data.formats.voc import VOC_BORDER, VOC_CLASSES, voc_colour
-from edgeseg.core.data.open import open_dataset, recognise
+from edgeseg.core.data.open import open_dataset, recognize
 from edgeseg.core.images.io import write_png
 from edgeseg.errors import DataError
 
@@ -41,7 +41,7 @@ def write_voc(root: Path, kind: str) -> Path:
 @pytest.mark.parametrize("place", ["", "VOC2012", "VOCdevkit/VOC2007"])
 def test_every_form_has_the_same_labels(tmp_path: Path, kind: str, place: str) -> None:
     write_voc(tmp_path / place, kind)
-    assert recognise(tmp_path)[0] == "voc"
+    assert recognize(tmp_path)[0] == "voc"
     train, val = (open_dataset(str(tmp_path), split) for split in ("train", "val"))
     assert train.class_names == tuple(VOC_CLASSES)
     # Pictures that no list names, such as those without a mask, are left out.
@@ -55,7 +55,7 @@ def test_every_form_has_the_same_labels(tmp_path: Path, kind: str, place: str) -
 def test_two_years_need_a_choice_and_own_pictures_their_classes(tmp_path: Path) -> None:
     for year in ("VOC2007", "VOC2012"):
         write_voc(tmp_path / "VOCdevkit" / year, "palette")
-    with pytest.raises(DataError, match="no data layout is recognised there"):
+    with pytest.raises(DataError, match="no data layout is recognized there"):
         open_dataset(str(tmp_path))
     root = tmp_path / "VOCdevkit" / "VOC2012"
     for part in ("JPEGImages", "SegmentationClass"):

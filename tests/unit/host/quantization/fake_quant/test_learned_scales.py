@@ -111,7 +111,7 @@ def test_every_scale_of_a_network_becomes_a_parameter_but_a_residual_range() -> 
     )
 
 
-def test_the_optimiser_moves_learned_scales_at_their_own_rate_without_decay() -> None:
+def test_the_optimizer_moves_learned_scales_at_their_own_rate_without_decay() -> None:
     net = nn.Sequential(ActivationQuantizer(), quantized_layer(nn.Conv2d(3, 8, 3)))
     learn_scales(net)
     groups = build_optimizer(net, "adamw", lr=1e-3, weight_decay=0.1).param_groups

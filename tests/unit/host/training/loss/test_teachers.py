@@ -55,7 +55,7 @@ def test_a_teacher_is_frozen_and_stays_so(tmp_path):
         Ensemble([])
 
 
-def test_a_teacher_sees_frames_normalised_as_in_its_own_training(tmp_path):
+def test_a_teacher_sees_frames_normalized_as_in_its_own_training(tmp_path):
     rule = Preprocess(mean=(0.5, 0.4, 0.3), std=(0.5, 0.25, 0.2))
     theirs = dataclasses.replace(BASIC, preprocess=rule)
     own = saved(theirs, tmp_path / "t.safetensors", 1)
@@ -73,7 +73,7 @@ def test_a_teacher_sees_frames_normalised_as_in_its_own_training(tmp_path):
     ("change", "reason"),
     [
         ({"class_names": ("a", "b", "x")}, "classes"),
-        ({"preprocess": Preprocess(normalize="per_image")}, "normalised per_image"),
+        ({"preprocess": Preprocess(normalize="per_image")}, "normalized per_image"),
     ],
 )
 def test_what_cannot_teach_is_refused_with_its_reason(tmp_path, change, reason):
