@@ -10,6 +10,7 @@ import click
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, json_option, precision_options
 from edgeseg.cli.common.output import (
+    answer,
     bundle_json,
     megabytes,
     print_json,
@@ -118,17 +119,17 @@ def _print(document: dict[str, Any]) -> None:
         title=f"{document['runtime']} on {document['device']}",
     )  # fmt: skip
     if document["fp16_over_int8"] is not None:
-        print(f"time of FP16 / time of INT8: {document['fp16_over_int8']:.2f}")
+        answer(f"time of FP16 / time of INT8: {document['fp16_over_int8']:.2f}")
     if document["fastest"] is not None:
         fastest = document["fastest"]
-        print(f"fastest: {' '.join((fastest['precision'], *fastest['edits']))}")
+        answer(f"fastest: {' '.join((fastest['precision'], *fastest['edits']))}")
     for name, reason in document["failed"].items():
-        print(f"not built: {name}: {reason}")
+        answer(f"not built: {name}: {reason}")
     for row in document["engines"]:
         counts = ", ".join(f"{n} {kind}" for kind, n in row["layers"].items()) or "no details"
         dla = row["dla"]
         could = f"; a DLA could take {dla['able']} of {dla['layers']}" if dla["cores"] else ""
-        print(f"{row['precision']} layers: {counts}; {row['reformats']} reformats{could}")
+        answer(f"{row['precision']} layers: {counts}; {row['reformats']} reformats{could}")
         if "explain" in row:
             print_table(
                 ("layer", "type", "precision", "in", "out", "moves"),
@@ -146,4 +147,4 @@ def _print(document: dict[str, Any]) -> None:
                 title=f"{row['precision']} engine, in order",
             )
             if row["layer_info"] is not None:
-                print(f"for NVIDIA's viewers, as trtexec --exportLayerInfo: {row['layer_info']}")
+                answer(f"for NVIDIA's viewers, as trtexec --exportLayerInfo: {row['layer_info']}")

@@ -11,7 +11,7 @@ import click
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import Named, json_option, needs
 from edgeseg.cli.common.output import megabytes, print_json, print_table
-from edgeseg.core.text.names import printable
+from edgeseg.core.text.names import one_line
 from edgeseg.errors import ExportError
 from edgeseg.lint.boards import BOARDS
 from edgeseg.lint.tensorrt_versions import LINES
@@ -146,15 +146,15 @@ def _print(
         head = Text()
         head.append(finding.severity, style=COLOURS[finding.severity])
         head.append(f"  {finding.rule}  ")
-        head.append(printable(finding.node) or "whole graph", style="bold")
+        head.append(one_line(finding.node) or "whole graph", style="bold")
         if finding.targets != everywhere:
             head.append(f"  ({', '.join(finding.targets)})", style="dim")
         console.print(head)
-        console.print(Text(printable(f"    {finding.message}")))
+        console.print(Text("    " + one_line(finding.message)))
         if others:
             names = ", ".join(others[:NAMED]) + ", …" * (len(others) > NAMED)
-            console.print(Text(f"    {len(others) + 1} of this kind, also {printable(names)}"))
-        console.print(Text(printable(f"    cure: {finding.cure}"), style="dim"))
+            console.print(Text(f"    {len(others) + 1} of this kind, also {one_line(names)}"))
+        console.print(Text("    cure: " + one_line(finding.cure), style="dim"))
     counts = {s: sum(f.severity == s for f in result.findings) for s in COLOURS}
     print_table(
         ("", name),

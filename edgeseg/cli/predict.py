@@ -8,7 +8,7 @@ import click
 
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import backend_option, json_option
-from edgeseg.cli.common.output import print_json, say, track
+from edgeseg.cli.common.output import answer, print_json, say, track
 from edgeseg.core.images.palettes import PALETTES
 
 KINDS = ("overlay", "mask", "labels", "side")
@@ -91,8 +91,8 @@ def command(
     elif len(rows) == 1:
         shares = sorted(rows[0]["shares"].items(), key=lambda item: -item[1])
         shown = ", ".join(f"{name} {share:.1%}" for name, share in shares if share >= 0.0005)
-        print(f"{rows[0]['written']}: {shown}")
+        answer(f"{rows[0]['written']}: {shown}")
     else:
-        print(f"{len(rows)} of {len(pairs)} pictures labelled below {out}")
+        answer(f"{len(rows)} of {len(pairs)} pictures labelled below {out}")
     if problems:
         raise DataError(f"{len(problems)} of {len(pairs)} pictures could not be read")

@@ -6,7 +6,7 @@ import click
 
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import backends_option, json_option
-from edgeseg.cli.common.output import bundle_json, print_json, print_table, say
+from edgeseg.cli.common.output import answer, bundle_json, print_json, print_table, say
 from edgeseg.cli.common.runtimes import backend_options, engine_precision, precision_option
 
 
@@ -74,5 +74,5 @@ def command(
         if found.preprocess is not None and found.resized_alike:
             steps = found.preprocess["max_difference"]
             same = "to the bit" if steps == 0 else f"within {steps} of 255"
-            print(f"frames are resized as where the bundle was exported: {same}")
+            answer(f"frames are resized as where the bundle was exported: {same}")
     found.check()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import struct
 from pathlib import Path
 from typing import Any
 
 from edgeseg.core.bundle import MANIFEST_FILE
+from edgeseg.core.files.bounded import parse_json
+from edgeseg.errors import UsageError
 
 # What a run leaves, the file that its user means first.
 RUN_CHECKPOINTS = (
@@ -76,7 +77,9 @@ def import_command(path: Path) -> str:
 
 def _export(path: Path) -> str:
     header = checkpoint_header(path) or {}
-    kinds = [step.get("kind") for step in header.get("steps", ()) if isinstance(step, dict)]
+    steps = header.get("steps")
+    steps = steps if isinstance(steps, list) else []
+    kinds = [step.get("kind") for step in steps if isinstance(step, dict)]
     given, name = shlex.quote(str(path)), shlex.quote(name_of(path))
     if "quantize" in kinds:
         return f"make one of it: edgeseg export {given} --int8 -o {name}-int8"
@@ -103,8 +106,10 @@ def checkpoint_header(path: Path) -> dict[str, Any] | None:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > MOST_HEADER:
                 return None
-            found = json.loads(json.loads(stream.read(length))["__metadata__"]["edgeseg"])
-    except (OSError, struct.error, ValueError, KeyError, TypeError):
+            text = stream.read(length)
+        header = parse_json(text, path, UsageError, advice="give a checkpoint")
+        found = parse_json(header["__metadata__"]["edgeseg"], path, UsageError, advice="give one")
+    except (OSError, struct.error, KeyError, TypeError, UsageError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -19,7 +19,7 @@ from edgeseg.cli.common.options import (
     reading_options,
     refuse_given,
 )
-from edgeseg.cli.common.output import print_json, print_table, progress_bar, say, shown
+from edgeseg.cli.common.output import answer, print_json, print_table, progress_bar, say, shown
 from edgeseg.cli.common.runtimes import backend_options, engine_precision, precision_option
 from edgeseg.cli.common.signals import exit_on_signal
 from edgeseg.core.data.read_options import ReadOptions
@@ -198,7 +198,7 @@ def command(
             title = f"{dataset.name}, rows in turn, reference: {result.reference}"
             print_table(*bench_table.used(result), title=title)
             for note in bench_table.notes(result):
-                print(note)
+                answer(note)
             if result.ratios:
                 print_table(bench_table.RATIO_COLUMNS, bench_table.ratios(result))
             if floors:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgeseg.cli.common.output import ratio
 from edgeseg.core.metrics import partial_means
 from edgeseg.core.report import class_ious
-from edgeseg.core.text.names import markdown_cell
+from edgeseg.core.text.names import markdown_cell, one_line
 
 if TYPE_CHECKING:
     from edgeseg.core.report import Report
@@ -93,7 +93,8 @@ def figures_csv(result: BenchResult) -> str:
         accuracy, reference, infer = report.accuracy, report.reference, report.latency_ms["infer"]
         name = str(report.run["name"])
         writer.writerow(
-            (name, report.bundle.name, report.bundle.precision, report.backend["name"],
+            (one_line(name), one_line(report.bundle.name),
+             report.bundle.precision, report.backend["name"],
              report.backend["precision"],
              *((accuracy.miou, accuracy.global_accuracy, accuracy.class_accuracy)
                if accuracy else ("",) * 3),
@@ -115,7 +116,7 @@ def single_times_csv(result: BenchResult) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("row", "round", "place", "ns"))
-    writer.writerows(times_csv(result))
+    writer.writerows((one_line(row), *values) for row, *values in times_csv(result))
     return text.getvalue()
 
 

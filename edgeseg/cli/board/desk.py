@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from edgeseg.cli.board.places import desk
-from edgeseg.cli.common.output import say
+from edgeseg.cli.common.output import relay, say
 from edgeseg.errors import EdgesegError
 from edgeseg.runtime.remote.boards import Board
 from edgeseg.runtime.remote.job import Listener, Session
@@ -57,12 +57,12 @@ class Terminal:
     def _out(self, line: str) -> None:
         self.close()
         if not self._quiet:
-            sys.stdout.write(line)
+            relay(line, sys.stdout)
             sys.stdout.flush()
 
     def _err(self, line: str) -> None:
         self.close()
-        sys.stderr.write(line if self._alone else f"{self._name}: {line}")
+        relay(line if self._alone else f"{self._name}: {line}", sys.stderr)
         sys.stderr.flush()
 
     def _progress(self, done: float, total: float, what: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeseg.cli.board.places import boards_file, wheel_cache
-from edgeseg.cli.common.output import print_json, print_table, say
+from edgeseg.cli.common.output import print_json, print_table, relay, say
 from edgeseg.core.suggest import unknown
 from edgeseg.errors import EdgesegError, UsageError
 
@@ -141,7 +141,7 @@ def _on_several(boards: Sequence[Board], verb: str, arguments: Sequence[str]) ->
         if asked or table:
             documents[board.name] = _json_of(ended)
         else:
-            sys.stdout.write(f"{board.name}\n{ended.out}")
+            relay(f"{board.name}\n{ended.out}", sys.stdout)
     if asked:
         print_json({"boards": documents})
     elif table:

@@ -8,11 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from edgeseg.core.progress import Progress as JobProgress
 from edgeseg.core.progress import ProgressCallback
-from edgeseg.core.text.names import printable
+from edgeseg.core.text.names import one_line, printable
 from edgeseg.core.text.redact import redact
 
 if TYPE_CHECKING:
@@ -25,7 +25,17 @@ LINES_S = 0.5
 
 def say(message: str) -> None:
     """Print one line for the person at the terminal, on standard error."""
-    print(printable(redact(message)), file=sys.stderr, flush=True)
+    print(one_line(redact(message)), file=sys.stderr, flush=True)
+
+
+def answer(text: str) -> None:
+    """Print one line of a verb's result on standard output."""
+    print(one_line(redact(text)))
+
+
+def relay(text: str, stream: TextIO) -> None:
+    """Write what a board said; its line feeds stay, nothing in it steers this terminal."""
+    stream.write(printable(text))
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -47,11 +57,11 @@ def print_table(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=printable(title) or None, title_justify="left", box=box.SIMPLE_HEAD)
-    cells = [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    table = Table(title=one_line(title) or None, title_justify="left", box=box.SIMPLE_HEAD)
+    cells = [["-" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
     for index, column in enumerate(columns):
         figures = all(row[index][:1] in "-+0123456789" for row in cells)
-        table.add_column(column, justify="right" if figures else "left", overflow="fold")
+        table.add_column(one_line(column), justify="right" if figures else "left", overflow="fold")
     for row in cells:
         table.add_row(*row)
     # A pipe has no width of its own; 80 columns would fold the names apart.
@@ -70,7 +80,7 @@ class Progress:
 
     def update(self, done: float, total: float | None = None, note: str = "") -> None:
         """Move the bar to `done` of `total` and show `note` beside it."""
-        self._progress.update(self._task, completed=done, total=total, note=printable(note))
+        self._progress.update(self._task, completed=done, total=total, note=one_line(note))
 
 
 class LineProgress(Progress):
@@ -115,7 +125,7 @@ def progress_bar(title: str, total: float | None = None) -> Iterator[Progress]:
         transient=True,
     )
     with bar:
-        yield Progress(bar, bar.add_task(printable(title), total=total, note=""))
+        yield Progress(bar, bar.add_task(one_line(title), total=total, note=""))
 
 
 @contextlib.contextmanager

@@ -27,7 +27,9 @@ def junit_xml(verdict: Verdict, name: str) -> str:
         errors="0",
     )
     for check in verdict.checks:
-        case = ElementTree.SubElement(suite, "testcase", classname=name, name=one_line(check.name))
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=one_line(name), name=one_line(check.name)
+        )
         if check.ok is False:
             ElementTree.SubElement(case, "failure", type=check.kind, message=one_line(check.why))
         elif check.ok is None:
@@ -45,7 +47,7 @@ def markdown(verdict: Verdict, name: str, notes: Sequence[str] = ()) -> str:
     """Return a table for the summary page of a CI run, what did not pass first, notes below it."""
     order = {False: 0, None: 1, True: 2}
     lines = [
-        f"### edgeseg gate: {name}: {verdict.verdict.replace('_', ' ')}",
+        f"### edgeseg gate: {markdown_cell(name)}: {verdict.verdict.replace('_', ' ')}",
         "",
         "| check | verdict | why |",
         "|---|---|---|",

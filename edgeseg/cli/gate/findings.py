@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeseg.cli.common.output import print_table
+from edgeseg.cli.common.output import answer, print_table
 from edgeseg.cli.gate.ci_pages import WORDS
-from edgeseg.core.text.names import one_line
 
 if TYPE_CHECKING:
     from edgeseg.runtime.gate.verdict import Check, Verdict
@@ -48,10 +47,10 @@ def print_findings(verdict: Verdict, notes: Sequence[str], *, every: bool) -> No
     if kept:
         print_table(COLUMNS, [_line(one) for one in sorted(kept, key=lambda c: c.ok is True)])
     for why, names in _unmade(verdict.checks).items():
-        print(one_line(f"not comparable: {', '.join(names)}: {why}"))
+        answer(f"not comparable: {', '.join(names)}: {why}")
     for line in notes:
-        print(one_line(line))
-    print(verdict.summary())
+        answer(line)
+    answer(verdict.summary())
 
 
 def _unmade(checks: Sequence[Check]) -> dict[str, list[str]]:

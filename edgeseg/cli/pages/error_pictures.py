@@ -14,6 +14,7 @@ from jaxtyping import Int64, UInt8
 from edgeseg.core.files import atomic_write_text
 from edgeseg.core.images.io import write_png
 from edgeseg.core.images.paint import Palette, colorize
+from edgeseg.core.text.names import component
 from edgeseg.errors import UsageError
 from edgeseg.runtime.evaluation.evaluate import WorstFrame
 
@@ -64,7 +65,9 @@ def write_panels(
         UsageError: see check_panels.
     """
     check_panels(folder)
-    names = [f"{rank:03d}_{frame.name}.png" for rank, frame in enumerate(frames, start=1)]
+    names = [
+        f"{rank:03d}_{component(frame.name)}.png" for rank, frame in enumerate(frames, start=1)
+    ]
     earlier = _listed(folder)
     # Noted first: a panel that is not on the list would be taken for the user's own.
     atomic_write_text(folder / LISTED, "\n".join(sorted(earlier | set(names))) + "\n")

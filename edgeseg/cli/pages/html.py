@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.core.charts import STYLE
 from edgeseg.core.files import atomic_write_text
+from edgeseg.core.text.names import printable
 from edgeseg.errors import SinkError
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def write_page(path: Path, template: str, **context: Any) -> None:
         lstrip_blocks=True,
     )
     environment.globals["chart_style"] = markup(STYLE)
-    atomic_write_text(path, environment.get_template(template).render(**context))
+    text = environment.get_template(template).render(**context)
+    # Jinja escapes mark-up, not what steers a terminal that shows the file or reorders its text.
+    atomic_write_text(path, printable(text))
 
 
 def markup(text: str) -> Any:

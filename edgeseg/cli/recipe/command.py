@@ -11,7 +11,7 @@ import click
 
 from edgeseg.cli.common.help_page import Verb
 from edgeseg.cli.common.options import PATH, check_installed, json_option, needs, typed_command
-from edgeseg.cli.common.output import print_json, print_table, ratio, shown
+from edgeseg.cli.common.output import answer, print_json, print_table, ratio, shown
 from edgeseg.errors import UsageError
 
 
@@ -99,7 +99,9 @@ def _print_commands(recipe: Any, places: dict[str, str]) -> None:
         words = stage.line(None if number else before)
         # The previous step has not run, so its file has no path: print the placeholder without
         # shell quotes.
-        print("edgeseg", *(word if word == INPUT else shlex.quote(word) for word in words))
+        answer(
+            " ".join(("edgeseg", *(word if word == INPUT else shlex.quote(word) for word in words)))
+        )
     with shown() as progress:
         check_stages_data(plan, progress)
 

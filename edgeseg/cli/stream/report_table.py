@@ -9,7 +9,7 @@ from typing import Any
 from edgeseg.core.metrics import fewer_classes
 from edgeseg.core.report import STAGES, Report
 from edgeseg.core.stage_times import Percentiles
-from edgeseg.core.text.names import printable
+from edgeseg.core.text.names import one_line
 
 PIPE_WIDTH = 120
 MIB = 1 << 20
@@ -36,7 +36,7 @@ def print_report(report: Report) -> None:
     console = Console(width=width, highlight=False, markup=False)
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in _facts(report):
-        facts.add_row(printable(name), printable(value), style=None)
+        facts.add_row(one_line(name), one_line(value), style=None)
     console.print(facts)
     if report.latency_ms or report.frame_age_ms:
         times = Table(box=box.SIMPLE_HEAD)

@@ -185,7 +185,8 @@ def _parsed(text: str, where: str, number: int) -> _Line:
     if equals:
         ignored = right.lower() in VOID_NAMES
         values = None if ignored else _values(right, where)
-    numbers = [word for word in words[1:] if word.isascii() and word.isdigit()]
+    # Python refuses to read a number of more than 4,300 digits.
+    numbers = [word for word in words[1:] if re.fullmatch("[0-9]{1,9}", word)]
     colour: Colour | None = None
     if len(words) > 3 and len(numbers) >= 3 and words[-3:] == numbers[-3:]:
         red, green, blue = (int(word) for word in words[-3:])

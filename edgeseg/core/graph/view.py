@@ -46,7 +46,8 @@ class GraphView:
         """Index `model`, which is not changed.
 
         Raises:
-            ExportError: shapes and types cannot be inferred.
+            ExportError: shapes and types cannot be inferred, or a constant has not the bytes or
+                the type that it declares.
         """
         try:
             self.model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
@@ -57,14 +58,14 @@ class GraphView:
             ) from error
         graph = self.model.graph
         self.nodes = list(graph.node)
-        self.constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        self.constants = {t.name: _array(t, t.name) for t in graph.initializer}
         self.producers: dict[str, onnx.NodeProto] = {}
         self.readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in self.nodes:
             if node.op_type == "Constant":
                 value = next((a.t for a in node.attribute if a.name == "value"), None)
                 if value is not None:
-                    self.constants[node.output[0]] = numpy_helper.to_array(value)
+                    self.constants[node.output[0]] = _array(value, node.output[0])
             for name in node.output:
                 self.producers[name] = node
             for name in node.input:
@@ -168,8 +169,22 @@ def node_name(node: onnx.NodeProto) -> str:
     return node.name or f"{node.op_type} -> {node.output[0]}"
 
 
+def _array(tensor: onnx.TensorProto, name: str) -> np.ndarray:
+    try:
+        return numpy_helper.to_array(tensor)
+    except Exception as error:
+        # onnx and numpy raise KeyError, TypeError or ValueError, as the damage has it.
+        raise ExportError(
+            f"the constant {name!r} cannot be read ({' '.join(str(error).split())[:120]}); give a "
+            "whole file"
+        ) from error
+
+
 def _type_name(element: int) -> str:
-    return NAMES.get(element) or str(TensorProto.DataType.Name(element))
+    known = NAMES.get(element)
+    if known is None and element not in TensorProto.DataType.values():
+        raise ExportError(f"a tensor has the element type {element}, which ONNX does not define")
+    return known or str(TensorProto.DataType.Name(element))
 
 
 def _type_and_shape(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...] | None]:

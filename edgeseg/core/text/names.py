@@ -14,6 +14,8 @@ import unicodedata
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Longer than any class's or network's name.
 MOST_CHARACTERS = 200
+# All but ASCII's visible characters, line feed and tab: only these are looked up, one by one.
+UNUSUAL = re.compile(r"[^\n\t -~]")
 # What Markdown and the HTML inside it give a meaning.
 MARKED = re.compile(r"([\\`*\[\]<>#|~])")
 
@@ -23,12 +25,14 @@ def printable(text: str) -> str:
 
     Line feeds and tabs stay.
     """
-    return "".join(
-        char
-        if char in "\n\t" or unicodedata.category(char) not in HIDDEN
-        else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )
+    return UNUSUAL.sub(_shown, text)
+
+
+def _shown(found: re.Match[str]) -> str:
+    char = found[0]
+    if unicodedata.category(char) not in HIDDEN:
+        return char
+    return char.encode("unicode_escape", "surrogatepass").decode()
 
 
 def one_line(text: str) -> str:
@@ -53,11 +57,6 @@ def component(name: str) -> str:
 def markdown_cell(text: str) -> str:
     """Return text for a table's cell or a line of Markdown, with no mark-up of its own."""
     return MARKED.sub(r"\\\1", one_line(text)).replace(r"\<", "&lt;").replace(r"\>", "&gt;")
-
-
-def xml(text: str) -> str:
-    """Return text without the characters that XML 1.0 cannot hold; a writer escapes the rest."""
-    return printable(text)
 
 
 def prometheus(label: str) -> str:

@@ -131,7 +131,7 @@ def read_table(text: str) -> dict[str, float]:
         try:
             largest, scale, digits, name = float(words[0]), float(words[1]), words[2], words[3]
             same = _hex(scale) == digits and abs(127 * scale - largest) <= 1e-6 * largest
-        except (IndexError, ValueError):
+        except (IndexError, ValueError, OverflowError):
             raise UsageError(
                 f"calibration table, line {number}: expected range, scale, hex and tensor"
             ) from None

@@ -150,6 +150,10 @@ def check_frames(frames: np.ndarray, io: BackendIo) -> None:
         )
 
 
+# Frames of one call: a graph that says more asks for memory that no board has.
+MOST_FRAMES = 1024
+
+
 def graph_shape(
     given: Sequence[Any], size_hw: tuple[int, int], path: Path, channels: int = 3
 ) -> tuple[int, int, int, int]:
@@ -162,9 +166,9 @@ def graph_shape(
         channels: of the graph as it was loaded, which may be wider than the file.
 
     Raises:
-        BackendError: the shape is open, or not the manifest's.
+        BackendError: the shape is open, of more than MOST_FRAMES frames, or not the manifest's.
     """
-    batch = given[0] if given and isinstance(given[0], int) and given[0] > 0 else 1
+    batch = given[0] if given and isinstance(given[0], int) and 0 < given[0] <= MOST_FRAMES else 1
     shape = (batch, *size_hw, 3)
     if tuple(given) != (*shape[:3], channels):
         raise BackendError(

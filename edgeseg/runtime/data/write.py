@@ -15,6 +15,7 @@ from edgeseg.core.files import atomic_dir, atomic_write_text
 from edgeseg.core.images.fit import resize_labels, resize_rgb
 from edgeseg.core.images.io import write_png
 from edgeseg.core.progress import Progress, ProgressCallback, silent
+from edgeseg.core.text.names import component, is_plain
 from edgeseg.errors import SourceError, UsageError
 
 VOID = 255
@@ -146,10 +147,14 @@ def default_val(options: PlainOptions, splits: Mapping[str, Dataset]) -> PlainOp
 
 def _names(chosen: list[tuple[str, Dataset, int]]) -> list[str]:
     """Return names that are unique over all splits."""
-    plain = [dataset.names[index] for _, dataset, index in chosen]
-    if len(set(plain)) == len(plain):
-        return plain
-    return [f"{split}_{name}" for (split, _, _), name in zip(chosen, plain, strict=True)]
+    given = [dataset.names[index] for _, dataset, index in chosen]
+    # The lists hold a name a line.
+    names = [name if is_plain(name) else component(name) for name in given]
+    if len(set(names)) < len(names):
+        names = [f"{split}_{name}" for (split, _, _), name in zip(chosen, names, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{name}_{number}" for number, name in enumerate(names)]
+    return names
 
 
 def _check_free(out: Path) -> None:

@@ -65,9 +65,10 @@ class Budget:
         kinds: dict[str, Any] = {}
         for key, value in document.items():
             if key == "min_class_iou" and isinstance(value, Mapping):
-                problems += [_wrong(f"{key}.{name}", limit, 1.0) for name, limit in value.items()]
-                problems += [] if value else [f"{key} names no class"]
-                kinds[key] = dict(value)
+                wrong = [_wrong(f"{key}.{name}", limit, 1.0) for name, limit in value.items()]
+                problems += wrong or [f"{key} names no class"]
+                if not any(wrong):
+                    kinds[key] = {name: float(limit) for name, limit in value.items()}
             elif key == "min_class_iou":
                 problems.append(f"{key} is {value!r}, expected a table of class = number")
             elif key == "strict":

@@ -53,7 +53,8 @@ def read_network(path: Path) -> onnx.ModelProto:
     _sort(path, graph)
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except Exception as error:
+        # ValidationError, and UnicodeDecodeError where a name in its message is no UTF-8.
         raise ExportError(f"{path} is not valid ONNX: {_first_line(error)}; {AGAIN}") from error
     return model
 

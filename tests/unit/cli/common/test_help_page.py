@@ -75,9 +75,7 @@ def test_every_verb_stands_in_one_section_with_a_whole_sentence(capsys):
 
 @pytest.mark.parametrize("name", [n for n in VERBS if n not in ("board", "on")])
 def test_an_example_parses(name: str):
-    text = str(verb(name).epilog).removeprefix("Example: ")
-    for example in re.split(r"\s{4}", text):
-        _, given, *words = shlex.split(example)
+    for _, given, *words in examples(name):
         assert given == name
         verb(name).make_context(name, words, parent=CONTEXT)
 
@@ -85,10 +83,16 @@ def test_an_example_parses(name: str):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["models", "export", "verify", "lint", "eval", "stream", "bench"])
 def test_an_example_runs_in_an_empty_folder(tmp_path: Path, name: str):
-    words = shlex.split(str(verb(name).epilog).removeprefix("Example: "))[1:]
-    done = subprocess.run(
-        [sys.executable, "-m", "edgeseg.cli", *words],
-        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    for example in examples(name):
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeseg.cli", *example[1:]],
+            cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def examples(name: str) -> list[list[str]]:
+    """Return the words of each command that a verb's help ends with."""
+    text = str(verb(name).epilog).removeprefix("Example: ")
+    return [shlex.split(example) for example in re.split(r"\s{4}", text)]
