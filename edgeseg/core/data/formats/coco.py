@@ -299,8 +299,8 @@ def _run_lengths(
 ) -> Bool[np.ndarray, "h w"]:
     """Draw run lengths, counted down the columns, of outside and inside in turn.
 
-    Read here and not by pycocotools, which would be one more compiled package for a page of code;
-    counts that do not fill the picture are refused.
+    Read here, not by pycocotools: a board would need one more compiled package, and counts that do
+    not fill the picture must be refused. A test compares the two.
     """
     counts = shape.get("counts")
     if isinstance(counts, str):

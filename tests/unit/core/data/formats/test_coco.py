@@ -105,3 +105,16 @@ def test_what_cannot_be_drawn_is_told(
         open_dataset(str(root), "test")[1]
     assert "instances_default.json" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_that_pycocotools_packs_are_read_as_they_were(tmp_path: Path, seed: int) -> None:
+    mask_api = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
+    rng = np.random.default_rng(seed)
+    mask = (rng.random(SIZE_HW) < rng.random()).astype(np.uint8)
+    if seed % 2:
+        mask[:] = np.repeat(mask[::4], 4, axis=0)
+    packed = mask_api.encode(np.asfortranarray(mask))
+    shape = {"size": packed["size"], "counts": packed["counts"].decode()}
+    root = write(tmp_path, [{"category_id": 3, "segmentation": shape}])
+    assert np.array_equal(labels_of(root), mask)
