@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from edgeseg.host.models.blocks import Segmenter
 
 _HERE = "edgeseg.host.models"
+# 2 GB of float weights, eight times the largest of MODELS.
+MOST_PARAMETERS = 500_000_000
 
 BACKBONES = Registry(
     "backbone",
@@ -116,16 +118,26 @@ def build_model(spec: ModelSpec) -> Segmenter:
         A module from normalized float N,3,H,W to logits N,K,h,w; `.classifier` is its last layer.
 
     Raises:
-        SpecError: the architecture is unknown (the nearest is offered) or refuses an option or its
-            value.
+        SpecError: the architecture is unknown (the nearest is offered), refuses an option or its
+            value, or would have more than MOST_PARAMETERS.
     """
+    import torch
+
     from edgeseg.host.models.settings import check_settings
 
     if spec.arch not in MODELS:
         raise SpecError(unknown("model", spec.arch, MODELS))
     check_settings(spec.arch, spec.options)
     network = MODELS.load(spec.arch)
+    options = dict(spec.options)
     try:
-        return network(spec.n_classes, output_stride=spec.output_stride, **dict(spec.options))
+        if options and torch.get_default_device().type != "meta":
+            # Without memory first: a checkpoint of 1 KB can ask for a network of 400 TB.
+            with torch.device("meta"):
+                sized = network(spec.n_classes, output_stride=spec.output_stride, **options)
+            count = sum(each.numel() for each in sized.parameters())
+            if count > MOST_PARAMETERS:
+                raise ValueError(f"{count:,} parameters, at most {MOST_PARAMETERS:,} are built")
+        return network(spec.n_classes, output_stride=spec.output_stride, **options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise SpecError(f"{spec.arch} refuses options {dict(spec.options)}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ PREFIXES = (
     "_orig_mod.", "base.",
 )  # fmt: skip
 MOST_PREFIXES = 4
+# Bytes of a zip's entries for each of its own; a file packed by hand may be smaller.
+MOST_UNPACKED = 4
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
@@ -38,6 +41,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; nothing is downloaded, give a local file")
+    _refuse_packed(path)
     try:
         if path.suffix == ".safetensors":
             state = safetensors.torch.load_file(str(path))
@@ -101,6 +105,27 @@ def aligned(given: Mapping[str, torch.Tensor], wanted: Collection[str]) -> dict[
     return best
 
 
+def _refuse_packed(path: Path) -> None:
+    """Refuse a zip whose entries unpack to more than the file; torch.save packs nothing.
+
+    Raises:
+        CheckpointError: its entries are compressed to less than a quarter.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        # torch.load says what is wrong with it.
+        return
+    if unpacked > MOST_UNPACKED * max(path.stat().st_size, 1 << 20):
+        raise CheckpointError(
+            f"{path} would unpack to {unpacked:,} bytes; torch.save writes weights as they are: "
+            "save the state dict again"
+        )
+
+
 def _unusable(name: object, value: torch.Tensor) -> str:
     """Tell what keeps a tensor from being weights, nothing where it can be."""
     if not isinstance(name, str):
@@ -109,6 +134,9 @@ def _unusable(name: object, value: torch.Tensor) -> str:
         return "is sparse or holds no values"
     if name.endswith(COUNTERS):
         return ""
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        # Strides of 0: a few bytes that claim to be a terabyte.
+        return f"claims {value.numel():,} values and holds fewer"
     if not value.is_floating_point():
         return f"is {str(value.dtype).removeprefix('torch.')}"
     return "" if bool(torch.isfinite(value).all()) else "has values that are not finite"
